@@ -1,0 +1,250 @@
+"""What the handover needs of the world, and nothing of how the world does it.
+
+Every change of the world is an `Action`: a desired state that can describe itself, be probed and be applied again and again.
+`systems/` implements these ports on real systems, `systems/memory.py` on seeded twins; one conformance suite runs on both.
+
+Errors: a port raises `LinkError` where nothing was sent, `OutcomeUnknown` where something was sent and no answer came,
+`SystemFault` where the system refused; never a driver's own exception. Every call ends within its own deadline, which the
+implementation keeps; cancelling a call is always allowed and never leaves a connection in a state that the next call trips over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cockpit.model.events import Evidence, FindingSeen
+from cockpit.model.plan import Statement
+from cockpit.model.telemetry import LagSample, PoolerSample, ReconSample, ServerSample
+from cockpit.model.words import Known, Side
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What was seen of a desired state. `unknown` is honest and holds; it is never read as `done`."""
+
+    known: Known
+    evidence: Evidence = field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        return self.known is Known.DONE
+
+
+class Action(Protocol):
+    """A desired state of one part of the world."""
+
+    @property
+    def name(self) -> str:
+        """What will be so: `fence blue on`, `route billing to green`."""
+
+    def describe(self) -> tuple[Statement, ...]:
+        """Exactly what `apply` would send, in order, secrets masked. Sends nothing and needs no connection."""
+
+    async def probe(self) -> Probe:
+        """Whether it is so, with evidence; changes nothing."""
+
+    async def apply(self) -> Evidence:
+        """It is so when this returns; safe to repeat, also after an unknown outcome. Returns what was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One client session on a server, from its own activity view. Names are `plain`."""
+
+    side: Side
+    pid: int
+    role: str
+    application: str
+    client: str
+    state: str
+    has_xid: bool
+    xact_age_s: float | None
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """Something that keeps a step from finishing, named so that a person can act on it."""
+
+    what: str
+    side: Side | None = None
+    pid: int | None = None
+    query: str = ""
+
+
+class Servers(Protocol):
+    """The pair's two servers. Actions are made without connecting; connections are prepared by `open` and re-made when they break."""
+
+    async def open(self) -> None:
+        """Connections to both sides are up and warmed, so that an action in the window is one round trip. `LinkError` names the side."""
+
+    async def close(self) -> None: ...
+
+    async def versions(self) -> dict[Side, str]: ...
+
+    async def lock(self, owner: str) -> None:
+        """This process holds the pair's advisory lock on both sides, or `Refused` says who flies, since when and from where."""
+
+    def objects(self) -> tuple[str, ...]:
+        """Every `cockpit_*` object that may exist on a side, as `blue: publication cockpit_...`."""
+
+    def install(self, side: Side) -> Action:
+        """The control schema (heartbeat, canary, fence ledger) exists on the side."""
+
+    def replicate(self, origin: Side, target: Side, *, copy: bool) -> Action:
+        """Publication and slot on `origin`, subscription on `target`, enabled, filtered to what was written on `origin` itself.
+
+        `copy`: initial data are copied where the subscription is new. Done means: worker running and slot active."""
+
+    def canary(self, origin: Side, target: Side) -> Action:
+        """A unique row written on `origin` was seen on `target`. Evidence: `round_trip_ms`."""
+
+    def fence(self, side: Side, *, on: bool) -> Action:
+        """On: no app role can write on the side; new app logins are refused, sessions read-only by default. Off: as it was found.
+
+        Sessions that are already there are quiesced, not by this. Applying replication and the cockpit itself stay possible."""
+
+    def quiesce(self, side: Side) -> Action:
+        """No app session that could still commit is left on the fenced side and no prepared transaction.
+
+        Evidence: `lsn` (taken after the last one was gone, `X/Y`), `terminated`. Raises `StepError` naming the blockers that stay."""
+
+    def drain(self, origin: Side, target: Side) -> Action:
+        """Everything committed on the fenced `origin` is applied on `target`: a canary written after the quiesce is seen there.
+
+        Evidence: `canary_ms`, `confirmed_lsn`, `fence_lsn`."""
+
+    def sequences(self, origin: Side, target: Side) -> Action:
+        """Every sequence of `target` continues beyond what `origin` handed out, by the stride. Evidence: count, before and after."""
+
+    async def writes_since(self, side: Side, lsn: str) -> int | None:
+        """App transactions seen on the side since `lsn`; None where that cannot be known."""
+
+    async def census(self, side: Side) -> tuple[Session, ...]:
+        """Every app session (not ours, not replication's) on the side, now."""
+
+    async def server(self, side: Side) -> ServerSample: ...
+
+    async def lag(self, origin: Side, target: Side) -> LagSample: ...
+
+    async def beat(self, side: Side) -> None:
+        """A heartbeat row was written on the serving side; not called inside the window."""
+
+    async def preflight(self, serving: Side) -> tuple[FindingSeen, ...]:
+        """Every check of the two servers that applies, each with what was seen, its query and its remedy."""
+
+    async def shape(self) -> str:
+        """A digest of both sides' schemas: changes when anyone runs DDL that matters."""
+
+    def gone(self, side: Side) -> Action:
+        """No `cockpit_*` object is left on the side (slots, subscriptions, publications, schema)."""
+
+
+class Pooler(Protocol):
+    """One pooler instance in front of the pair: it can stall its clients without failing them, and it says where it goes."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def pause(self) -> Action:
+        """Clients wait and no server connection is in use. One bounded attempt: when it does not finish, the pause is taken back
+        and `StepError` is raised. Probe: `done` only when the pooler itself says paused."""
+
+    def resume(self) -> Action:
+        """Clients flow again."""
+
+    def route(self, side: Side) -> Action:
+        """New server connections go to `side`, none to the other side is left, and the server that answers through the pool was seen to be `side`."""
+
+    async def sample(self) -> PoolerSample: ...
+
+    async def preflight(self, window_s: float) -> tuple[FindingSeen, ...]: ...
+
+
+class Channel(Protocol):
+    """One way in which apps learn where their database is."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def stage(self) -> Action:
+        """Everything that routing to either side will need is prepared; apps notice nothing."""
+
+    def route(self, side: Side) -> Action:
+        """The channel says `side`; compare-and-set where the system has it: `SystemFault` when somebody else changed it in between."""
+
+    async def intended(self) -> Side | None:
+        """The side the channel names now; None when it names neither."""
+
+    async def preflight(self) -> tuple[FindingSeen, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What the verification inside the window proved. `equal` is None when the time box ended first."""
+
+    equal: bool | None
+    keys: int
+    tables: int
+    differing: tuple[str, ...] = ()
+    unproven: tuple[str, ...] = ()
+    seconds: float = 0.0
+    evidence: Evidence = field(default_factory=dict)
+
+
+class Reconciler(Protocol):
+    """Proving that two sides hold the same data, in the background, and what changed since, in the window."""
+
+    async def open(self, serving: Side) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def samples(self) -> AsyncIterator[ReconSample]:
+        """The work itself: iterating it reads within the load limit and yields at most once a second what changed. Cancel to stop."""
+
+    def hold(self) -> None:
+        """Background reading stops at the next statement's end, so that the window has the servers for itself."""
+
+    def release(self, serving: Side) -> None:
+        """Background reading goes on; `serving` serves now."""
+
+    def duty(self, change: float) -> float:
+        """Changes the load limit by `change` (share of time), within its bounds; returns the new one."""
+
+    async def verify_changed(self, origin: Side, target: Side, box_s: float) -> Verification:
+        """Proves, within `box_s` seconds and with both sides quiet, every row that changed since it was last proven."""
+
+    async def preflight(self) -> tuple[FindingSeen, ...]: ...
+
+    def objects(self) -> tuple[str, ...]: ...
+
+    def gone(self, side: Side) -> Action: ...
+
+
+class Feed(Protocol):
+    """The apps' own counters, where they offer any."""
+
+    async def writes_s(self) -> dict[str, float]:
+        """Acknowledged writes a second by app name; apps that offer none are absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything the procedure acts on, for one pair."""
+
+    servers: Servers
+    poolers: Sequence[Pooler]
+    channels: Sequence[Channel]
+    """Every channel but the poolers."""
+    reconciler: Reconciler
+    feed: Feed

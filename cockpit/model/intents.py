@@ -1,0 +1,110 @@
+"""What a person may ask of the pilot, and whether it fits now. The same function greys a key on screen and refuses in the pilot.
+
+An intent names the state sequence number its sender saw; what no longer fits is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cockpit.model.state import RunState
+from cockpit.model.words import Direction, Mode, Side
+
+
+class Ask(StrEnum):
+    """The intents."""
+
+    ARM = "arm"
+    """Make the next handover ready: test the reverse path, hold the gates."""
+    GO = "go"
+    """Fly it; `argument` is what was typed."""
+    DISARM = "disarm"
+    ABORT = "abort"
+    """Before the point of no return: the side it started from serves again."""
+    BACK = "back"
+    """Back to blue: abort in the window, a rollback handover after it."""
+    RECHECK = "recheck"
+    """Run the preflight again, now."""
+    NOTE = "note"
+    DUTY = "duty"
+    """Reconciliation's load limit; `argument` is `+` or `-`."""
+    CLOSE = "close"
+    """End the run: the pilot settles and leaves; `argument` is the typed name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    ask: Ask
+    by: str
+    saw: int
+    argument: str = ""
+
+
+_BUSY = {Mode.WINDOW, Mode.LANDING, Mode.ABORTING}
+
+
+def refusal(state: RunState, ask: Ask, argument: str = "") -> str:
+    """Why `ask` does not fit `state`, with what would; empty when it fits."""
+    if state.mode is Mode.CLOSED:
+        return "the run is closed"
+    match ask:
+        case Ask.NOTE:
+            return "" if argument.strip() else "a note needs words"
+        case Ask.DUTY:
+            return "" if argument in {"+", "-"} else "the load limit goes up (+) or down (-)"
+        case Ask.RECHECK:
+            return "" if state.mode is Mode.READY else f"only while ready, not while {state.mode}"
+        case Ask.ARM:
+            return _refuse_arm(state)
+        case Ask.GO:
+            return _refuse_go(state, argument)
+        case Ask.DISARM:
+            return "" if state.mode in {Mode.ARMED, Mode.ARMING} else "nothing is armed"
+        case Ask.ABORT:
+            return _refuse_abort(state)
+        case Ask.BACK:
+            return _refuse_back(state)
+        case Ask.CLOSE:
+            return _refuse_close(state, argument)
+
+
+def _refuse_arm(state: RunState) -> str:
+    if state.mode is Mode.READY:
+        return "" if state.serving else "which side serves is not known yet"
+    if state.mode is Mode.OPENING:
+        return "still opening: wait until the panes are live"
+    return f"only while ready, not while {state.mode}"
+
+
+def _refuse_go(state: RunState, argument: str) -> str:
+    if state.mode is not Mode.ARMED or state.handover is None:
+        return "arm it first"
+    if state.handover.direction is Direction.CUTOVER and argument != state.pair:
+        return f"type {state.pair} to confirm"
+    return ""
+
+
+def _refuse_abort(state: RunState) -> str:
+    if state.mode in {Mode.ARMING, Mode.ARMED, Mode.WINDOW, Mode.STUCK}:
+        past = state.handover is not None and state.handover.past_return and state.handover.outcome is None
+        return "past the point of no return: only a rollback goes back" if past else ""
+    if state.mode is Mode.LANDING:
+        return "past the point of no return: only a rollback goes back, once it has landed"
+    return "nothing is in the air"
+
+
+def _refuse_back(state: RunState) -> str:
+    if state.mode is Mode.WINDOW or state.mode is Mode.ARMED or state.mode is Mode.ARMING:
+        return ""
+    if state.mode in {Mode.READY, Mode.STUCK}:
+        return "" if state.serving is Side.GREEN else "blue serves already"
+    if state.mode is Mode.LANDING:
+        return "the handover is landing: press again when it has landed"
+    return f"not while {state.mode}"
+
+
+def _refuse_close(state: RunState, argument: str) -> str:
+    if state.mode in _BUSY:
+        return f"not while {state.mode}: it would leave the handover half way"
+    return "" if argument == state.pair else f"type {state.pair} to close the run"

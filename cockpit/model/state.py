@@ -1,0 +1,329 @@
+"""The fold: the state of a run is a pure function of its timeline. The screen, `watch`, `replay`, `resume` and `export` all read it.
+
+`fold(state, event)` returns the next state; `replay(events)` folds them all from `EMPTY`. Folding is total: an event that does not
+fit (a step of no handover) leaves the state as it was but for `seq`, so a reader never fails on a strange file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cockpit.model import events as ev
+from cockpit.model.words import Direction, Light, Mode, Outcome, Side, StepState
+
+TAIL = 500
+"""How many of the newest events a state carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    id: str
+    title: str
+    planned_s: float
+    in_window: bool
+    state: StepState = StepState.WAITING
+    started_mono: float | None = None
+    ms: float | None = None
+    detail: str = ""
+    """Why it failed or was skipped, or the action it is at."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverView:
+    number: int
+    direction: Direction
+    steps: tuple[StepView, ...]
+    opened_mono: float
+    confirmation: str
+    armed_mono: float | None = None
+    expires_s: float = 0.0
+    downtime_mono: float | None = None
+    """When writes stalled; None before."""
+    downtime_s: float | None = None
+    """How long they stalled; None until they flow."""
+    fence_lsn: str = ""
+    past_return: bool = False
+    outcome: Outcome | None = None
+    seconds: float | None = None
+    why: str = ""
+
+    @property
+    def current(self) -> StepView | None:
+        return next((s for s in self.steps if s.state is StepState.RUNNING), None)
+
+
+@dataclass(frozen=True, slots=True)
+class GateView:
+    id: str
+    light: Light
+    reason: str
+    query: str
+    since_mono: float
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmView:
+    id: str
+    what: str
+    query: str
+    remedy: str
+    mono: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    seq: int = 0
+    mono: float = 0.0
+    """Of the newest event."""
+    run: str = ""
+    pair: str = ""
+    scenario: str = ""
+    user: str = ""
+    host: str = ""
+    drill: bool = False
+    opened_at: str = ""
+    plan_digest: str = ""
+    scenario_digest: str = ""
+    downtime_budget_s: float = 300.0
+    rollback_budget_s: float = 300.0
+    versions: tuple[str, str] = ("", "")
+    """Of blue and of green."""
+    plans: tuple[tuple[ev.PlannedLine, ...], tuple[ev.PlannedLine, ...]] = ((), ())
+    """The steps of a cutover and of a rollback."""
+    owner: str = ""
+    owner_role: str = ""
+    owner_pid: int = 0
+    serving: Side | None = None
+    mode: Mode = Mode.OPENING
+    mode_why: str = ""
+    handover: HandoverView | None = None
+    """The one in the air, or the last one."""
+    past: tuple[HandoverView, ...] = ()
+    """Every closed handover, oldest first; the last may also be `handover`."""
+    gates: tuple[GateView, ...] = ()
+    alarms: tuple[AlarmView, ...] = ()
+    findings: tuple[ev.FindingSeen, ...] = ()
+    open_action: str = ""
+    """An action whose intent is on disk and whose result is not."""
+    refusal: str = ""
+    """Why the last intent was refused; empty once one is taken."""
+    outcome: str = ""
+    exit_code: int | None = None
+    open_ends: tuple[str, ...] = ()
+    tail: tuple[ev.Event, ...] = ()
+
+    @property
+    def next_direction(self) -> Direction:
+        return Direction.away_from(self.serving or Side.BLUE)
+
+    @property
+    def planned(self) -> tuple[ev.PlannedLine, ...]:
+        return self.plans[0 if self.next_direction is Direction.CUTOVER else 1]
+
+
+EMPTY = RunState()
+
+
+def replay(events: Iterable[ev.Event]) -> RunState:
+    """The state after all `events`, from an empty run."""
+    state = EMPTY
+    for event in events:
+        state = fold(state, event)
+    return state
+
+
+def fold(state: RunState, event: ev.Event) -> RunState:
+    """The state after `event`."""
+    change = _FOLDS.get(type(event.fact))
+    after = change(state, event.fact, event) if change else state
+    return replace(after, seq=event.seq, mono=event.mono, tail=(*state.tail[-(TAIL - 1) :], event))
+
+
+def _run_opened(state: RunState, fact: ev.RunOpened, event: ev.Event) -> RunState:
+    return replace(
+        state,
+        run=fact.run,
+        pair=fact.pair,
+        scenario=fact.scenario,
+        user=fact.user,
+        host=fact.host,
+        drill=fact.drill,
+        opened_at=event.at,
+        plan_digest=fact.plan_digest,
+        scenario_digest=fact.scenario_digest,
+        downtime_budget_s=fact.downtime_budget_s,
+        rollback_budget_s=fact.rollback_budget_s,
+        plans=(fact.steps, fact.rollback_steps),
+    )
+
+
+def _seated(state: RunState, fact: ev.PilotSeated, event: ev.Event) -> RunState:
+    return replace(state, owner=fact.owner, owner_role=fact.role, owner_pid=fact.pid)
+
+
+def _sides(state: RunState, fact: ev.SidesSeen, event: ev.Event) -> RunState:
+    return replace(state, serving=fact.serving, versions=(fact.blue, fact.green))
+
+
+def _mode(state: RunState, fact: ev.ModeChanged, event: ev.Event) -> RunState:
+    after = replace(state, mode=fact.mode, mode_why=fact.why)
+    if fact.mode is Mode.ARMED and state.handover is not None:
+        after = replace(after, handover=replace(state.handover, armed_mono=event.mono))
+    return after
+
+
+def _closed(state: RunState, fact: ev.RunClosed, event: ev.Event) -> RunState:
+    return replace(
+        state,
+        mode=Mode.CLOSED,
+        outcome=fact.outcome,
+        exit_code=fact.exit_code,
+        serving=fact.serving or state.serving,
+        open_ends=fact.open_ends,
+        open_action="",
+    )
+
+
+def _intent_taken(state: RunState, fact: ev.IntentTaken, event: ev.Event) -> RunState:
+    return replace(state, refusal="")
+
+
+def _intent_refused(state: RunState, fact: ev.IntentRefused, event: ev.Event) -> RunState:
+    return replace(state, refusal=fact.reason)
+
+
+def _finding(state: RunState, fact: ev.FindingSeen, event: ev.Event) -> RunState:
+    kept = tuple(f for f in state.findings if (f.check, f.object) != (fact.check, fact.object))
+    return replace(state, findings=(*kept, fact))
+
+
+def _gate(state: RunState, fact: ev.GateTurned, event: ev.Event) -> RunState:
+    view = GateView(fact.gate, fact.light, fact.reason, fact.query, event.mono)
+    if any(g.id == fact.gate for g in state.gates):
+        return replace(state, gates=tuple(view if g.id == fact.gate else g for g in state.gates))
+    return replace(state, gates=(*state.gates, view))
+
+
+def _handover_opened(state: RunState, fact: ev.HandoverOpened, event: ev.Event) -> RunState:
+    lines = state.plans[0 if fact.direction is Direction.CUTOVER else 1]
+    view = HandoverView(
+        number=fact.number,
+        direction=fact.direction,
+        steps=tuple(StepView(p.id, p.title, p.planned_s, p.in_window) for p in lines),
+        opened_mono=event.mono,
+        confirmation=fact.confirmation,
+        expires_s=fact.expires_s,
+    )
+    return replace(state, handover=view, open_action="")
+
+
+def _handover_closed(state: RunState, fact: ev.HandoverClosed, event: ev.Event) -> RunState:
+    if state.handover is None:
+        return state
+    view = replace(
+        state.handover,
+        outcome=fact.outcome,
+        seconds=fact.seconds,
+        why=fact.why,
+        downtime_s=fact.downtime_s if fact.downtime_s is not None else state.handover.downtime_s,
+    )
+    return replace(state, handover=view, past=(*state.past, view), serving=fact.serving or state.serving, open_action="")
+
+
+def _step(state: RunState, step: str, /, **changes: Any) -> RunState:
+    if state.handover is None:
+        return state
+    steps = tuple(replace(s, **changes) if s.id == step else s for s in state.handover.steps)
+    return replace(state, handover=replace(state.handover, steps=steps))
+
+
+def _step_started(state: RunState, fact: ev.StepStarted, event: ev.Event) -> RunState:
+    return _step(state, fact.step, state=StepState.RUNNING, started_mono=event.mono, ms=None, detail="")
+
+
+def _step_finished(state: RunState, fact: ev.StepFinished, event: ev.Event) -> RunState:
+    return _step(state, fact.step, state=StepState.DONE, ms=fact.ms, detail="")
+
+
+def _step_failed(state: RunState, fact: ev.StepFailed, event: ev.Event) -> RunState:
+    return _step(state, fact.step, state=StepState.FAILED, ms=fact.ms, detail=fact.why)
+
+
+def _step_skipped(state: RunState, fact: ev.StepSkipped, event: ev.Event) -> RunState:
+    return _step(state, fact.step, state=StepState.SKIPPED, detail=fact.why)
+
+
+def _action_intended(state: RunState, fact: ev.ActionIntended, event: ev.Event) -> RunState:
+    after = replace(state, open_action=fact.action)
+    current = state.handover.current if state.handover else None
+    return _step(after, current.id, detail=fact.action) if current else after
+
+
+def _action_over(state: RunState, fact: Any, event: ev.Event) -> RunState:
+    return replace(state, open_action="" if state.open_action == fact.action else state.open_action)
+
+
+def _action_failed(state: RunState, fact: ev.ActionFailed, event: ev.Event) -> RunState:
+    return state if fact.unknown else _action_over(state, fact, event)
+
+
+def _handover_changes(state: RunState, /, **changes: Any) -> RunState:
+    if state.handover is None:
+        return state
+    return replace(state, handover=replace(state.handover, **changes))
+
+
+def _downtime_started(state: RunState, fact: ev.DowntimeStarted, event: ev.Event) -> RunState:
+    return _handover_changes(state, downtime_mono=event.mono, downtime_s=None)
+
+
+def _downtime_ended(state: RunState, fact: ev.DowntimeEnded, event: ev.Event) -> RunState:
+    return _handover_changes(state, downtime_s=fact.seconds)
+
+
+def _fence_set(state: RunState, fact: ev.FenceSet, event: ev.Event) -> RunState:
+    return _handover_changes(state, fence_lsn=fact.lsn)
+
+
+def _return_passed(state: RunState, fact: ev.ReturnPassed, event: ev.Event) -> RunState:
+    return replace(_handover_changes(state, past_return=True), serving=fact.serving)
+
+
+def _alarm(state: RunState, fact: ev.AlarmRaised, event: ev.Event) -> RunState:
+    kept = tuple(a for a in state.alarms if a.id != fact.alarm)
+    return replace(state, alarms=(*kept, AlarmView(fact.alarm, fact.what, fact.query, fact.remedy, event.mono)))
+
+
+def _alarm_cleared(state: RunState, fact: ev.AlarmCleared, event: ev.Event) -> RunState:
+    return replace(state, alarms=tuple(a for a in state.alarms if a.id != fact.alarm))
+
+
+_FOLDS: dict[type, Callable[[RunState, Any, ev.Event], RunState]] = {
+    ev.RunOpened: _run_opened,
+    ev.PilotSeated: _seated,
+    ev.SidesSeen: _sides,
+    ev.ModeChanged: _mode,
+    ev.RunClosed: _closed,
+    ev.IntentTaken: _intent_taken,
+    ev.IntentRefused: _intent_refused,
+    ev.FindingSeen: _finding,
+    ev.GateTurned: _gate,
+    ev.HandoverOpened: _handover_opened,
+    ev.HandoverClosed: _handover_closed,
+    ev.StepStarted: _step_started,
+    ev.StepFinished: _step_finished,
+    ev.StepFailed: _step_failed,
+    ev.StepSkipped: _step_skipped,
+    ev.ActionIntended: _action_intended,
+    ev.ActionDone: _action_over,
+    ev.ActionProbed: _action_over,
+    ev.ActionFailed: _action_failed,
+    ev.DowntimeStarted: _downtime_started,
+    ev.DowntimeEnded: _downtime_ended,
+    ev.FenceSet: _fence_set,
+    ev.ReturnPassed: _return_passed,
+    ev.AlarmRaised: _alarm,
+    ev.AlarmCleared: _alarm_cleared,
+}
