@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class Secret:
     """Holds a secret until the driver call that needs it. Equality compares values; it is never serialised."""
@@ -31,3 +33,21 @@ class Secret:
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a Secret is not serialised")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """At the border a secret is only ever a reference: the validation context's `secret` resolves it (`config.py` gives it)."""
+        from pydantic_core import PydanticCustomError, core_schema
+
+        def resolve(value: object, info: Any) -> Secret:
+            if isinstance(value, Secret):
+                return value
+            resolver = (info.context or {}).get("secret")
+            if not isinstance(value, str) or resolver is None:
+                raise PydanticCustomError("secret", "a secret is given by reference: env:NAME or file:PATH")
+            try:
+                return Secret(resolver(value))
+            except ValueError as err:
+                raise PydanticCustomError("secret", "{why}", {"why": str(err)}) from None
+
+        return core_schema.with_info_plain_validator_function(resolve)
