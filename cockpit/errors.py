@@ -62,7 +62,11 @@ class SystemFault(CockpitError):
 
 
 class StepError(CockpitError):
-    """A step of the handover failed; `where` is the step's id."""
+    """A step of the handover failed; `where` is the step's id. `pids` are the sessions that stood in its way, where it knows them."""
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "", pids: tuple[int, ...] = ()) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.pids = pids
 
 
 class StepTimeout(StepError):

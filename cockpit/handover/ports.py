@@ -111,6 +111,9 @@ class Servers(Protocol):
 
         Evidence: `lsn` (taken after the last one was gone, `X/Y`), `terminated`. Raises `StepError` naming the blockers that stay."""
 
+    def terminate(self, side: Side, pids: tuple[int, ...]) -> Action:
+        """The app sessions with these process ids are gone from the side; a pid that is no app session is left alone."""
+
     def drain(self, origin: Side, target: Side) -> Action:
         """Everything committed on the fenced `origin` is applied on `target`: a canary written after the quiesce is seen there.
 
@@ -154,7 +157,7 @@ class Pooler(Protocol):
 
     def pause(self) -> Action:
         """Clients wait and no server connection is in use. One bounded attempt: when it does not finish, the pause is taken back
-        and `StepError` is raised. Probe: `done` only when the pooler itself says paused."""
+        and `StepError` is raised, with the pids of the server sessions that kept it from finishing. Probe: `done` only when the pooler itself says paused."""
 
     def resume(self) -> Action:
         """Clients flow again."""

@@ -1,0 +1,111 @@
+"""A run's folder: private to its user (0700), one folder a run, named by time, pair and four random letters.
+
+timeline.jsonl   the chain of events            samples.jsonl   what was measured, newest wins
+plan.json        the two plans as run           evidence/       files that events point to
+pilot.log        what the pilot printed         pilot.sock      where intents go (or the path named in `pilot.path`)
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cockpit.errors import JournalError, Refused
+
+_SOCKET_PATH_LIMIT = 100
+"""sockaddr_un holds 108 bytes on Linux and 104 elsewhere; a temporary name needs a few."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths of one run."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    @property
+    def timeline(self) -> Path:
+        return self.root / "timeline.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        return self.root / "samples.jsonl"
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan.json"
+
+    @property
+    def launch(self) -> Path:
+        """What `resume` needs to start a pilot again: the paths of config and scenario, the pair."""
+        return self.root / "launch.json"
+
+    @property
+    def scorecard(self) -> Path:
+        return self.root / "scorecard.json"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "pilot.log"
+
+    @property
+    def socket(self) -> Path:
+        """Where the pilot listens: in the folder, or where `pilot.path` says because the folder's path is too long for a socket."""
+        pointer = self.root / "pilot.path"
+        try:
+            return Path(pointer.read_text().strip())
+        except OSError:
+            return self.root / "pilot.sock"
+
+    def place_socket(self, private: Path) -> Path:
+        """The path the pilot shall listen on; `private` is a 0700 folder used where the run folder's own path is too long."""
+        inside = self.root / "pilot.sock"
+        if len(os.fsencode(inside)) <= _SOCKET_PATH_LIMIT:
+            return inside
+        outside = private / f"{self.name[-4:]}.sock"
+        (self.root / "pilot.path").write_text(str(outside))
+        return outside
+
+
+def create(runs: Path, pair: str) -> RunFolder:
+    """A new, empty, private run folder under `runs`; `JournalError` says why there can be none."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    root = runs / f"{stamp}-{pair}-{secrets.token_hex(2)}"
+    try:
+        runs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        root.mkdir(mode=0o700)
+    except OSError as err:
+        raise JournalError(
+            f"cannot make a run folder: {err.strerror}", where=str(runs), remedy="choose another folder with --runs or free it"
+        ) from None
+    return RunFolder(root)
+
+
+def find(runs: Path, name: str) -> RunFolder:
+    """The run called `name`: a path, a full name, an unambiguous end of one, or `last`; `Refused` lists what there is."""
+    direct = Path(name)
+    if (direct / "timeline.jsonl").exists():
+        return RunFolder(direct)
+    found = [run for run in every(runs) if run.name == name or run.name.endswith(name)]
+    if name == "last":
+        found = list(every(runs))[-1:]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(run.name for run in list(every(runs))[-5:]) or "there is none yet"
+    what = f"{len(found)} runs end in {name!r}" if found else f"no run {name!r}"
+    raise Refused(what, where=str(runs), remedy=f"one of: {known}")
+
+
+def every(runs: Path) -> Iterator[RunFolder]:
+    """Every run under `runs`, oldest first."""
+    if runs.is_dir():
+        for child in sorted(runs.iterdir()):
+            if (child / "timeline.jsonl").exists():
+                yield RunFolder(child)

@@ -1,0 +1,249 @@
+"""The timeline: a chain of events that survives a crash and cannot be quietly edited.
+
+Format: one JSON object a line, UTF-8, `\\n` at the end. The last two members of each are
+
+    "prev":"<hash of the line before>"   sixty-four zeros in the first line
+    "hash":"<SHA-256 of this line's bytes up to the comma before "hash">"
+
+so a changed, swapped, doubled or missing line is named by its number, the last one included. `seq` counts from 1 without gaps.
+
+Reading: bytes after the last newline are a torn tail, left by a crash while a line was being written. If they are a whole
+record that verifies, they count as one; otherwise they are reported (`Reading.torn`) and set aside, never fatal. Everything else
+that does not verify is damage: the events before it are returned and the record's number is named.
+
+Writing: one writer, by an exclusive lock on the file (flock(2)). An append is one write(2). `durable` appends are followed by
+fsync(2) before the call returns: every intent, decision and border is. The result of an action inside the window is written at
+once and made durable by the next durable append: a result that a crash takes is found again by probing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cockpit.errors import JournalDamaged, JournalError
+from cockpit.model.events import Event, Fact
+from cockpit.timeline.codec import decode_event, encode_event
+
+GENESIS = "0" * 64
+_MARK = b',"hash":"'
+_TAIL_LENGTH = len(_MARK) + 64 + 2
+
+
+def seal(body: bytes) -> tuple[bytes, str]:
+    """The complete line (newline included) for an event's body, and its hash."""
+    digest = hashlib.sha256(body).hexdigest()
+    return body + _MARK + digest.encode() + b'"}\n', digest
+
+
+def unseal(line: bytes) -> tuple[Event, str, str]:
+    """The event, the hash before and the own hash of a line without its newline; `JournalError` where it does not verify."""
+    body, tail = line[:-_TAIL_LENGTH], line[-_TAIL_LENGTH:]
+    if not tail.startswith(_MARK) or not tail.endswith(b'"}'):
+        raise JournalError("not a sealed record")
+    digest = tail[len(_MARK) : -2].decode("ascii", "replace")
+    if hashlib.sha256(body).hexdigest() != digest:
+        raise JournalError("its hash does not match its content")
+    event, prev = decode_event(body + b"}")
+    return event, prev, digest
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A timeline as read: its events, and what is wrong with it, if anything."""
+
+    events: tuple[Event, ...]
+    head: str
+    """Hash of the last good line."""
+    size: int
+    """Bytes up to the end of the last good line."""
+    torn: str = ""
+    damage: str = ""
+    damaged_record: int | None = None
+
+    @property
+    def intact(self) -> bool:
+        return not self.damage
+
+    def trusted(self, where: str) -> Reading:
+        """This reading, or `JournalDamaged` naming the record."""
+        if self.damage and self.damaged_record is not None:
+            raise JournalDamaged(
+                f"record {self.damaged_record} {self.damage}",
+                record=self.damaged_record,
+                where=where,
+                remedy="the run is read-only; compare with a copy",
+            )
+        return self
+
+
+class Chain:
+    """Verifies lines one after the other: feed it raw lines in order, it answers events or names the damage."""
+
+    def __init__(self) -> None:
+        self.head = GENESIS
+        self.seq = 0
+
+    def take(self, line: bytes) -> Event:
+        """The next event; `JournalDamaged` names its record where it does not follow the one before."""
+        number = self.seq + 1
+        try:
+            event, prev, digest = unseal(line)
+        except JournalError as err:
+            raise JournalDamaged(err.what, record=number) from None
+        if prev != self.head:
+            raise JournalDamaged("does not follow the record before it", record=number)
+        if event.seq != number:
+            raise JournalDamaged(f"says it is number {event.seq}", record=number)
+        self.head, self.seq = digest, number
+        return event
+
+
+def read(path: Path) -> Reading:
+    """The timeline at `path`, verified; `JournalError` only where it cannot be opened at all."""
+    try:
+        content = path.read_bytes()
+    except OSError as err:
+        raise JournalError(f"cannot read the timeline: {err.strerror}", where=str(path)) from None
+    return verify(content)
+
+
+def verify(content: bytes) -> Reading:
+    """The reading of a timeline's bytes."""
+    chain = Chain()
+    events: list[Event] = []
+    size = 0
+    for line, complete in _lines(content):
+        try:
+            events.append(chain.take(line))
+        except JournalDamaged as err:
+            if complete:
+                return Reading(tuple(events), chain.head, size, damage=err.what, damaged_record=err.record)
+            torn = f"{len(line)} bytes of an unfinished record {err.record} at the end, left by a crash; set aside"
+            return Reading(tuple(events), chain.head, size, torn=torn)
+        size += len(line) + complete
+    return Reading(tuple(events), chain.head, size)
+
+
+def _lines(content: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Each line, and whether its newline is there."""
+    *whole, rest = content.split(b"\n")
+    yield from ((line, True) for line in whole)
+    if rest:
+        yield rest, False
+
+
+class Journal:
+    """The one writer of a timeline. `append` returns once the event is written, and on disk when `durable`."""
+
+    def __init__(self, path: Path, descriptor: int, chain: Chain, by: str) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self._chain = chain
+        self._by = by
+        self._broken = ""
+
+    @property
+    def seq(self) -> int:
+        return self._chain.seq
+
+    @property
+    def head(self) -> str:
+        return self._chain.head
+
+    @staticmethod
+    def create(path: Path, by: str) -> Journal:
+        """A new, empty timeline, locked; its folder entry is durable."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as err:
+            raise JournalError(f"cannot create the timeline: {err.strerror}", where=str(path)) from None
+        _lock(descriptor, path)
+        return Journal(path, descriptor, Chain(), by)
+
+    @staticmethod
+    def take_up(path: Path, by: str) -> tuple[Journal, Reading]:
+        """The existing timeline, locked and ready to append; a torn tail is moved to a file beside it.
+
+        `JournalDamaged` where it cannot be trusted, `JournalError` where another process writes it."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as err:
+            raise JournalError(f"cannot open the timeline: {err.strerror}", where=str(path)) from None
+        try:
+            _lock(descriptor, path)
+            reading = read(path).trusted(str(path))
+            _mend_tail(path, descriptor, reading)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        chain = Chain()
+        chain.head, chain.seq = reading.head, len(reading.events)
+        return Journal(path, descriptor, chain, by), reading
+
+    def append(self, fact: Fact, *, durable: bool = True) -> Event:
+        """The event of `fact`, numbered, chained and written; `JournalError` when it could not be, and ever after."""
+        if self._broken:
+            raise JournalError(self._broken, where=str(self._path), remedy="no further action can be recorded")
+        event = Event(self._chain.seq + 1, datetime.now(UTC).isoformat(timespec="microseconds"), time.monotonic(), self._by, fact)
+        line, digest = seal(encode_event(event, self._chain.head))
+        try:
+            written = os.write(self._descriptor, line)
+            if written != len(line):
+                raise OSError(28, "the disk took only a part of the record")
+            if durable:
+                os.fdatasync(self._descriptor)
+        except OSError as err:
+            self._broken = f"cannot write the timeline: {err.strerror}"
+            raise JournalError(self._broken, where=str(self._path), remedy="free the disk and resume the run") from None
+        self._chain.head, self._chain.seq = digest, event.seq
+        return event
+
+    def sync(self) -> None:
+        """Everything appended so far is on disk."""
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as err:
+            self._broken = f"cannot write the timeline: {err.strerror}"
+            raise JournalError(self._broken, where=str(self._path)) from None
+
+    def close(self) -> None:
+        """The lock is given up; the file is complete."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise JournalError(
+            "another process flies this run", where=str(path), remedy="join it with `cockpit watch`, or wait until it ends"
+        ) from None
+    except OSError as err:
+        raise JournalError(f"cannot lock the timeline: {err.strerror}", where=str(path)) from None
+
+
+def _mend_tail(path: Path, descriptor: int, reading: Reading) -> None:
+    """Bytes after the last good record are kept in a file beside the timeline and cut off; a missing last newline is added."""
+    content = path.read_bytes()
+    if reading.torn:
+        kept = path.with_name(f"{path.name}.torn-{len(reading.events) + 1}")
+        kept.write_bytes(content[reading.size :])
+        os.ftruncate(descriptor, reading.size)
+        os.fsync(descriptor)
+    elif content and not content.endswith(b"\n"):
+        os.write(descriptor, b"\n")
+        os.fsync(descriptor)

@@ -1,0 +1,115 @@
+"""The wire between a screen and the pilot: a Unix socket, one JSON object a line each way, one reply an intent, in order.
+
+    -> {"ask":"go","by":"ana@bastion","saw":412,"argument":"arp"}
+    <- {"ok":true,"seq":413,"reason":""}         or   {"ok":false,"seq":412,"reason":"type arp to confirm"}
+
+The socket lives in a private folder (0700) and is itself 0600: who may open it is decided by the file system. A refusal is an
+answer, not an error; `LinkError` means that the pilot could not be asked or did not answer in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from cockpit.errors import LinkError
+from cockpit.model.intents import Intent
+
+LINE_LIMIT = 64 * 1024
+_encoder = msgspec.json.Encoder()
+_intents = msgspec.json.Decoder(Intent)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The pilot's answer. `seq` is the newest event then; `reason` says why it was refused."""
+
+    ok: bool
+    seq: int
+    reason: str = ""
+
+
+_replies = msgspec.json.Decoder(Reply)
+
+
+class PilotLink:
+    """Asks a pilot. Connects on the first ask and again after a break."""
+
+    def __init__(self, path: Path, deadline: float = 5.0) -> None:
+        self._path = path
+        self._deadline = deadline
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._turn = asyncio.Lock()
+
+    async def ask(self, intent: Intent) -> Reply:
+        """The pilot's reply; `LinkError` when there is none within the deadline."""
+        async with self._turn:
+            try:
+                async with asyncio.timeout(self._deadline):
+                    return await self._exchange(intent)
+            except TimeoutError:
+                self._drop()
+                raise LinkError("the pilot did not answer in time", where=str(self._path), remedy="look at the timeline") from None
+            except (OSError, EOFError, msgspec.MsgspecError) as err:
+                self._drop()
+                raise LinkError(f"the pilot cannot be reached ({type(err).__name__})", where=str(self._path)) from None
+            except BaseException:
+                self._drop()
+                raise
+
+    async def _exchange(self, intent: Intent) -> Reply:
+        if self._streams is None:
+            self._streams = await asyncio.open_unix_connection(str(self._path), limit=LINE_LIMIT)
+        reader, writer = self._streams
+        writer.write(_encoder.encode(intent) + b"\n")
+        await writer.drain()
+        line = await reader.readline()
+        if not line:
+            raise EOFError
+        return _replies.decode(line)
+
+    def _drop(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+    async def close(self) -> None:
+        """The connection is closed."""
+        if self._streams is not None:
+            writer = self._streams[1]
+            self._streams = None
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def serve(path: Path, answer: Callable[[Intent], Awaitable[Reply]]) -> asyncio.Server:
+    """A server that passes each intent to `answer` and sends its reply; the socket is 0600 from its first instant."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                try:
+                    reply = await answer(_intents.decode(line))
+                except msgspec.MsgspecError:
+                    reply = Reply(False, 0, "not an intent")
+                writer.write(_encoder.encode(reply) + b"\n")
+                await writer.drain()
+        except (OSError, ValueError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    mask = os.umask(0o177)
+    try:
+        return await asyncio.start_unix_server(talk, str(path), limit=LINE_LIMIT)
+    finally:
+        os.umask(mask)
