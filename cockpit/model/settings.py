@@ -53,7 +53,7 @@ class ChannelSpec:
 
     name: str
     kind: str
-    options: Mapping[str, object] = NOTHING
+    options: Mapping[str, object] = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
