@@ -1,0 +1,386 @@
+"""The config: one environment's pairs, endpoints, apps and channels, from a TOML file to a `Config`.
+
+`load_config` opens nothing but the file itself and the secret files it names. Every mistake is reported as
+`file:line: what, and what would be right`, all of them together. This module is the only reader of the environment.
+The format is shown, with every key, in `config.example.toml`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from cockpit._mistakes import Checked, Mistakes, dotted
+from cockpit._secrets import resolver
+from cockpit.errors import ConfigError
+from cockpit.model.secret import Secret
+from cockpit.model.settings import AppSpec, ChannelSpec, Config, Endpoint, PairSpec, SideSpec, Waiver
+from cockpit.model.text import plain
+from cockpit.systems import kinds
+
+__all__ = ["Mistakes", "load_config", "runs_folder", "runtime_folder"]
+
+
+def runs_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where runs are kept when no config says: `$COCKPIT_RUNS`, else `$XDG_STATE_HOME/cockpit/runs`. Not created by this."""
+    env = os.environ if environ is None else environ
+    if env.get("COCKPIT_RUNS"):
+        return Path(env["COCKPIT_RUNS"]).expanduser().absolute()
+    state = env.get("XDG_STATE_HOME") or str(_home(env) / ".local" / "state")
+    return Path(state) / "cockpit" / "runs"
+
+
+def runtime_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where the pilot's socket and lock live: `$XDG_RUNTIME_DIR/cockpit`, else one per user under `/tmp`. Whoever makes it, makes it 0700."""
+    env = os.environ if environ is None else environ
+    base = env.get("XDG_RUNTIME_DIR")
+    return Path(base) / "cockpit" if base else Path(env.get("TMPDIR") or "/tmp") / f"cockpit-{os.getuid()}"  # noqa: S108
+
+
+def _home(env: Mapping[str, str]) -> Path:
+    return Path(env["HOME"]) if env.get("HOME") else Path.home()
+
+
+# --- the file's shape -------------------------------------------------------------
+
+
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not hold a NUL")
+    return text
+
+
+def _identifier(text: str) -> str:
+    if len(text.encode()) > 63:
+        raise ValueError("is longer than PostgreSQL's 63 bytes for a name")
+    return _no_nul(text)
+
+
+def _label(text: str) -> str:
+    if plain(text) != text:
+        raise ValueError("must not hold control or invisible characters: it is shown on screen")
+    return text
+
+
+def _host(text: str) -> str:
+    if "://" in text or "@" in text:
+        raise ValueError("must be a host name alone: user, password, port and database have keys of their own")
+    if any(ch.isspace() for ch in text) or plain(text) != text or "," in text:
+        raise ValueError("must be one host name or address (or the folder of a Unix socket)")
+    return text
+
+
+def _table(text: str) -> str:
+    schema, dot, table = text.partition(".")
+    if not (schema and dot and table):
+        raise ValueError('must be "schema.table"')
+    return _no_nul(text)
+
+
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=63), AfterValidator(_label)]
+_PairName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+_Identifier = Annotated[str, StringConstraints(min_length=1), AfterValidator(_identifier)]
+_Host = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_host)]
+_Table = Annotated[str, AfterValidator(_table)]
+_Path = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_no_nul)]
+_Port = Annotated[int, Field(ge=1, le=65535)]
+_SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class _Peer(_Strict):
+    """What differs when the other server's subscription connects here."""
+
+    host: _Host | None = None
+    port: _Port | None = None
+    database: _Identifier | None = None
+    user: _Identifier | None = None
+    password: Secret | None = None
+    sslmode: _SslMode | None = None
+    sslrootcert: _Path | None = None
+
+
+class _Side(_Strict):
+    host: _Host
+    port: _Port = 5432
+    database: _Identifier
+    user: _Identifier
+    password: Secret | None = None
+    sslmode: _SslMode = "prefer"
+    sslrootcert: _Path | None = None
+    peer: _Peer = _Peer()
+
+
+class _App(_Strict):
+    name: _Name
+    role: _Identifier
+    channel: _Name
+    application_name: _Identifier | None = None
+
+
+class _Channel(_Strict):
+    """Every further key is the kind's own and is checked by it."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, hide_input_in_errors=True)
+    name: _Name
+    kind: _Name
+
+
+class _Waiver(_Strict):
+    check: _Name
+    object: Annotated[str, StringConstraints(min_length=1), AfterValidator(_no_nul)]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_label)]
+
+
+class _Pair(_Strict):
+    blue: _Side
+    green: _Side
+    apps: tuple[_App, ...] = ()
+    channels: tuple[_Channel, ...] = ()
+    exempt_roles: tuple[_Identifier, ...] = ()
+    exclude_tables: tuple[_Table, ...] = ()
+    waivers: tuple[_Waiver, ...] = ()
+    activity_feed: _Path | None = None
+
+
+class _Cockpit(_Strict):
+    runs: _Path | None = None
+
+
+class _File(_Strict):
+    cockpit: _Cockpit = _Cockpit()
+    pairs: Annotated[dict[_PairName, _Pair], Field(min_length=1)]
+
+
+# --- from the file to the settings ---------------------------------------------------
+
+
+def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
+    """The config at `path`, complete and consistent. `Mistakes` (a `ConfigError`, exit 2) lists everything that is wrong with it.
+
+    Secrets are resolved from `environ` (the process's own by default) and from files relative to the config's folder."""
+    env = os.environ if environ is None else environ
+    checked = Checked(path)
+    folder = path.absolute().parent
+    context = {"secret": resolver(folder, env), "folder": folder}
+    file = checked.validated(_File, checked.content, (), context)
+    options = _all_options(checked, context)
+    _cross_check(checked)
+    checked.done()
+    if file is None:
+        raise ConfigError("the config has no usable content", where=plain(path))
+    return _config(file, options, checked, folder, env)
+
+
+Options = Mapping[tuple[str, int], Mapping[str, object]]
+
+
+def _config(file: _File, options: Options, checked: Checked, folder: Path, env: Mapping[str, str]) -> Config:
+    runs = folder / Path(file.cockpit.runs).expanduser() if file.cockpit.runs else runs_folder(env)
+    return Config(
+        pairs={name: _pair(name, pair, options, folder) for name, pair in file.pairs.items()},
+        runs=str(runs),
+        digest=hashlib.sha256(checked.document.text.encode()).hexdigest(),
+        path=str(checked.path.absolute()),
+    )
+
+
+def _pair(name: str, pair: _Pair, options: Options, folder: Path) -> PairSpec:
+    return PairSpec(
+        name=name,
+        blue=_side(pair.blue, folder),
+        green=_side(pair.green, folder),
+        apps=tuple(AppSpec(app.name, app.role, app.channel, app.application_name) for app in pair.apps),
+        channels=tuple(ChannelSpec(ch.name, ch.kind, options[name, number]) for number, ch in enumerate(pair.channels)),
+        exempt_roles=pair.exempt_roles,
+        exclude_tables=pair.exclude_tables,
+        waivers=tuple(Waiver(w.check, w.object, w.reason) for w in pair.waivers),
+        activity_feed=str(folder / Path(pair.activity_feed).expanduser()) if pair.activity_feed else None,
+    )
+
+
+def _side(side: _Side, folder: Path) -> SideSpec:
+    peer = side.peer
+    control = Endpoint(
+        host=side.host,
+        port=side.port,
+        database=side.database,
+        user=side.user,
+        password=side.password,
+        sslmode=side.sslmode,
+        sslrootcert=str(folder / Path(side.sslrootcert).expanduser()) if side.sslrootcert else None,
+    )
+    return SideSpec(control, _seen_by_peer(control, peer))
+
+
+def _seen_by_peer(control: Endpoint, peer: _Peer) -> Endpoint:
+    """A peer's certificate path is one on the other server's disk, so it is taken as it is and never inherited.
+
+    Neither is the password when the peer names another user: it would be the wrong one."""
+    same_user = peer.user is None or peer.user == control.user
+    return Endpoint(
+        host=peer.host or control.host,
+        port=peer.port or control.port,
+        database=peer.database or control.database,
+        user=peer.user or control.user,
+        password=peer.password or (control.password if same_user else None),
+        sslmode=peer.sslmode or control.sslmode,
+        sslrootcert=peer.sslrootcert,
+    )
+
+
+# --- reading the raw content where it has the right shape, so that one mistake never hides another ------
+
+
+def _dict(item: object, key: str) -> dict[str, object]:
+    found = item.get(key) if isinstance(item, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _dicts(item: object, key: str) -> list[tuple[int, dict[str, object]]]:
+    found = item.get(key) if isinstance(item, dict) else None
+    return [(n, entry) for n, entry in enumerate(found) if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def _text(item: dict[str, object], key: str) -> str | None:
+    found = item.get(key)
+    return found if isinstance(found, str) else None
+
+
+def _all_options(checked: Checked, context: Mapping[str, object]) -> Options:
+    found: dict[tuple[str, int], Mapping[str, object]] = {}
+    for name, pair in _dict(checked.content, "pairs").items():
+        for number, channel in _dicts(pair, "channels"):
+            path = ("pairs", name, "channels", number)
+            kind = _text(channel, "kind")
+            if kind and (model := _options_model(checked, kind, path)):
+                own = {key: value for key, value in channel.items() if key not in ("name", "kind")}
+                valid = checked.validated(model, own, path, context)
+                found[name, number] = dict(valid) if valid else {}
+    return found
+
+
+def _options_model(checked: Checked, kind: str, path: tuple[str | int, ...]) -> type[BaseModel] | None:
+    try:
+        return kinds.load(kind).options
+    except ConfigError as err:
+        checked.add((*path, "kind"), f"{dotted((*path, 'kind'))}: {plain(err, 300)}")
+    except Exception as err:  # a kind may come from any package
+        checked.add((*path, "kind"), f"{dotted((*path, 'kind'))}: the kind {plain(kind)} cannot be loaded: {plain(err, 200)}")
+    return None
+
+
+# --- what must agree across keys ------------------------------------------------------
+
+
+def _cross_check(checked: Checked) -> None:
+    for name, pair in _dict(checked.content, "pairs").items():
+        if isinstance(pair, dict):
+            for rule in _RULES:
+                rule(checked, ("pairs", name), pair)
+
+
+Path2 = tuple[str, str]
+
+
+def _two_servers(checked: Checked, path: Path2, pair: dict[str, object]) -> None:
+    blue, green = _dict(pair, "blue"), _dict(pair, "green")
+    if not blue.get("host") or not green.get("host"):
+        return
+    if (blue.get("host"), blue.get("port", 5432)) == (green.get("host"), green.get("port", 5432)):
+        checked.add((*path, "green", "host"), f"{dotted(path)}: blue and green are the same server: they must differ in host or port")
+
+
+def _certificates(checked: Checked, path: Path2, pair: dict[str, object]) -> None:
+    for side in ("blue", "green"):
+        here = _dict(pair, side)
+        peer = _dict(here, "peer")
+        if _verifies(here) and not here.get("sslrootcert"):
+            checked.add(
+                (*path, side, "sslmode"), f"{dotted((*path, side))}: this sslmode needs sslrootcert, the file of the authority to trust"
+            )
+        if _verifies(peer or here, here) and not peer.get("sslrootcert"):
+            where = (*path, side, "peer", "sslmode") if "sslmode" in peer else (*path, side, "sslmode")
+            checked.add(
+                where, f"{dotted((*path, side, 'peer'))}: this sslmode needs peer.sslrootcert, the authority's file on the other server"
+            )
+
+
+def _verifies(table: dict[str, object], fallback: dict[str, object] | None = None) -> bool:
+    return str(table.get("sslmode", (fallback or {}).get("sslmode", ""))).startswith("verify-")
+
+
+def _unique_names(checked: Checked, path: Path2, pair: dict[str, object]) -> None:
+    for group in ("apps", "channels"):
+        first: dict[str, int] = {}
+        for number, entry in _dicts(pair, group):
+            name = _text(entry, "name")
+            if name is None:
+                continue
+            if name in first:
+                line = checked.line((*path, group, first[name], "name"))
+                here = (*path, group, number, "name")
+                checked.add(here, f"{dotted(here)}: {plain(name, 80)} is taken on line {line}: give each its own name")
+            first.setdefault(name, number)
+
+
+def _known_channels(checked: Checked, path: Path2, pair: dict[str, object]) -> None:
+    names = {name: None for _, channel in _dicts(pair, "channels") if (name := _text(channel, "name"))}
+    for number, app in _dicts(pair, "apps"):
+        channel = _text(app, "channel")
+        if channel is not None and channel not in names:
+            here = (*path, "apps", number, "channel")
+            known = ", ".join(plain(name, 80) for name in names) or "none yet: add a [[channels]]"
+            checked.add(here, f"{dotted(here)}: no channel is named {plain(channel, 80)}; there is {known}")
+
+
+def _told_apart(checked: Checked, path: Path2, pair: dict[str, object]) -> None:
+    by_role: dict[str, list[tuple[int, dict[str, object]]]] = {}
+    for number, app in _dicts(pair, "apps"):
+        if role := _text(app, "role"):
+            by_role.setdefault(role, []).append((number, app))
+    for sharing in by_role.values():
+        seen: set[object] = set()
+        for number, app in sharing if len(sharing) > 1 else ():
+            label = app.get("application_name")
+            if label is None or label in seen:
+                here = (*path, "apps", number)
+                checked.add(here, f"{dotted(here)} shares its role: give each app of that role its own application_name")
+            seen.add(label)
+
+
+def _own_roles(checked: Checked, path: Path2, pair: dict[str, object]) -> None:
+    """The fence takes the apps' roles: it must not take the cockpit's, and no app may be exempt from it."""
+    ours = {user for side in ("blue", "green") for table in _users(pair, side) if (user := _text(table, "user"))}
+    exempt = pair.get("exempt_roles")
+    for number, app in _dicts(pair, "apps"):
+        role, here = _text(app, "role"), (*path, "apps", number, "role")
+        if role in ours:
+            checked.add(
+                here, f"{dotted(here)} is the role the cockpit itself uses, and would be fenced out: give the app a role of its own"
+            )
+        if isinstance(exempt, list) and role in exempt:
+            checked.add(here, f"{dotted(here)} is also in exempt_roles, so its writes could not be fenced: take it out of there")
+
+
+def _users(pair: dict[str, object], side: str) -> tuple[dict[str, object], dict[str, object]]:
+    here = _dict(pair, side)
+    return here, _dict(here, "peer")
+
+
+_RULES: tuple[Callable[[Checked, Path2, dict[str, object]], None], ...] = (
+    _two_servers,
+    _certificates,
+    _unique_names,
+    _known_channels,
+    _told_apart,
+    _own_roles,
+)
