@@ -1,0 +1,313 @@
+"""The twin of the pair's two servers, as one cockpit process sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from cockpit.errors import LinkError, Refused, StepError, StepTimeout
+from cockpit.handover.ports import Action, Blocker, Probe, Session
+from cockpit.model import lsn
+from cockpit.model.events import Evidence, FindingSeen
+from cockpit.model.telemetry import LagSample, ServerSample
+from cockpit.model.words import Known, Severity, Side
+from cockpit.systems.memory.action import RTT_S, MemoryAction, seen
+from cockpit.systems.memory.cluster import COCKPIT, Cluster, MemorySession, Node, now
+from cockpit.systems.memory.faults import Faults
+
+T = TypeVar("T")
+VERSIONS = {Side.BLUE: "16.4", Side.GREEN: "18.0"}
+
+
+@dataclass(slots=True)
+class MemoryServers:
+    """`Servers` on a `Cluster`. Deadlines of its own, in seconds: `quiesce_s`, `drain_s`."""
+
+    cluster: Cluster
+    faults: Faults
+    stride: int = 1000
+    quiesce_s: float = 5.0
+    drain_s: float = 10.0
+    findings: tuple[FindingSeen, ...] = ()
+    """What preflight reports beside its one good finding."""
+    _owner: str = ""
+    _canaries: int = 0
+    _seen_canary: dict[Side, float] = field(default_factory=dict)
+
+    async def open(self) -> None:
+        for side in Side:
+            await self._call(f"servers.open {side}", lambda: None, side)
+
+    async def close(self) -> None:
+        if self._owner and self.cluster.owner == self._owner:
+            self.cluster.owner = ""
+        self._owner = ""
+
+    async def versions(self) -> dict[Side, str]:
+        return await self._call("servers.versions", lambda: dict(VERSIONS), *Side)
+
+    async def lock(self, owner: str) -> None:
+        def take() -> None:
+            if self.cluster.owner not in ("", owner):
+                raise Refused(f"{self.cluster.owner} flies this pair", where="lock", remedy="use `watch`, or end the other one")
+            self.cluster.owner = self._owner = owner
+
+        await self._call("servers.lock", take, *Side)
+
+    def objects(self) -> tuple[str, ...]:
+        return tuple(
+            f"{side}: {what}"
+            for side in Side
+            for what in (
+                "schema cockpit_control",
+                f"publication cockpit_{side}",
+                f"slot cockpit_{side}",
+                f"subscription cockpit_{side.other}",
+            )
+        )
+
+    def install(self, side: Side) -> Action:
+        node = self.cluster.nodes[side]
+
+        async def make() -> Evidence:
+            self._reach(node).installed = True
+            return {"schema": "cockpit_control"}
+
+        return self._action(f"install {side}", lambda: seen(self._reach(node).installed), make, (side,), "CREATE SCHEMA cockpit_control")
+
+    def replicate(self, origin: Side, target: Side, *, copy: bool) -> Action:
+        stream = self.cluster.streams[origin]
+
+        async def make() -> Evidence:
+            self._reach(stream.origin), self._reach(stream.target)
+            if not stream.exists:
+                stream.exists, stream.position = True, 0 if copy else len(stream.origin.rows)
+            stream.enabled = True
+            return {"slot": f"cockpit_{origin}", "active": True}
+
+        def see() -> Probe:
+            self._reach(stream.origin), self._reach(stream.target)
+            return seen(stream.exists and stream.enabled, slot=f"cockpit_{origin}", active=stream.running)
+
+        return self._action(f"replicate {origin} to {target}", see, make, (origin, target), "CREATE SUBSCRIPTION ... (origin = none)")
+
+    def canary(self, origin: Side, target: Side) -> Action:
+        async def make() -> Evidence:
+            return {"round_trip_ms": await self._canary(origin, target)}
+
+        def see() -> Probe:
+            self._reach(self.cluster.nodes[target])
+            at = self._seen_canary.get(origin)
+            return Probe(Known.PENDING) if at is None else Probe(Known.DONE, {"age_s": now() - at})
+
+        return self._action(f"canary {origin} to {target}", see, make, (origin, target), "INSERT INTO cockpit_control.canary ...")
+
+    def fence(self, side: Side, *, on: bool) -> Action:
+        node = self.cluster.nodes[side]
+
+        async def make() -> Evidence:
+            self._reach(node).fenced = on
+            return {"fenced": on}
+
+        def see() -> Probe:
+            return seen(self._reach(node).fenced == on, fenced=node.fenced)
+
+        text = (
+            "ALTER DATABASE ... SET default_transaction_read_only = on; REVOKE CONNECT ..."
+            if on
+            else "ALTER DATABASE ... RESET ...; GRANT CONNECT ..."
+        )
+        return self._action(f"fence {side} {'on' if on else 'off'}", see, make, (side,), text)
+
+    def quiesce(self, side: Side) -> Action:
+        node = self.cluster.nodes[side]
+
+        def see() -> Probe:
+            self._reach(node)
+            quiet = node.fenced and not node.app_sessions() and not node.prepared
+            return seen(quiet, lsn=lsn.show(node.wal), sessions=len(node.app_sessions()), prepared=len(node.prepared))
+
+        return self._action(f"quiesce {side}", see, partial(self._quiesce, node), (side,), "SELECT pg_terminate_backend(pid) ...")
+
+    async def _quiesce(self, node: Node) -> Evidence:
+        if not self._reach(node).fenced:
+            raise StepError("the side is not fenced", where=f"quiesce {node.side}")
+        going = node.app_sessions()
+        for session in going:
+            node.leave(session)
+        for _ in range(round(self.quiesce_s / 0.01)):
+            if not node.prepared:
+                break
+            await asyncio.sleep(0.01)
+        else:
+            stay = [Blocker(f"prepared transaction {gid}", node.side) for gid in node.prepared]
+            raise StepError(
+                "; ".join(b.what for b in stay), where=f"quiesce {node.side}", remedy="commit or roll back the prepared transactions"
+            )
+        return {"lsn": lsn.show(node.wal), "terminated": len(going)}
+
+    def terminate(self, side: Side, pids: tuple[int, ...]) -> Action:
+        node = self.cluster.nodes[side]
+
+        def left() -> list[MemorySession]:
+            return [s for s in self._reach(node).app_sessions() if s.pid in pids]
+
+        async def make() -> Evidence:
+            going = left()
+            for session in going:
+                node.leave(session)
+            return {"terminated": len(going)}
+
+        listed = ", ".join(map(str, pids))
+        return self._action(f"terminate {side} {listed}", lambda: seen(not left()), make, (side,), f"SELECT pg_terminate_backend({listed})")
+
+    def drain(self, origin: Side, target: Side) -> Action:
+        stream = self.cluster.streams[origin]
+
+        async def make() -> Evidence:
+            at_fence = self._reach(stream.origin).wal
+            ms = await self._canary(origin, target)
+            return {"canary_ms": ms, "fence_lsn": lsn.show(at_fence), "confirmed_lsn": lsn.show(stream.confirmed)}
+
+        def see() -> Probe:
+            self._reach(stream.origin), self._reach(stream.target)
+            drained = stream.origin.fenced and stream.running and stream.pending() == 0
+            return seen(drained, fence_lsn=lsn.show(stream.origin.wal), confirmed_lsn=lsn.show(stream.confirmed))
+
+        return self._action(
+            f"drain {origin} to {target}", see, make, (origin, target), "INSERT INTO cockpit_control.canary ...; SELECT ..."
+        )
+
+    def sequences(self, origin: Side, target: Side) -> Action:
+        given, taken = self.cluster.nodes[origin], self.cluster.nodes[target]
+
+        async def make() -> Evidence:
+            before = dict(self._reach(taken).sequences)
+            self._reach(given)
+            for name, value in given.sequences.items():
+                if taken.sequences[name] < value + self.stride:
+                    taken.sequences[name] = value + self.stride
+            return {"count": len(before), "before": before, "after": dict(taken.sequences)}
+
+        def see() -> Probe:
+            self._reach(taken), self._reach(given)
+            ahead = all(taken.sequences[name] >= value + self.stride for name, value in given.sequences.items())
+            return seen(ahead, count=len(given.sequences))
+
+        return self._action(f"sequences {origin} to {target}", see, make, (origin, target), "SELECT setval(...)")
+
+    def gone(self, side: Side) -> Action:
+        node, out, into = self.cluster.nodes[side], self.cluster.streams[side], self.cluster.streams[side.other]
+
+        async def make() -> Evidence:
+            self._reach(node).installed = False
+            for stream in (out, into):
+                stream.pump()
+                stream.exists = stream.enabled = False
+            return {"left": 0}
+
+        def see() -> Probe:
+            self._reach(node)
+            return seen(not (node.installed or out.exists or into.exists))
+
+        return self._action(
+            f"gone {side}", see, make, (side,), "DROP SUBSCRIPTION ...; DROP PUBLICATION ...; DROP SCHEMA cockpit_control CASCADE"
+        )
+
+    async def writes_since(self, side: Side, lsn_text: str) -> int | None:
+        def count() -> int:
+            since = lsn.parse(lsn_text)
+            return sum(1 for row in self._node(side).rows if row.origin is side and row.lsn > since and not row.ours)
+
+        return await self._call(f"servers.writes_since {side}", count, side)
+
+    async def census(self, side: Side) -> tuple[Session, ...]:
+        return await self._call(f"servers.census {side}", lambda: tuple(_session(s) for s in self._node(side).app_sessions()), side)
+
+    async def server(self, side: Side) -> ServerSample:
+        node = self.cluster.nodes[side]
+
+        def look() -> ServerSample:
+            self._reach(node)
+            ages = [now() - s.xact_at for s in node.app_sessions() if s.xact_at is not None]
+            oldest = max(ages, default=None)
+            return ServerSample(now(), side, True, VERSIONS[side], node.fenced, len(node.app_sessions()), oldest, len(node.prepared))
+
+        try:
+            return await self._call(f"servers.server {side}", look, side)
+        except LinkError as err:
+            return ServerSample(now(), side, False, VERSIONS[side], None, None, None, None, error=err.what)
+
+    async def lag(self, origin: Side, target: Side) -> LagSample:
+        def look() -> LagSample:
+            self._node(origin), self._node(target)
+            return self._lag(origin, target)
+
+        return await self._call(f"servers.lag {origin}", look, origin, target)
+
+    def _lag(self, origin: Side, target: Side) -> LagSample:
+        stream, back = self.cluster.streams[origin], self.cluster.streams[target]
+        behind, oldest = stream.pending(), stream.oldest_at()
+        ready = 1 if stream.running else 0
+        return LagSample(
+            mono=now(), origin=origin, target=target, lag_bytes=behind * 96, lag_s=0.0 if oldest is None else now() - oldest,
+            apply_bytes_s=None, forecast_s=None if stream.stalled else behind * 0.001, slot=f"cockpit_{origin}",
+            slot_state="missing" if not stream.exists else "active" if stream.running else "inactive", retained_bytes=behind * 96,
+            sender="streaming" if stream.running else "missing", worker="running" if stream.running else "disabled",
+            last_message_age_s=0.1, apply_errors=0, tables_ready=ready, tables_total=1, reverse_armed=back.running and not back.stalled,
+        )  # fmt: skip
+
+    async def beat(self, side: Side) -> None:
+        await self._call(f"servers.beat {side}", lambda: self._node(side).store(f"beat-{side}-{self._node(side).wal}", COCKPIT), side)
+
+    async def preflight(self, serving: Side) -> tuple[FindingSeen, ...]:
+        good = FindingSeen("R1", str(serving), Severity.GOOD, "wal_level = logical", "SHOW wal_level", "")
+        return await self._call("servers.preflight", lambda: (good, *self.findings), *Side)
+
+    async def shape(self) -> str:
+        return await self._call("servers.shape", lambda: "/".join(str(self._node(s).schema) for s in Side), *Side)
+
+    def _action(
+        self, name: str, see: Callable[[], Probe], make: Callable[[], Awaitable[Evidence]], sides: tuple[Side, ...], text: str
+    ) -> Action:
+        return MemoryAction(name, self.faults, see, make, tuple((str(side), text) for side in sides[-1:]), sides)
+
+    async def _call(self, call: str, effect: Callable[[], T], *sides: Side) -> T:
+        async def run() -> T:
+            await asyncio.sleep(RTT_S)
+            return effect()
+
+        return await self.faults.around(call, run, sides)
+
+    def _node(self, side: Side) -> Node:
+        self.cluster.pump()
+        return self._reach(self.cluster.nodes[side])
+
+    def _reach(self, node: Node) -> Node:
+        if not node.up:
+            raise LinkError("connection refused", where=str(node.side), remedy="start the server")
+        return node
+
+    async def _canary(self, origin: Side, target: Side) -> float:
+        """Milliseconds until a unique row of `origin` was seen on `target`."""
+        source, sink = self.cluster.nodes[origin], self.cluster.nodes[target]
+        self._canaries += 1
+        op, started = f"canary-{origin}-{self._canaries}-{self._reach(source).wal}", now()
+        source.store(op, COCKPIT)
+        while True:
+            self.cluster.pump()
+            if self._reach(sink).counts.get(op):
+                self._seen_canary[origin] = now()
+                return (now() - started) * 1000
+            if now() > started + self.drain_s:
+                raise StepTimeout(f"a row written on {origin} was not seen on {target} in {self.drain_s:g} s", where="canary")
+            await asyncio.sleep(0.001)
+
+
+def _session(session: MemorySession) -> Session:
+    age = None if session.xact_at is None else now() - session.xact_at
+    state = "idle" if age is None else "idle in transaction"
+    return Session(session.side, session.pid, session.role, session.application, session.via, state, session.wrote, age)
