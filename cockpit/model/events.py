@@ -116,6 +116,11 @@ class NoteTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class PreflightStarted:
+    """The findings that follow replace all earlier ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class FindingSeen:
     """One preflight finding, as a fact."""
 
@@ -279,6 +284,7 @@ Fact = (
     | IntentTaken
     | IntentRefused
     | NoteTaken
+    | PreflightStarted
     | FindingSeen
     | PreflightDone
     | GateTurned
@@ -309,6 +315,7 @@ FACTS: dict[str, type] = {
     "intent.taken": IntentTaken,
     "intent.refused": IntentRefused,
     "note": NoteTaken,
+    "preflight.started": PreflightStarted,
     "preflight.finding": FindingSeen,
     "preflight.done": PreflightDone,
     "gate": GateTurned,

@@ -194,6 +194,10 @@ def _intent_refused(state: RunState, fact: ev.IntentRefused, event: ev.Event) ->
     return replace(state, refusal=fact.reason)
 
 
+def _preflight_started(state: RunState, fact: ev.PreflightStarted, event: ev.Event) -> RunState:
+    return replace(state, findings=())
+
+
 def _finding(state: RunState, fact: ev.FindingSeen, event: ev.Event) -> RunState:
     kept = tuple(f for f in state.findings if (f.check, f.object) != (fact.check, fact.object))
     return replace(state, findings=(*kept, fact))
@@ -308,6 +312,7 @@ _FOLDS: dict[type, Callable[[RunState, Any, ev.Event], RunState]] = {
     ev.RunClosed: _closed,
     ev.IntentTaken: _intent_taken,
     ev.IntentRefused: _intent_refused,
+    ev.PreflightStarted: _preflight_started,
     ev.FindingSeen: _finding,
     ev.GateTurned: _gate,
     ev.HandoverOpened: _handover_opened,

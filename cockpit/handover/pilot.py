@@ -1,0 +1,273 @@
+"""The pilot: flies one run. It measures, answers intents and runs handovers; it owns the timeline and needs no terminal.
+
+It starts by looking: which side serves is read from the servers, never assumed. Intents are judged by `model.intents.refusal`
+against the newest state, taken or refused in the timeline, and only then acted on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from cockpit.errors import CockpitError, JournalError, StepError
+from cockpit.handover.flight import Flight, Surroundings
+from cockpit.handover.ports import World
+from cockpit.handover.record import Recorder
+from cockpit.handover.telemetry import Telemetry
+from cockpit.handover.watch import Watch
+from cockpit.model import events as ev
+from cockpit.model.intents import Ask, Intent, refusal
+from cockpit.model.plan import Plan
+from cockpit.model.settings import PairSpec, Scenario
+from cockpit.model.text import plain
+from cockpit.model.words import Direction, Known, Mode, Outcome, Severity, Side
+from cockpit.timeline.samples import Samples
+from cockpit.timeline.wire import Reply, serve
+
+DUTY_STEP = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What one pilot is to fly."""
+
+    spec: PairSpec
+    scenario: Scenario
+    plans: dict[Direction, Plan]
+    socket: Path
+    owner: str
+    """Who flies, for the lock on the servers: `ana@bastion pid 4711`."""
+
+
+class Pilot:
+    """Flies a run from opening to closing. `fly` is its whole life."""
+
+    def __init__(
+        self,
+        world: World,
+        orders: Orders,
+        recorder: Recorder,
+        samples: Samples,
+        *,
+        watch: Watch,
+    ) -> None:
+        self._world = world
+        self._orders = orders
+        self._recorder = recorder
+        self._watch = watch
+        self._flight: Flight | None = None
+        self._flying: asyncio.Task[Outcome] | None = None
+        self._errands: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
+        self.telemetry = Telemetry(world, orders.spec, orders.scenario, recorder, samples, watch.missing)
+
+    async def fly(self) -> int:
+        """The exit code of the run, once it is closed."""
+        telemetry: asyncio.Task[None] | None = None
+        server: asyncio.Server | None = None
+        try:
+            await self._open()
+            telemetry = asyncio.create_task(self.telemetry.run())
+            server = await serve(self._orders.socket, self.answer)
+            await self._first_look()
+            await self._until_closed(telemetry)
+        except CockpitError as err:
+            self._recorder.try_record(ev.AlarmRaised("pilot", str(err), remedy=err.remedy))
+            self._close("failed", err.exit_code)
+        finally:
+            await self._leave(telemetry, server)
+        return self._recorder.state.exit_code or 0
+
+    def close(self, why: str) -> None:
+        """The run is to end: what is in the air goes home or lands first."""
+        if self._flight is not None:
+            self._flight.abort(why)
+        self._closing.set()
+
+    # --- opening and leaving ---------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        world = self._world
+        await world.servers.open()
+        await world.servers.lock(self._orders.owner)
+        await asyncio.gather(*(pooler.open() for pooler in world.poolers), *(channel.open() for channel in world.channels))
+        serving, evidence = await who_serves(world)
+        versions = await world.servers.versions()
+        self._recorder.record(ev.SidesSeen(serving, versions[Side.BLUE], versions[Side.GREEN], evidence))
+        await world.reconciler.open(serving)
+
+    async def _first_look(self) -> None:
+        await self._preflight()
+        self._recorder.record(ev.ModeChanged(Mode.READY))
+
+    async def _until_closed(self, telemetry: asyncio.Task[None]) -> None:
+        closing = asyncio.create_task(self._closing.wait())
+        await asyncio.wait({closing, telemetry}, return_when=asyncio.FIRST_COMPLETED)
+        closing.cancel()
+        if self._flying is not None:
+            await asyncio.wait({self._flying})
+        if telemetry.done() and not telemetry.cancelled():
+            telemetry.result()
+        self._close(*self._outcome())
+
+    def _outcome(self) -> tuple[str, int]:
+        """`rolled-back` (5) when the last handover that was done went back, `aborted` (4) when the last one was, else `done`."""
+        past = self._recorder.state.past
+        if not past:
+            return "done", 0
+        last = past[-1]
+        if last.outcome is Outcome.STUCK:
+            return "failed", 1
+        if last.outcome is Outcome.ABORTED:
+            return "aborted", 4
+        return ("rolled-back", 5) if last.direction is Direction.ROLLBACK else ("done", 0)
+
+    def _close(self, outcome: str, exit_code: int) -> None:
+        if self._recorder.state.mode is Mode.CLOSED:
+            return
+        open_ends = tuple(alarm.what for alarm in self._recorder.state.alarms)
+        self._recorder.try_record(ev.RunClosed(outcome, exit_code, self._recorder.state.serving, open_ends))
+
+    async def _leave(self, telemetry: asyncio.Task[None] | None, server: asyncio.Server | None) -> None:
+        if server is not None:
+            server.close()
+        for task in (telemetry, *self._errands):
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(task for task in (telemetry, *self._errands) if task is not None), return_exceptions=True)
+        await close(self._world)
+
+    # --- intents ------------------------------------------------------------------------------------
+
+    async def answer(self, intent: Intent) -> Reply:
+        """The reply to an intent; what it asks has begun when it is taken."""
+        state = self._recorder.state
+        by, argument = plain(intent.by, 80), plain(intent.argument, 2000)
+        why = refusal(state, intent.ask, argument) or self._outdated(intent)
+        try:
+            if why:
+                self._recorder.record(ev.IntentRefused(intent.ask, by, intent.saw, why))
+                return Reply(False, self._recorder.state.seq, why)
+            self._recorder.record(ev.IntentTaken(intent.ask, by, intent.saw, argument))
+            self._act(intent.ask, by, argument)
+        except JournalError as err:
+            return Reply(False, self._recorder.state.seq, str(err))
+        return Reply(True, self._recorder.state.seq)
+
+    def _outdated(self, intent: Intent) -> str:
+        """A go or a way back that was said on a picture of another handover is refused."""
+        handover = self._recorder.state.handover
+        if intent.ask is not Ask.GO or handover is None:
+            return ""
+        armed_at = next((e.seq for e in reversed(self._recorder.state.tail) if isinstance(e.fact, ev.HandoverOpened)), 0)
+        return "" if intent.saw >= armed_at else "said on an older picture: look again"
+
+    def _act(self, ask: Ask, by: str, argument: str) -> None:
+        match ask:
+            case Ask.ARM:
+                self._take_off(self._recorder.state.next_direction)
+            case Ask.GO if self._flight is not None:
+                self._flight.go()
+            case Ask.DISARM | Ask.ABORT if self._flight is not None:
+                self._flight.abort(f"{ask} by {by}")
+            case Ask.BACK:
+                self._back(by)
+            case Ask.RECHECK:
+                self._errand(self._preflight())
+            case Ask.NOTE:
+                self._recorder.record(ev.NoteTaken(by, argument))
+            case Ask.DUTY:
+                self._world.reconciler.duty(DUTY_STEP if argument == "+" else -DUTY_STEP)
+            case Ask.CLOSE:
+                self._closing.set()
+
+    def _back(self, by: str) -> None:
+        """Back to blue: what is in the air towards green is aborted; where green serves, a rollback takes off and needs no second word."""
+        if self._flight is not None and self._flying is not None and not self._flying.done():
+            if self._flight.direction is Direction.CUTOVER:
+                self._flight.abort(f"back by {by}")
+            else:
+                self._flight.go()
+            return
+        self._take_off(Direction.ROLLBACK).go()
+
+    def _take_off(self, direction: Direction) -> Flight:
+        around = Surroundings(lambda: self.telemetry.readings, self.telemetry.quiet, self._watch.stage)
+        flight = Flight(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
+        number = len(self._recorder.state.past) + 1
+        self._flight = flight
+        self._flying = asyncio.create_task(self._fly_one(flight, number, self._orders.plans[direction].digest))
+        return flight
+
+    async def _fly_one(self, flight: Flight, number: int, digest: str) -> Outcome:
+        """The step boundary of last resort: what nobody expected is recorded and, before the return, has gone home."""
+        try:
+            return await flight.fly(number, digest)
+        except CockpitError as err:
+            self._recorder.try_record(ev.AlarmRaised("flight", str(err), remedy=err.remedy))
+            self._recorder.try_record(ev.ModeChanged(Mode.STUCK, str(err)))
+            return Outcome.STUCK
+
+    def _errand(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    # --- preflight ---------------------------------------------------------------------------------------
+
+    async def _preflight(self) -> None:
+        """Every finding is in the timeline, and the schemas' digest is what the findings stand for."""
+        state = self._recorder.state
+        try:
+            findings = await look(self._world, state.serving or Side.BLUE, self._orders.scenario)
+            await self.telemetry.read_shape()
+            self._recorder.record(ev.PreflightStarted(), durable=False)
+            for finding in findings:
+                self._recorder.record(finding, durable=False)
+            self._recorder.record(summary(findings))
+            if any(alarm.id == "preflight" for alarm in self._recorder.state.alarms):
+                self._recorder.record(ev.AlarmCleared("preflight"))
+        except CockpitError as err:
+            self._recorder.try_record(ev.AlarmRaised("preflight", str(err), remedy=err.remedy))
+
+
+async def who_serves(world: World) -> tuple[Side, dict[str, object]]:
+    """The side that is not fenced; blue where neither is, as before the first arming."""
+    probes = {side: await world.servers.fence(side, on=True).probe() for side in Side}
+    evidence: dict[str, object] = {f"{side} fenced": str(probe.known) for side, probe in probes.items()}
+    fenced = {side for side, probe in probes.items() if probe.known is Known.DONE}
+    if fenced == {Side.BLUE, Side.GREEN}:
+        raise StepError(
+            "both sides are fenced: a handover was interrupted",
+            where="opening",
+            remedy="unfence the side that is to serve (see the plan's `fence blue off`), then open a new run",
+        )
+    return (Side.GREEN if fenced == {Side.BLUE} else Side.BLUE), evidence
+
+
+async def look(world: World, serving: Side, scenario: Scenario) -> tuple[ev.FindingSeen, ...]:
+    """Every finding of every system, in the systems' order. Changes nothing."""
+    window = scenario.budgets.downtime
+    found = await asyncio.gather(
+        world.servers.preflight(serving),
+        world.reconciler.preflight(),
+        *(pooler.preflight(window) for pooler in world.poolers),
+        *(channel.preflight() for channel in world.channels),
+    )
+    return tuple(finding for findings in found for finding in findings)
+
+
+def summary(findings: tuple[ev.FindingSeen, ...]) -> ev.PreflightDone:
+    """How many findings block, warn, are good, are waived."""
+    blocks = sum(f.severity is Severity.BLOCK and not f.waived for f in findings)
+    warnings = sum(f.severity is Severity.WARN and not f.waived for f in findings)
+    return ev.PreflightDone(blocks, warnings, sum(f.severity is Severity.GOOD for f in findings), sum(bool(f.waived) for f in findings))
+
+
+async def close(world: World) -> None:
+    """Every connection is closed; what does not close within 5 s is left to the end of the process."""
+    closing = [world.reconciler.close(), world.servers.close()]
+    closing += [pooler.close() for pooler in world.poolers]
+    closing += [channel.close() for channel in world.channels]
+    await asyncio.gather(*(asyncio.wait_for(close, 5) for close in closing), return_exceptions=True)

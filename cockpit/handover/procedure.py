@@ -1,0 +1,182 @@
+"""The handover, in order. One procedure, two directions: `origin` is the side that serves, `target` the side that will.
+
+Read `steps` from top to bottom: it is the whole of it. `home` is what any failure before the point of no return converges to.
+The order and its reasons: writes are stalled before the fence, so that no app sees an error; the fence LSN is taken when no app
+transaction can commit any more; a canary written after that proves that everything before it was applied; the target is unfenced
+only when every route leads to it, and the poolers resume last, so that no session is opened under a fence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cockpit.handover.actions import ChangedVerified, EveryAppSeen, PausedTogether, Together
+from cockpit.handover.ports import Action, Channel, Pooler, World
+from cockpit.model.settings import PairSpec, Scenario
+from cockpit.model.words import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """One action as a step does it."""
+
+    action: Action
+    find: bool = False
+    """Probe first; what is found done is not applied."""
+    see: bool = True
+    """Probe after: the step believes the world, not the call. False where applying *is* the seeing (a canary, a drain)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    id: str
+    title: str
+    doings: tuple[Do, ...] = ()
+    undone_by: str = ""
+    in_window: bool = False
+
+
+IDS = (
+    "arm",
+    "gates",
+    "confirm",
+    "pause",
+    "fence",
+    "quiesce",
+    "drain",
+    "verify",
+    "sequences",
+    "reverse",
+    "route",
+    "resume",
+    "mirror",
+    "prove",
+)
+WINDOW = IDS[IDS.index("pause") : IDS.index("resume") + 1]
+
+
+def steps(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> tuple[Step, ...]:
+    """Every step of the handover, in order."""
+    makers: tuple[Callable[[World, PairSpec, Scenario, Direction], Step], ...] = (
+        _arm,
+        _gates,
+        _confirm,
+        _pause,
+        _fence,
+        _quiesce,
+        _drain,
+        _verify,
+        _sequences,
+        _reverse,
+        _route,
+        _resume,
+        _mirror,
+        _prove,
+    )
+    return tuple(make(world, spec, scenario, direction) for make in makers)
+
+
+def _arm(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    servers, origin, target = world.servers, direction.origin, direction.target
+    doings = (
+        Do(servers.install(origin), find=True),
+        Do(servers.install(target), find=True),
+        Do(servers.fence(target, on=True), find=True),
+        Do(servers.replicate(origin, target, copy=direction is Direction.CUTOVER), find=True, see=False),
+        Do(servers.replicate(target, origin, copy=False), find=True, see=False),
+        Do(servers.canary(origin, target), see=False),
+        Do(servers.canary(target, origin), see=False),
+        *(Do(channel.stage(), find=True) for channel in world.channels),
+    )
+    title = f"arm: {target} fenced, replication both ways, canaries seen"
+    return Step("arm", title, doings, undone_by="disarm: what was armed may stay, the service does not notice it")
+
+
+def _gates(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    return Step("gates", "every gate holds", undone_by="stop")
+
+
+def _confirm(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    return Step("confirm", "the lead confirms", undone_by="stop")
+
+
+def _pause(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    doings = (Do(PausedTogether(world.servers, tuple(world.poolers), direction.origin, scenario.tuning)),) if world.poolers else ()
+    return Step("pause", "pause every pooler: writes stall", doings, "resume", in_window=True)
+
+
+def _fence(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    doing = Do(world.servers.fence(direction.origin, on=True))
+    return Step("fence", f"fence {direction.origin} for every app", (doing,), "unfence, resume", in_window=True)
+
+
+def _quiesce(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    doing = Do(world.servers.quiesce(direction.origin), see=False)
+    return Step("quiesce", f"no app transaction left on {direction.origin}", (doing,), "unfence, resume", in_window=True)
+
+
+def _drain(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    doing = Do(world.servers.drain(direction.origin, direction.target), see=False)
+    return Step("drain", f"{direction.target} has applied everything", (doing,), "unfence, resume", in_window=True)
+
+
+def _verify(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    tuning = scenario.tuning
+    changed = ChangedVerified(world.reconciler, direction.origin, direction.target, tuning.verify_box, tuning.verify_required)
+    return Step("verify", "what changed is proven equal", (Do(changed, see=False),), "unfence, resume", in_window=True)
+
+
+def _sequences(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    doing = Do(world.servers.sequences(direction.origin, direction.target), see=False)
+    return Step("sequences", f"sequences on {direction.target} go on", (doing,), "unfence, resume", in_window=True)
+
+
+def _reverse(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    doing = Do(world.servers.replicate(direction.target, direction.origin, copy=False), find=True)
+    title = f"the way back is armed: {direction.target} to {direction.origin}"
+    return Step("reverse", title, (doing,), "unfence, resume", in_window=True)
+
+
+def _route(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    return Step("route", f"every channel to {direction.target}", _routes(world, direction), "route back, unfence, resume", in_window=True)
+
+
+def _routes(world: World, direction: Direction) -> tuple[Do, ...]:
+    ways: tuple[Pooler | Channel, ...] = (*world.poolers, *world.channels)
+    actions = tuple(way.route(direction.target) for way in ways)
+    return (Do(Together(f"route everything to {direction.target}", actions)),) if actions else ()
+
+
+def _resume(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    resume = tuple(pooler.resume() for pooler in world.poolers)
+    doings = (
+        Do(world.servers.fence(direction.target, on=False)),
+        *((Do(Together("resume every pooler", resume)),) if resume else ()),
+    )
+    return Step("resume", f"{direction.target} takes writes: point of no return", doings, "a rollback", in_window=True)
+
+
+def _mirror(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    doing = Do(world.servers.canary(direction.target, direction.origin), see=False)
+    return Step("mirror", f"{direction.origin} mirrors {direction.target}", (doing,), "a rollback")
+
+
+def _prove(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    patience = scenario.steps["prove"].planned
+    doing = Do(EveryAppSeen(world.servers, spec, direction.origin, direction.target, patience), see=False)
+    return Step("prove", f"every app seen on {direction.target}", (doing,), "a rollback")
+
+
+def home(world: World, direction: Direction) -> tuple[Action, ...]:
+    """The desired states of "the side it started from serves", in the order that never leaves two sides writable.
+
+    The poolers are routed after the unfence: that retires every server connection that was opened under it."""
+    origin, target = direction.origin, direction.target
+    return (
+        world.servers.fence(target, on=True),
+        *(channel.route(origin) for channel in world.channels),
+        world.servers.fence(origin, on=False),
+        *(pooler.route(origin) for pooler in world.poolers),
+        *(pooler.resume() for pooler in world.poolers),
+    )

@@ -1,0 +1,273 @@
+"""Where everything is tied together: a config becomes a world, a run folder becomes a guardian and a pilot.
+
+Only the front door and the drill import this. A run's processes are started by what its folder's `launch.json` says, so that the
+same command takes it up again later: nothing but paths and names is in it, never a secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from cockpit import __version__
+from cockpit.config import load_config, runtime_folder
+from cockpit.errors import CockpitError, ConfigError, JournalError
+from cockpit.handover.guardian import Guardian
+from cockpit.handover.pilot import Orders, Pilot, close, look, who_serves
+from cockpit.handover.plan import lines, make_plan
+from cockpit.handover.ports import Action, Channel, Feed, Pooler, World
+from cockpit.handover.record import Recorder
+from cockpit.handover.watch import Watch
+from cockpit.model import events as ev
+from cockpit.model.plan import Plan
+from cockpit.model.settings import Config, PairSpec, Scenario
+from cockpit.model.words import Direction, Side
+from cockpit.scenario import load_scenario
+from cockpit.timeline.folder import RunFolder, create
+from cockpit.timeline.journal import Journal
+from cockpit.timeline.samples import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What starts a run's processes."""
+
+    config: str
+    scenario: str
+    pair: str
+    user: str
+    host: str
+    drill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A config and a scenario, read, and the pair they are for."""
+
+    config: Config
+    scenario: Scenario
+    spec: PairSpec
+
+    def world(self) -> World:
+        """The pair's systems; nothing is connected yet."""
+        return build_world(self.spec, self.scenario)
+
+    def plan(self, direction: Direction) -> Plan:
+        return make_plan(self.world(), self.spec, self.scenario, self.config.digest, direction)
+
+
+def read_order(config: Path, scenario: str, pair: str | None) -> Order:
+    """Config, scenario and pair; `ConfigError` lists every mistake."""
+    loaded = load_config(config)
+    names = ", ".join(sorted(loaded.pairs))
+    if pair is None and len(loaded.pairs) > 1:
+        raise ConfigError("the config has several pairs", where=str(config), remedy=f"choose one with --pair: {names}")
+    name = pair if pair is not None else next(iter(loaded.pairs))
+    if name not in loaded.pairs:
+        raise ConfigError(f"there is no pair {name!r}", where=str(config), remedy=f"one of: {names}")
+    return Order(loaded, load_scenario(scenario), loaded.pairs[name])
+
+
+def build_world(spec: PairSpec, scenario: Scenario) -> World:
+    """The real systems of a pair."""
+    from cockpit.reconcile import PostgresReconciler
+    from cockpit.systems.kinds import load
+    from cockpit.systems.postgres import PostgresPair
+
+    poolers: list[Pooler] = []
+    channels: list[Channel] = []
+    for channel in spec.channels:
+        kind = load(channel.kind)
+        options = channel.options if isinstance(channel.options, kind.options) else kind.options.model_validate(channel.options)
+        made = kind.make(channel, spec, options)
+        (poolers if kind.pooler else channels).append(made)  # type: ignore[arg-type]
+    return World(
+        servers=PostgresPair(spec, scenario.tuning),
+        poolers=tuple(poolers),
+        channels=tuple(channels),
+        reconciler=PostgresReconciler(spec, scenario.tuning),
+        feed=_feed(spec),
+    )
+
+
+def _feed(spec: PairSpec) -> Feed:
+    from cockpit.systems.feed import FileFeed, NoFeed
+
+    return FileFeed(Path(spec.activity_feed)) if spec.activity_feed else NoFeed()
+
+
+# --- opening a run -------------------------------------------------------------------------------
+
+
+async def check_reachable(order: Order) -> None:
+    """Both servers answer, and nobody else flies the pair; the first thing that is not so is raised. Leaves nothing behind."""
+    world = order.world()
+    try:
+        await world.servers.open()
+        await world.servers.lock(_owner())
+    finally:
+        await close(world)
+
+
+def open_run(runs: Path, config: Path, scenario: str, spec: PairSpec, *, drill: bool) -> RunFolder:
+    """A new run folder that knows how its processes are started."""
+    folder = create(runs, spec.name)
+    launch = Launch(str(config.resolve()), scenario, spec.name, getpass.getuser(), socket.gethostname(), drill)
+    try:
+        folder.launch.write_bytes(msgspec.json.encode(launch))
+    except OSError as err:
+        raise JournalError(f"cannot write to the run folder: {err.strerror}", where=str(folder.root)) from None
+    return folder
+
+
+def start(folder: RunFolder) -> subprocess.Popen[bytes]:
+    """The guardian runs, in a session of its own, and starts the pilot; both outlive the caller."""
+    with folder.log.open("ab") as log:
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "cockpit", "_guard", str(folder.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _owner() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()}"
+
+
+def _order_of(folder: RunFolder) -> tuple[Launch, Order]:
+    launch = msgspec.json.decode(folder.launch.read_bytes(), type=Launch)
+    return launch, read_order(Path(launch.config), launch.scenario, launch.pair)
+
+
+# --- the guardian's process ---------------------------------------------------------------------------
+
+
+async def guard(folder: RunFolder) -> int:
+    """The exit code of the run, once its pilot has left or has been taken over from."""
+    _, order = _order_of(folder)
+    guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime)
+    return await guardian.watch(lambda end: _spawn_pilot(folder, end))
+
+
+async def _spawn_pilot(folder: RunFolder, end: socket.socket) -> asyncio.subprocess.Process:
+    pilot = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "cockpit",
+        "_fly",
+        str(folder.root),
+        str(end.fileno()),
+        stdin=asyncio.subprocess.DEVNULL,
+        pass_fds=(end.fileno(),),
+    )
+    _on_signals(lambda: pilot.send_signal(signal.SIGTERM))
+    return pilot
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    """A lost terminal changes nothing; SIGTERM ends in order."""
+    loop = asyncio.get_running_loop()
+    for ignored in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(ignored, signal.SIG_IGN)
+    loop.add_signal_handler(signal.SIGTERM, stop)
+
+
+# --- the pilot's process -----------------------------------------------------------------------------
+
+
+async def fly(folder: RunFolder, descriptor: int) -> int:
+    """The run's exit code, once it is closed."""
+    launch, order = _order_of(folder)
+    watch = Watch(socket.socket(fileno=descriptor))
+    thread = asyncio.create_task(watch.run())
+    journal = Journal.create(folder.timeline, "pilot")
+    recorder = Recorder(journal)
+    samples = Samples(folder.samples)
+    try:
+        return await _fly(folder, launch, order, recorder, samples, watch)
+    finally:
+        thread.cancel()
+        await asyncio.gather(thread, return_exceptions=True)
+        samples.close()
+        journal.close()
+
+
+async def _fly(folder: RunFolder, launch: Launch, order: Order, recorder: Recorder, samples: Samples, watch: Watch) -> int:
+    plans = {direction: order.plan(direction) for direction in Direction}
+    recorder.record(_opened(folder, launch, order, plans))
+    recorder.record(ev.PilotSeated("pilot", os.getpid(), secrets.token_hex(8)))
+    folder.plan.write_bytes(msgspec.json.format(msgspec.json.encode(plans)))
+    owner = f"{launch.user}@{launch.host} pid {os.getpid()} since {time.strftime('%H:%M:%S', time.gmtime())}Z"
+    orders = Orders(order.spec, order.scenario, plans, folder.place_socket(runtime_folder()), owner)
+    pilot = Pilot(order.world(), orders, recorder, samples, watch=watch)
+    _on_signals(lambda: pilot.close("told to stop"))
+    return await pilot.fly()
+
+
+def _opened(folder: RunFolder, launch: Launch, order: Order, plans: dict[Direction, Plan]) -> ev.RunOpened:
+    return ev.RunOpened(
+        run=folder.name,
+        pair=order.spec.name,
+        scenario=order.scenario.name,
+        scenario_digest=order.scenario.digest,
+        config_digest=order.config.digest,
+        plan_digest=plans[Direction.CUTOVER].digest,
+        user=launch.user,
+        host=launch.host,
+        version=__version__,
+        drill=launch.drill,
+        downtime_budget_s=order.scenario.budgets.downtime,
+        rollback_budget_s=order.scenario.budgets.rollback,
+        steps=lines(plans[Direction.CUTOVER]),
+        rollback_steps=lines(plans[Direction.ROLLBACK]),
+    )
+
+
+# --- commands that need the systems but no run ------------------------------------------------------------
+
+
+async def preflight(order: Order) -> tuple[ev.FindingSeen, ...]:
+    """Every finding, of a pair on which nothing is changed."""
+    world = order.world()
+    try:
+        await world.servers.open()
+        await asyncio.gather(*(pooler.open() for pooler in world.poolers), *(channel.open() for channel in world.channels))
+        serving, _ = await who_serves(world)
+        await world.reconciler.open(serving)
+        return await look(world, serving, order.scenario)
+    finally:
+        await close(world)
+
+
+async def cleanup(order: Order) -> list[str]:
+    """No object of ours is left on either side; what could not be removed, in words. Refuses while somebody flies the pair."""
+    world = order.world()
+    try:
+        await world.servers.open()
+        await world.servers.lock(_owner())
+        gone = [action for side in Side for action in (world.reconciler.gone(side), world.servers.gone(side))]
+        return [why for action in gone if (why := await _remove(action))]
+    finally:
+        await close(world)
+
+
+async def _remove(action: Action) -> str:
+    try:
+        await asyncio.wait_for(action.apply(), 60)
+    except (CockpitError, TimeoutError) as err:
+        return f"{action.name}: {err or 'no answer within 60 s'}"
+    return ""
