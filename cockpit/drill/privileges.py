@@ -6,6 +6,7 @@ A child asks the kernel to be signalled when its parent ends (`PR_SET_PDEATHSIG`
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import pwd
@@ -19,6 +20,7 @@ from typing import IO, Any
 
 _NOBODY = 65534
 _PR_SET_PDEATHSIG = 1
+_POLL_S = 0.01
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -87,6 +89,16 @@ def spawn(
         preexec_fn=_bound_to(os.getpid(), death_signal),
         **extra,
     )
+
+
+async def until_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether the process ended within `seconds`."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < deadline:
+        if process.poll() is not None:
+            return True
+        await asyncio.sleep(_POLL_S)
+    return False
 
 
 def _clean_environment() -> dict[str, str]:

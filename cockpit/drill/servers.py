@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from cockpit.drill.privileges import Identity, server_identity, spawn
+from cockpit.drill.privileges import Identity, server_identity, spawn, until_ended
 from cockpit.errors import CockpitError
 from cockpit.model.secret import Secret
 from cockpit.model.settings import Endpoint
@@ -163,17 +163,8 @@ class Server:
         for wish in (number, signal.SIGQUIT, signal.SIGKILL):
             if process.poll() is None:
                 process.send_signal(wish)
-                await _until_ended(process)
+                await until_ended(process, _STOP_S)
         self._process = None
-
-
-async def _until_ended(process: subprocess.Popen[bytes], seconds: float = _STOP_S) -> bool:
-    deadline = asyncio.get_running_loop().time() + seconds
-    while asyncio.get_running_loop().time() < deadline:
-        if process.poll() is not None:
-            return True
-        await asyncio.sleep(_POLL_S)
-    return False
 
 
 async def launch(folder: Path, major: int, *, name: str, settings: Mapping[str, str] = _NONE) -> Server:
@@ -234,7 +225,7 @@ async def _initdb(bin_folder: Path, folder: Path, password: str, identity: Ident
     with (folder / "server.log").open("ab") as log:
         process = spawn(argv, log=log, cwd=folder, identity=identity)
     try:
-        await _until_ended(process, _INITDB_S)
+        await until_ended(process, _INITDB_S)
     finally:
         if process.poll() is None:
             process.kill()
