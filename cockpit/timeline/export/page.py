@@ -1,0 +1,193 @@
+"""The report as a page of headings, facts, tables and statements, before it becomes Markdown or HTML. All of it is plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from cockpit.model.budgets import mm_ss
+from cockpit.model.events import IntentRefused, IntentTaken, NoteTaken
+from cockpit.model.text import plain
+from cockpit.model.words import StepState
+from cockpit.timeline.export.report import Report, Story
+from cockpit.timeline.export.words import evidence_text, line, milliseconds, seconds, seen
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    text: str
+    loud: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table. Columns named in `right` hold figures."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Exact statements, one line each."""
+
+    lines: tuple[str, ...]
+
+
+Block = Heading | Words | Grid | Sent
+
+
+def page(report: Report) -> tuple[Block, ...]:
+    """Outcome first, then the numbers, then everything behind them."""
+    parts: tuple[Callable[[Report], Iterable[Block]], ...] = (_top, _handovers, _scorecard, _before, _people, _timeline, _digests)
+    return tuple(block for part in parts for block in part(report))
+
+
+def _grid(head: str, rows: Iterable[Sequence[object]], right: str = "") -> Grid:
+    cells = tuple(tuple(plain("" if cell is None else cell) for cell in row) for row in rows)
+    return Grid(tuple(head.split("|")), cells, frozenset(right.split("|")))
+
+
+def _top(report: Report) -> Iterator[Block]:
+    state, opened = report.state, report.opened
+    yield Heading(1, plain(f"{state.pair or 'Run'}: {report.outcome}"))
+    if report.chain.verdict == "damaged":
+        yield Words(plain(f"The timeline is {report.chain.words}"), loud=True)
+    for end in state.open_ends:
+        yield Words(plain(f"Open: {end}"), loud=True)
+    facts: list[tuple[str, object]] = [
+        ("outcome", report.outcome + (f", exit code {state.exit_code}" if state.exit_code is not None else "")),
+        ("serving", state.serving or "not known"),
+        ("run", report.name),
+        ("scenario", f"{state.scenario}{' (drill)' if state.drill else ''}"),
+        ("by", f"{state.user} on {state.host}"),
+        ("from", state.opened_at),
+        ("to", report.closed_at or "not closed"),
+        ("servers", f"blue {state.versions[0] or '?'}, green {state.versions[1] or '?'}"),
+        ("cockpit", opened.version if opened else ""),
+        ("budgets", f"downtime {mm_ss(state.downtime_budget_s)}, rollback {mm_ss(state.rollback_budget_s)}"),
+        ("timeline", report.chain.words),
+    ]
+    yield _grid("what|value", facts)
+
+
+def _handovers(report: Report) -> Iterator[Block]:
+    yield Heading(2, "Handovers")
+    if not report.stories:
+        yield Words("None was opened.")
+        return
+    yield _grid(
+        "#|direction|outcome|downtime|of budget|took|from|to|why", map(_summary(report), report.stories), "#|downtime|of budget|took"
+    )
+    for story in report.stories:
+        yield from _story(story)
+
+
+def _summary(report: Report) -> Callable[[Story], tuple[object, ...]]:
+    def row(story: Story) -> tuple[object, ...]:
+        view, budget = story.view, report.state.downtime_budget_s
+        share = f"{view.downtime_s / budget:.1%}" if view.downtime_s is not None and budget > 0 else ""
+        outcome = view.outcome or "not finished"
+        times = story.opened_at, story.closed_at
+        return view.number, view.direction, outcome, seconds(view.downtime_s), share, seconds(view.seconds), *times, view.why
+
+    return row
+
+
+def _story(story: Story) -> Iterator[Block]:
+    view = story.view
+    yield Heading(3, f"Handover {view.number}: {view.direction}")
+    if view.fence_lsn:
+        yield Words(plain(f"Fence at {view.fence_lsn}. The point of no return was {'' if view.past_return else 'not '}passed."))
+    rows = [
+        (
+            step.id,
+            step.title,
+            "writes stalled" if step.in_window else "",
+            step.state,
+            milliseconds(step.planned_s * 1000),
+            milliseconds(step.ms),
+            step.detail if step.state is not StepState.DONE else evidence_text(story.evidence(step.id)),
+        )
+        for step in view.steps
+    ]
+    yield _grid("step|what|window|state|planned|actual|seen", rows, "planned|actual")
+    sent = tuple(plain(f"{s.target}: {s.text}") for action in story.sent for s in action.statements)
+    if sent:
+        yield Words("What was sent, in order:")
+        yield Sent(sent)
+
+
+def _scorecard(report: Report) -> Iterator[Block]:
+    if report.scorecard is None and not report.scorecard_fault:
+        return
+    yield Heading(2, "What the apps felt")
+    if report.scorecard is None:
+        yield Words(report.scorecard_fault, loud=True)
+        return
+    card = report.scorecard
+    yield Words(plain(f"Verdict: {card.get('verdict', 'none')}. Both sides equal: {card.get('sides_equal', 'not compared')}."))
+    handovers = [h for h in _list(card.get("handovers")) if isinstance(h, dict)]
+    head = "direction|outcome|seconds|stall p50 ms|p99 ms|max ms|errors|lost|duplicated"
+    yield _grid(head, map(_score, handovers), "seconds|stall p50 ms|p99 ms|max ms|errors|lost|duplicated")
+    apps = [_app(h, app) for h in handovers for app in _list(h.get("apps")) if isinstance(app, dict)]
+    if apps:
+        yield _grid("handover|app|channel|stall ms|errors|lost|duplicated", apps, "stall ms|errors|lost|duplicated")
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _score(handover: Mapping[str, object]) -> tuple[object, ...]:
+    stall = handover.get("stall_ms")
+    stalls = [stall.get(key) if isinstance(stall, dict) else None for key in ("p50", "p99", "max")]
+    rest = [handover.get(key) for key in ("errors", "lost", "duplicated")]
+    return (*(handover.get(key) for key in ("direction", "outcome", "seconds")), *stalls, *rest)
+
+
+def _app(handover: Mapping[str, object], app: Mapping[str, object]) -> tuple[object, ...]:
+    return handover.get("direction"), *(app.get(key) for key in ("name", "channel", "stall_ms", "errors", "lost", "duplicated"))
+
+
+def _before(report: Report) -> Iterator[Block]:
+    state = report.state
+    yield Heading(2, "Gates and findings")
+    yield _grid("gate|last|why|query", ((g.id, g.light, g.reason, g.query) for g in state.gates))
+    found = [f for f in state.findings if not f.waived and f.severity != "good"]
+    waived = [f for f in state.findings if f.waived]
+    yield Words(f"Preflight: {len(found)} open, {len(waived)} waived, {len(state.findings) - len(found) - len(waived)} good.")
+    if found:
+        yield _grid("check|object|severity|seen|remedy|query", ((f.check, f.object, f.severity, f.seen, f.remedy, f.query) for f in found))
+    if waived:
+        yield _grid("waived check|object|reason|seen", ((f.check, f.object, f.waived, f.seen) for f in waived))
+    if state.alarms:
+        yield Words("Alarms that were not over at the end:", loud=True)
+        yield _grid("alarm|what|remedy|query", ((a.id, a.what, a.remedy, a.query) for a in state.alarms))
+
+
+def _people(report: Report) -> Iterator[Block]:
+    asked = [e for e in report.events if isinstance(e.fact, IntentTaken | IntentRefused | NoteTaken)]
+    if asked:
+        yield Heading(2, "Who decided what")
+        yield _grid("#|time|what", ((e.seq, e.at, line(e.fact)) for e in asked), "#")
+
+
+def _timeline(report: Report) -> Iterator[Block]:
+    yield Heading(2, "Timeline")
+    yield Words("Times are UTC, as the pilot's wall clock had them; the order is the number's.")
+    yield _grid("#|time|by|what|seen", ((e.seq, e.at, e.by, line(e.fact), seen(e.fact)) for e in report.events), "#")
+
+
+def _digests(report: Report) -> Iterator[Block]:
+    opened = report.opened
+    yield Heading(2, "Digests")
+    rows = [("scenario", opened.scenario_digest), ("config", opened.config_digest), ("plan", opened.plan_digest)] if opened else []
+    yield _grid("of|SHA-256", [*rows, (f"timeline, record {report.chain.records}", report.chain.head)])

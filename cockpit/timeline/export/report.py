@@ -1,0 +1,122 @@
+"""What a report tells, gathered from a run folder: the fold of its timeline, the events behind it, the chain's verdict, the scorecard."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cockpit.model import events as ev
+from cockpit.model.state import HandoverView, RunState, replay
+from cockpit.timeline import journal
+from cockpit.timeline.folder import RunFolder
+
+_SCORECARD_LIMIT = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Whether the timeline is what was written. `verdict`: `intact`, `torn tail` or `damaged`."""
+
+    verdict: str
+    records: int
+    head: str
+    record: int | None = None
+    why: str = ""
+
+    @property
+    def words(self) -> str:
+        if self.verdict == "damaged":
+            return f"DAMAGED at record {self.record}: it {self.why}. Only the {self.records} records before it are shown."
+        if self.verdict == "torn tail":
+            return f"intact, {self.records} records, with a torn tail: {self.why}"
+        return f"intact, {self.records} records"
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One handover and the events from its opening to the next."""
+
+    view: HandoverView
+    opened_at: str
+    closed_at: str
+    events: tuple[ev.Event, ...]
+
+    def evidence(self, step: str) -> ev.Evidence:
+        return next((e.fact.evidence for e in self.events if isinstance(e.fact, ev.StepFinished) and e.fact.step == step), {})
+
+    @property
+    def sent(self) -> tuple[ev.ActionIntended, ...]:
+        return tuple(e.fact for e in self.events if isinstance(e.fact, ev.ActionIntended))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    name: str
+    """The run folder's name."""
+    state: RunState
+    chain: Chain
+    opened: ev.RunOpened | None
+    closed_at: str
+    stories: tuple[Story, ...]
+    events: tuple[ev.Event, ...]
+    scorecard: dict[str, object] | None
+    scorecard_fault: str = ""
+    """Why a scorecard that is there cannot be shown."""
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, in one word; a run without an end is `open`."""
+        return self.state.outcome or ("empty" if not self.events else "open")
+
+
+def read_report(folder: Path) -> Report:
+    """Everything a report of the run in `folder` tells; `JournalError` where it has no readable timeline."""
+    run = RunFolder(folder)
+    reading = journal.read(run.timeline)
+    scorecard, fault = _scorecard(run.scorecard)
+    return Report(
+        name=folder.resolve().name,
+        state=replay(reading.events),
+        chain=_chain(reading),
+        opened=next((e.fact for e in reading.events if isinstance(e.fact, ev.RunOpened)), None),
+        closed_at=next((e.at for e in reversed(reading.events) if isinstance(e.fact, ev.RunClosed)), ""),
+        stories=tuple(_stories(reading.events)),
+        events=reading.events,
+        scorecard=scorecard,
+        scorecard_fault=fault,
+    )
+
+
+def _chain(reading: journal.Reading) -> Chain:
+    records = len(reading.events)
+    if reading.damage:
+        return Chain("damaged", records, reading.head, reading.damaged_record, reading.damage)
+    if reading.torn:
+        return Chain("torn tail", records, reading.head, None, reading.torn)
+    return Chain("intact", records, reading.head)
+
+
+def _stories(events: tuple[ev.Event, ...]) -> Iterable[Story]:
+    """Each handover as its own events leave it, so that a later one does not change it."""
+    starts = [n for n, e in enumerate(events) if isinstance(e.fact, ev.HandoverOpened)]
+    for start, end in itertools.pairwise([*starts, len(events)]):
+        view = replay(events[:end]).handover
+        if view is not None:
+            within = events[start:end]
+            closed = next((e.at for e in within if isinstance(e.fact, ev.HandoverClosed)), "")
+            yield Story(view, events[start].at, closed, within)
+
+
+def _scorecard(path: Path) -> tuple[dict[str, object] | None, str]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_SCORECARD_LIMIT + 1)
+        card = json.loads(content) if len(content) <= _SCORECARD_LIMIT else None
+    except FileNotFoundError:
+        return None, ""
+    except (OSError, ValueError, RecursionError) as err:
+        return None, f"scorecard.json cannot be read: {type(err).__name__}"
+    return (card, "") if isinstance(card, dict) else (None, "scorecard.json is not a scorecard")

@@ -1,0 +1,102 @@
+"""Each fact of a timeline as one line for a reader who was not there, and what was seen as short text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cockpit.model import events as ev
+from cockpit.model.text import plain
+
+
+def line(fact: ev.Fact) -> str:
+    """What happened, in one line."""
+    return plain(_LINES[type(fact)](fact))
+
+
+def seen(fact: ev.Fact) -> str:
+    """The evidence, query or remedy that a fact carries; empty where it carries none."""
+    evidence = getattr(fact, "evidence", None)
+    if evidence:
+        return evidence_text(evidence)
+    asides = [(name, getattr(fact, name, "")) for name in ("query", "remedy")]
+    return "; ".join(f"{name}: {value}" for name, value in asides if value)
+
+
+def evidence_text(evidence: Mapping[str, object], limit: int = 600) -> str:
+    """`canary_ms 3.1, lsn 0/5000, ...`: one line of at most `limit` characters."""
+    return plain(", ".join(f"{name} {_value(value)}" for name, value in evidence.items()), limit)
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def milliseconds(ms: float | None) -> str:
+    return "" if ms is None else f"{ms / 1000:.1f} s" if ms >= 10_000 else f"{ms:,.1f} ms"
+
+
+def seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:,.3f} s" if value < 10 else f"{value:,.1f} s"
+
+
+def _opened(f: Any) -> str:
+    return f"run {f.run} of {f.pair} by {f.user} on {f.host}, cockpit {f.version}{', a drill' if f.drill else ''}"
+
+
+def _closed(f: Any) -> str:
+    ends = f"; open: {'; '.join(f.open_ends)}" if f.open_ends else ""
+    return f"run closed: {f.outcome}, exit code {f.exit_code}, {f.serving or 'no side known to be'} serving{ends}"
+
+
+def _finding(f: Any) -> str:
+    waived = f", waived: {f.waived}" if f.waived else ""
+    return f"preflight {f.check} {f.object}: {f.severity}, {f.seen}{waived}"
+
+
+def _handover_closed(f: Any) -> str:
+    why = f": {f.why}" if f.why else ""
+    return f"handover {f.number} {f.outcome} after {seconds(f.seconds)}, {f.serving or 'no side known to be'} serving{why}"
+
+
+def _action_failed(f: Any) -> str:
+    unknown = " (outcome unknown: sent, but no answer came)" if f.unknown else ""
+    return f"action failed: {f.action}: {f.why}{unknown}"
+
+
+def _intent(f: Any) -> str:
+    argument = f" {f.argument!r}" if f.argument else ""
+    return f"{f.by} asked: {f.intent}{argument}"
+
+
+_LINES: Mapping[type, Callable[[Any], str]] = {
+    ev.RunOpened: _opened,
+    ev.PilotSeated: lambda f: f"{f.role} took the run, process {f.pid}",
+    ev.SidesSeen: lambda f: f"{f.serving} serves; blue {f.blue}, green {f.green}",
+    ev.ModeChanged: lambda f: f"now {f.mode}{': ' + f.why if f.why else ''}",
+    ev.RunClosed: _closed,
+    ev.IntentTaken: _intent,
+    ev.IntentRefused: lambda f: f"{f.by} asked: {f.intent}; refused: {f.reason}",
+    ev.NoteTaken: lambda f: f"{f.by} notes: {f.text}",
+    ev.PreflightStarted: lambda f: "preflight started",
+    ev.FindingSeen: _finding,
+    ev.PreflightDone: lambda f: f"preflight: {f.blocks} block, {f.warnings} warn, {f.good} good, {f.waived} waived",
+    ev.GateTurned: lambda f: f"gate {f.gate} {f.light}: {f.reason}",
+    ev.HandoverOpened: lambda f: f"handover {f.number} opened: {f.direction}",
+    ev.HandoverClosed: _handover_closed,
+    ev.StepStarted: lambda f: f"step {f.step} started",
+    ev.StepFinished: lambda f: f"step {f.step} done in {milliseconds(f.ms)}",
+    ev.StepFailed: lambda f: f"step {f.step} FAILED after {milliseconds(f.ms)}: {f.why}",
+    ev.StepSkipped: lambda f: f"step {f.step} skipped: {f.why}",
+    ev.ActionIntended: lambda f: f"action: {f.action} ({len(f.statements)} statements)",
+    ev.ActionDone: lambda f: f"action done: {f.action} in {milliseconds(f.ms)}",
+    ev.ActionFailed: _action_failed,
+    ev.ActionProbed: lambda f: f"probed: {f.action}: {f.known}",
+    ev.DowntimeStarted: lambda f: "writes stall: downtime starts",
+    ev.FenceSet: lambda f: f"{f.side} is fenced and quiet at {f.lsn}",
+    ev.ReturnPassed: lambda f: f"point of no return passed: {f.serving} takes writes",
+    ev.DowntimeEnded: lambda f: f"writes flow: downtime was {seconds(f.seconds)}",
+    ev.AlarmRaised: lambda f: f"ALARM {f.alarm}: {f.what}",
+    ev.AlarmCleared: lambda f: f"alarm over: {f.alarm}",
+}

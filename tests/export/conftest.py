@@ -1,0 +1,89 @@
+"""A run folder with one handover, written by the real journal; any text of it may be made hostile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cockpit.model import events as ev
+from cockpit.model.plan import Statement
+from cockpit.model.words import Direction, Light, Mode, Outcome, Severity, Side
+from cockpit.timeline.journal import Journal
+
+LINES = (ev.PlannedLine("pause", "pause every pooler", 0.02, True), ev.PlannedLine("prove", "every app seen", 1.0, False))
+
+
+def facts(word: str) -> list[ev.Fact]:
+    """One of every kind, each text holding `word`."""
+    return [
+        ev.RunOpened("r1", "arp", "arp", "s" * 64, "c" * 64, "p" * 64, f"ana {word}", "bastion", "0.1.0", True, 300, 300, LINES, LINES),
+        ev.PilotSeated("pilot", 42, "token"),
+        ev.SidesSeen(Side.BLUE, "16.9", "18.1", {"blue": word}),
+        ev.ModeChanged(Mode.READY, word),
+        ev.PreflightStarted(),
+        ev.FindingSeen("D2", f"audit.{word}", Severity.WARN, "no key", "SELECT 1", f"add a key {word}", ""),
+        ev.FindingSeen("D4", "public.u", Severity.BLOCK, "unlogged", "SELECT 2", "waive", f"scratch {word}"),
+        ev.PreflightDone(0, 1, 3, 1),
+        ev.GateTurned("lag_bytes", Light.PASS, f"0 B {word}", "SELECT 3"),
+        ev.IntentTaken("arm", "ana", 8),
+        ev.HandoverOpened(1, Direction.CUTOVER, "p" * 64, 'type "arp"', 20),
+        ev.IntentRefused("go", f"bob {word}", 9, "type arp to confirm"),
+        ev.IntentTaken("go", "ana", 9, "arp"),
+        ev.StepStarted("pause"),
+        ev.ActionIntended(f"pause {word}", (Statement("pgbouncer p1", f"PAUSE {word}"),)),
+        ev.DowntimeStarted(),
+        ev.ActionFailed("pause p1", 2, word, unknown=True),
+        ev.ActionProbed("pause p1", ev.Known.DONE),
+        ev.ActionDone("pause p1", 3.5, {"waiting": 4, "of": [word]}),
+        ev.FenceSet(Side.BLUE, "0/5000"),
+        ev.StepFinished("pause", 12.5, {"poolers": word}),
+        ev.ReturnPassed(Side.GREEN),
+        ev.DowntimeEnded(0.068),
+        ev.StepStarted("prove"),
+        ev.StepFailed("prove", 9.0, f"one app is late {word}", "look"),
+        ev.StepSkipped("prove", word),
+        ev.HandoverClosed(1, Outcome.DONE, 1.2, Side.GREEN, word, 0.068),
+        ev.AlarmRaised("mirror", f"late {word}", "SELECT 4", "wait"),
+        ev.AlarmCleared("other"),
+        ev.NoteTaken("ana", f"all calm {word}"),
+        ev.RunClosed("done", 0, Side.GREEN, (f"slot {word} stays",)),
+    ]
+
+
+SCORECARD = {
+    "verdict": "clean",
+    "sides_equal": True,
+    "handovers": [
+        {
+            "direction": "cutover",
+            "outcome": "done",
+            "seconds": 1.2,
+            "stall_ms": {"p50": 20, "p99": 61, "max": 68},
+            "errors": 0,
+            "lost": 0,
+            "duplicated": 0,
+            "steps": [],
+            "apps": [{"name": "app-7", "channel": "pool", "stall_ms": 68, "errors": 0, "lost": 0, "duplicated": 0}],
+        }
+    ],
+}
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    def make(word: str = "calm", *, scorecard: bool = False) -> Path:
+        folder = tmp_path / "20260101-120000-arp-abcd"
+        folder.mkdir(exist_ok=True)
+        (folder / "timeline.jsonl").unlink(missing_ok=True)
+        journal = Journal.create(folder / "timeline.jsonl", "pilot")
+        for fact in facts(word):
+            journal.append(fact, durable=False)
+        journal.close()
+        if scorecard:
+            (folder / "scorecard.json").write_text(json.dumps(SCORECARD))
+        return folder
+
+    return make

@@ -1,0 +1,176 @@
+"""The report tells a reader who was not there what happened, and nothing of the run can break out of its page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from cockpit.errors import JournalError, Refused
+from cockpit.model.events import FACTS
+from cockpit.model.text import plain
+from cockpit.timeline.export import FORMATS, export
+from cockpit.timeline.export.html import to_html
+from cockpit.timeline.export.markdown import text, to_markdown
+from cockpit.timeline.export.page import Grid, Heading, Sent, Words
+
+MakeRun = Callable[..., Path]
+
+
+def test_every_kind_of_fact_is_told(make_run: MakeRun) -> None:
+    told = json.loads(export(make_run(), "json"))
+    assert {event["kind"] for event in told["timeline"]} == set(FACTS)
+
+
+def test_the_numbers_a_reader_asks_for_first(make_run: MakeRun) -> None:
+    report = export(make_run(scorecard=True), "md")
+    for figure in (
+        "done, exit code 0",
+        "green",
+        "0.068 s",
+        "20.0 ms",
+        "12.5 ms",
+        "one app is late",
+        "0/5000",
+        "PAUSE calm",
+        "scratch calm",
+        "clean",
+        "68",
+    ):
+        assert figure in report, figure
+
+
+def test_json_has_the_handover_and_the_scorecard(make_run: MakeRun) -> None:
+    told = json.loads(export(make_run(scorecard=True), "json"))
+    assert told["outcome"] == "done"
+    assert told["handovers"][0]["steps"][0] == {
+        "id": "pause",
+        "title": "pause every pooler",
+        "state": "done",
+        "in_window": True,
+        "planned_s": 0.02,
+        "ms": 12.5,
+        "detail": "",
+        "evidence": {"poolers": "calm"},
+    }
+    assert told["scorecard"]["handovers"][0]["apps"][0]["name"] == "app-7"
+    assert told["chain"]["verdict"] == "intact"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_torn_tail_is_said(make_run: MakeRun, format: str) -> None:
+    folder = make_run()
+    with (folder / "timeline.jsonl").open("ab") as file:
+        file.write(b'{"seq":31,"at":')
+    assert "torn tail" in export(folder, format)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_damage_is_named_by_its_record_and_nothing_after_it_is_shown(make_run: MakeRun, format: str) -> None:
+    folder = make_run()
+    timeline = folder / "timeline.jsonl"
+    timeline.write_bytes(timeline.read_bytes().replace(b"no key", b"no kex"))
+    report = export(folder, format)
+    assert '"record": 6' in report if format == "json" else "DAMAGED at record 6" in report
+    assert "no kex" not in report
+    assert "PAUSE" not in report
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_empty_timeline_and_a_broken_scorecard_are_told(make_run: MakeRun, format: str) -> None:
+    folder = make_run()
+    (folder / "timeline.jsonl").write_bytes(b"")
+    (folder / "scorecard.json").write_text("[" * 100_000)
+    report = export(folder, format)
+    assert "empty" in report
+    if format != "json":
+        assert "scorecard.json" in report
+
+
+def test_no_timeline_and_no_format_are_refused_in_one_line(make_run: MakeRun, tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="cannot read the timeline"):
+        export(tmp_path / "nowhere", "md")
+    with pytest.raises(Refused, match="one of: md, html, json"):
+        export(make_run(), "pdf")
+
+
+HOSTILE = '"><script>alert(1)</script> | a | `b` *c* [x](http://evil) ![y](z) \x1b[31m \u202e </pre> ``` ## \n| - | www.evil.org'
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_hostile_text_stays_text(make_run: MakeRun, format: str) -> None:
+    report = export(make_run(HOSTILE), format)
+    assert not {ch for ch in report if ch != "\n" and not ch.isprintable()}
+    if format == "html":
+        assert tags(report) <= {
+            *("html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3"),
+            *("p", "div", "table", "thead", "tbody", "tr", "th", "td", "pre"),
+        }
+    if format == "md":
+        rendered = MarkdownIt("gfm-like", {"linkify": False}).render(report)
+        assert tags(rendered) <= {"h1", "h2", "h3", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "pre", "code"}
+
+
+def tags(page: str) -> set[str]:
+    found: set[str] = set()
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.add(tag)
+
+    Tags().feed(page)
+    return found
+
+
+class Cells(HTMLParser):
+    """The texts of a page's table cells."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.cells: list[str] = []
+        self._inside = False
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "td":
+            self.cells.append("")
+            self._inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "td":
+            self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.cells[-1] += data
+
+
+outside = st.text(max_size=60).map(plain) | st.text(alphabet="|\\`*_[]()<>!&#~-+=.:@ ab1\"'", max_size=40)
+
+
+@given(st.lists(st.tuples(outside, outside, outside), min_size=1, max_size=4))
+def test_every_cell_reads_back_as_it_was(rows: list[tuple[str, str, str]]) -> None:
+    page = (Grid(("a", "b", "c"), tuple(rows), frozenset("b")),)
+    wanted = [" ".join(cell.split()) for row in rows for cell in row]
+    markdown = MarkdownIt("commonmark").enable("table").render(to_markdown(page))
+    for rendered in (markdown, to_html(page)):
+        assert [" ".join(cell.split()) for cell in Cells(rendered).cells] == wanted
+
+
+@given(outside)
+def test_a_paragraph_and_a_heading_never_become_markup(word: str) -> None:
+    page = (Heading(2, "x " + word), Words(word), Words(word, loud=True), Sent((word, "`" * 5 + word)))
+    rendered = MarkdownIt("commonmark").enable("table").render(to_markdown(page))
+    assert tags(rendered) <= {"h2", "p", "strong", "pre", "code"}
+
+
+@given(outside)
+def test_markdown_text_is_one_line(word: str) -> None:
+    assert "\n" not in text(word)
