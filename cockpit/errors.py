@@ -28,9 +28,13 @@ class CockpitError(Exception):
         self.where = where
         self.remedy = remedy
 
+    @property
+    def brief(self) -> str:
+        """Where and what, without the remedy."""
+        return f"{self.where}: {self.what}" if self.where else self.what
+
     def __str__(self) -> str:
-        line = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{line}; {self.remedy}" if self.remedy else line
+        return f"{self.brief}; {self.remedy}" if self.remedy else self.brief
 
 
 class ConfigError(CockpitError):

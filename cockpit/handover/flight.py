@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cockpit.errors import CockpitError, JournalError, StepError
 from cockpit.handover.gates import not_held, turned
 from cockpit.handover.home import go_home
-from cockpit.handover.ports import World
+from cockpit.handover.ports import Pooler, World
 from cockpit.handover.procedure import WINDOW, Step, steps
 from cockpit.handover.record import Recorder
 from cockpit.handover.runner import Runner
@@ -27,6 +27,8 @@ from cockpit.model.words import Direction, Known, Mode, Outcome, Side
 HOME_S = 60.0
 """Seconds the way home may take at least, whatever is left of the downtime budget."""
 WATCH_S = 0.02
+LATE_S = 5.0
+"""Seconds a request whose answer was lost may still take effect: the admin connection is closed long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Flight:
                 raise
             return self._stop
         except StepError as err:
-            return str(err)
+            return err.brief
         finally:
             self._window = None
 
@@ -159,7 +161,7 @@ class Flight:
         except asyncio.CancelledError:
             return self._stop or "the pilot was stopped"
         except CockpitError as err:
-            return str(err)
+            return err.brief
         finally:
             self._window = None
         return self._stop
@@ -185,6 +187,7 @@ class Flight:
         left = self._scenario.budgets.downtime - self._downtime()
         open_ends = await asyncio.shield(go_home(self._world, self.direction, self._recorder, max(left, HOME_S)))
         self._recorder.try_record(ev.DowntimeEnded(round(self._downtime(), 4)))
+        await self._keep_flowing()
         self._settle()
         outcome = Outcome.STUCK if open_ends else Outcome.ABORTED
         text = f"{why}; still open: {'; '.join(open_ends)}" if open_ends else why
@@ -217,6 +220,7 @@ class Flight:
         if why:
             self._alarm("resume", why, "resume what is paused by hand, or go back")
             return self._close(number, Outcome.STUCK, self.direction.target, why)
+        await self._keep_flowing()
         await self._tail("mirror", "the way back is not armed: a rollback would lose writes")
         await self._tail("prove", "not every app was seen on the new side")
         return self._close(number, Outcome.DONE, self.direction.target, "")
@@ -228,10 +232,10 @@ class Flight:
             try:
                 await self._runner.step(step)
             except JournalError as err:
-                why = str(err)
+                why = err.brief
                 await self._without_record(step)
             except StepError as err:
-                why = str(err)
+                why = err.brief
             else:
                 return ""
         return why
@@ -257,11 +261,32 @@ class Flight:
         try:
             seen = await self._runner.step(self._steps[step])
         except CockpitError as err:
-            self._alarm(step, f"{what}: {err}", err.remedy)
+            self._alarm(step, f"{what}: {err.brief}", err.remedy)
             return
         missing = [name for evidence in seen.values() for name in _listed(evidence.get("not_routed"))]
         if missing:
             self._alarm(step, f"{what}: {', '.join(missing[:5])}", "they are fenced out of the old side; restart them")
+
+    async def _keep_flowing(self) -> None:
+        """A pause whose answer was lost may still arrive: for `LATE_S` the poolers are looked at, and resumed when it did."""
+        facts = [event.fact for event in self._recorder.state.tail if event.mono >= self._started]
+        if not any(isinstance(fact, ev.ActionFailed) and fact.unknown and fact.action.startswith("pause") for fact in facts):
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LATE_S
+        while loop.time() < until:
+            for pooler in self._world.poolers:
+                await self._flows(pooler)
+            await asyncio.sleep(WATCH_S)
+
+    async def _flows(self, pooler: Pooler) -> None:
+        resume = pooler.resume()
+        try:
+            async with asyncio.timeout(LATE_S):
+                if (await resume.probe()).known is Known.PENDING:
+                    await self._runner.action(resume)
+        except (CockpitError, TimeoutError) as err:
+            self._alarm(f"late {pooler.name}", f"{pooler.name} may be paused: {err}", "RESUME it")
 
     # --- ends ------------------------------------------------------------------------------------
 

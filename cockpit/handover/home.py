@@ -83,7 +83,7 @@ class _Way:
         except JournalError:
             raise
         except CockpitError as err:
-            return self._missed(action, started, str(err), unknown=False)
+            return self._missed(action, started, err.brief, unknown=False)
         if probe.known is not Known.DONE:
             return self._missed(action, started, f"applied, but it shows {dict(probe.evidence)}", unknown=False)
         self._recorder.try_record(ev.ActionDone(action.name, _ms(started), {**evidence, "seen": dict(probe.evidence)}))

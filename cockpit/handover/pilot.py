@@ -13,6 +13,7 @@ from pathlib import Path
 from cockpit.errors import CockpitError, JournalError, StepError
 from cockpit.handover.flight import Flight, Surroundings
 from cockpit.handover.ports import World
+from cockpit.handover.procedure import WINDOW
 from cockpit.handover.record import Recorder
 from cockpit.handover.telemetry import Telemetry
 from cockpit.handover.watch import Watch
@@ -73,7 +74,7 @@ class Pilot:
             await self._first_look()
             await self._until_closed(telemetry)
         except CockpitError as err:
-            self._recorder.try_record(ev.AlarmRaised("pilot", str(err), remedy=err.remedy))
+            self._recorder.try_record(ev.AlarmRaised("pilot", err.brief, remedy=err.remedy))
             self._close("failed", err.exit_code)
         finally:
             await self._leave(telemetry, server)
@@ -205,7 +206,7 @@ class Pilot:
         try:
             return await flight.fly(number, digest)
         except CockpitError as err:
-            self._recorder.try_record(ev.AlarmRaised("flight", str(err), remedy=err.remedy))
+            self._recorder.try_record(ev.AlarmRaised("flight", err.brief, remedy=err.remedy))
             self._recorder.try_record(ev.ModeChanged(Mode.STUCK, str(err)))
             return Outcome.STUCK
 
@@ -229,7 +230,7 @@ class Pilot:
             if any(alarm.id == "preflight" for alarm in self._recorder.state.alarms):
                 self._recorder.record(ev.AlarmCleared("preflight"))
         except CockpitError as err:
-            self._recorder.try_record(ev.AlarmRaised("preflight", str(err), remedy=err.remedy))
+            self._recorder.try_record(ev.AlarmRaised("preflight", err.brief, remedy=err.remedy))
 
 
 async def who_serves(world: World) -> tuple[Side, dict[str, object]]:
@@ -248,7 +249,7 @@ async def who_serves(world: World) -> tuple[Side, dict[str, object]]:
 
 async def look(world: World, serving: Side, scenario: Scenario) -> tuple[ev.FindingSeen, ...]:
     """Every finding of every system, in the systems' order. Changes nothing."""
-    window = scenario.budgets.downtime
+    window = sum(scenario.steps[step].planned for step in WINDOW)
     found = await asyncio.gather(
         world.servers.preflight(serving),
         world.reconciler.preflight(),

@@ -57,10 +57,10 @@ class Runner:
 
     def _failed(self, step: Step, started: float, err: CockpitError) -> StepError:
         ms = _ms(asyncio.get_running_loop().time() - started)
-        self._try_record(ev.StepFailed(step.id, ms, str(err), err.remedy))
+        self._try_record(ev.StepFailed(step.id, ms, err.brief, err.remedy))
         if isinstance(err, StepError):
             return err
-        return StepError(str(err), where=step.id, remedy=err.remedy)
+        return StepError(err.brief, where=step.id, remedy=err.remedy)
 
     async def _do(self, doing: Do) -> ev.Evidence:
         if doing.find:

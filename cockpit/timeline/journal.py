@@ -22,7 +22,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,11 +142,12 @@ def _lines(content: bytes) -> Iterator[tuple[bytes, bool]]:
 class Journal:
     """The one writer of a timeline. `append` returns once the event is written, and on disk when `durable`."""
 
-    def __init__(self, path: Path, descriptor: int, chain: Chain, by: str) -> None:
+    def __init__(self, path: Path, descriptor: int, chain: Chain, by: str, clock: Callable[[], float]) -> None:
         self._path = path
         self._descriptor = descriptor
         self._chain = chain
         self._by = by
+        self._clock = clock
         self._broken = ""
 
     @property
@@ -158,7 +159,7 @@ class Journal:
         return self._chain.head
 
     @staticmethod
-    def create(path: Path, by: str) -> Journal:
+    def create(path: Path, by: str, clock: Callable[[], float] = time.monotonic) -> Journal:
         """A new, empty timeline, locked; its folder entry is durable."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -170,10 +171,10 @@ class Journal:
         except OSError as err:
             raise JournalError(f"cannot create the timeline: {err.strerror}", where=str(path)) from None
         _lock(descriptor, path)
-        return Journal(path, descriptor, Chain(), by)
+        return Journal(path, descriptor, Chain(), by, clock)
 
     @staticmethod
-    def take_up(path: Path, by: str) -> tuple[Journal, Reading]:
+    def take_up(path: Path, by: str, clock: Callable[[], float] = time.monotonic) -> tuple[Journal, Reading]:
         """The existing timeline, locked and ready to append; a torn tail is moved to a file beside it.
 
         `JournalDamaged` where it cannot be trusted, `JournalError` where another process writes it."""
@@ -190,13 +191,13 @@ class Journal:
             raise
         chain = Chain()
         chain.head, chain.seq = reading.head, len(reading.events)
-        return Journal(path, descriptor, chain, by), reading
+        return Journal(path, descriptor, chain, by, clock), reading
 
     def append(self, fact: Fact, *, durable: bool = True) -> Event:
         """The event of `fact`, numbered, chained and written; `JournalError` when it could not be, and ever after."""
         if self._broken:
             raise JournalError(self._broken, where=str(self._path), remedy="no further action can be recorded")
-        event = Event(self._chain.seq + 1, datetime.now(UTC).isoformat(timespec="microseconds"), time.monotonic(), self._by, fact)
+        event = Event(self._chain.seq + 1, datetime.now(UTC).isoformat(timespec="microseconds"), self._clock(), self._by, fact)
         line, digest = seal(encode_event(event, self._chain.head))
         try:
             written = os.write(self._descriptor, line)

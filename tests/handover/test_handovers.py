@@ -1,0 +1,65 @@
+"""The procedure flown on twins: both directions, again and again, and home from every failure before the return."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cockpit.model.intents import Ask
+from cockpit.model.words import Direction, Mode, Outcome, Side, StepState
+from cockpit.model.state import replay
+from cockpit.systems.memory import MemoryWorld, run_warped
+from cockpit.timeline.journal import read
+from tests.handover.harness import flying
+
+
+def test_cutover_rollback_and_second_cutover_lose_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=1, apps=6, poolers=2, channels=2)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            assert await seat.hand_over() is Outcome.DONE, seat.tail()
+            assert seat.state.serving is Side.GREEN
+            assert await seat.back() is Outcome.DONE, seat.tail()
+            assert seat.state.serving is Side.BLUE
+            assert await seat.hand_over() is Outcome.DONE, seat.tail()
+            assert [h.direction for h in seat.state.past] == [Direction.CUTOVER, Direction.ROLLBACK, Direction.CUTOVER]
+            assert all(s.state is StepState.DONE for h in seat.state.past for s in h.steps)
+            assert await memory.probe_apps() == []
+            await memory.settle()
+            assert memory.oracle(expect=Side.GREEN, equal=True) == []
+            live = seat.state
+        assert replay(read(tmp_path / "timeline.jsonl").events[: live.seq]) == live
+
+    run_warped(main())
+
+
+def test_the_wrong_name_is_refused_and_expiry_disarms(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=2)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            assert (await seat.ask(Ask.ARM)).ok
+            await seat.until(lambda s: s.mode is Mode.ARMED)
+            reply = await seat.ask(Ask.GO, "blue")
+            assert not reply.ok
+            assert reply.reason == "type arp to confirm"
+            state = await seat.until(lambda s: s.mode is Mode.READY, 60)
+            assert "not confirmed within" in state.past[-1].why
+            assert state.serving is Side.BLUE
+            assert seat.watched.stages == []
+
+    run_warped(main())
+
+
+def test_a_missing_guardian_holds_the_gates(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=3)
+        async with flying(memory, tmp_path) as seat:
+            seat.watched.gone = "the guardian has been silent for 9 s"
+            await seat.ready()
+            assert (await seat.ask(Ask.ARM)).ok
+            state = await seat.until(lambda s: s.mode is Mode.READY and bool(s.past), 300)
+            assert state.past[-1].outcome is Outcome.ABORTED
+            assert "guardian" in state.past[-1].why
+
+    run_warped(main())
