@@ -1,0 +1,137 @@
+"""The Textual program around the main screen, and the way in: `run_screen`.
+
+It owns what belongs to a terminal: whether there is one, colour or none, signals, and what is shown when the screen itself fails
+(never a local variable, never a message that could carry a secret). The pilot is another process; nothing here can end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import os
+import platform
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.segment import Segment, Segments
+from textual.app import App
+
+from cockpit.model.intents import Intent
+from cockpit.screen.main import Ending, MainScreen, Options
+from cockpit.screen.view import Link, Source
+from cockpit.timeline.folder import RunFolder
+from cockpit.timeline.follow import Follower
+from cockpit.timeline.wire import PilotLink, Reply
+
+NO_TERMINAL = "cockpit draws on the terminal through stderr: stdin and stderr must both be a terminal; without one use --headless"
+
+
+class CockpitApp(App[int], inherit_bindings=False):
+    """One main screen on one source; returns an `Ending`."""
+
+    TITLE = "cockpit"
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    MainScreen { background: ansi_default; color: ansi_default; }
+    MainScreen > * { background: ansi_default; }
+    """
+
+    def __init__(self, source: Source, link: Link | None, options: Options) -> None:
+        super().__init__(ansi_color=True)
+        self.theme = "ansi-dark"
+        self._parts = (source, link, options)
+        self.animation_level = "none"
+
+    def on_mount(self) -> None:
+        source, link, options = self._parts
+        self.push_screen(MainScreen(source, link, options, self.leave))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            with contextlib.suppress(RuntimeError, ValueError):
+                loop.add_signal_handler(number, self.leave, Ending.LOST)
+
+    def leave(self, ending: Ending) -> None:
+        """The screen ends; the pilot flies on."""
+        self.exit(int(ending), return_code=int(ending))
+
+    def _fatal_error(self) -> None:
+        """In place of a traceback with local variables: what kind of fault, and where in our code."""
+        self._exit_renderables.append(Segments([Segment(crash_text(self._exception) + "\n")]))
+        self._close_messages_no_wait()
+
+    def _handle_exception(self, error: Exception) -> None:
+        self._return_code = int(Ending.CRASHED)
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self._fatal_error()
+
+
+def crash_text(error: BaseException | None) -> str:
+    """The fault by type and place alone: its message and its variables may hold what nobody may see."""
+    frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+    where = [f"  {Path(f.filename).name}:{f.lineno} in {f.name}" for f in frames][-6:]
+    lines = [
+        f"the screen failed ({type(error).__name__}); the pilot flies on",
+        *where,
+        "open it again with: cockpit watch last   (or resume where you were with: cockpit attach last)",
+    ]
+    return "\n".join(lines)
+
+
+class FolderLink:
+    """Asks the pilot of a run folder; the folder may not be there yet when the screen opens."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._link: PilotLink | None = None
+
+    async def ask(self, intent: Intent) -> Reply:
+        """The pilot's reply; `LinkError` when there is none."""
+        if self._link is None:
+            self._link = PilotLink(self._folder.socket)
+        return await self._link.ask(intent)
+
+
+def wants_no_color(environment: Mapping[str, str]) -> bool:
+    """https://no-color.org: set and not empty."""
+    return bool(environment.get("NO_COLOR"))
+
+
+def run_screen(
+    folder: Path,
+    *,
+    watch: bool,
+    drill: bool,
+    progress: Path | None = None,
+    theme: str = "dark",
+    ascii: bool = False,
+    no_color: bool | None = None,
+) -> int:
+    """Shows the run in `folder` until the lead leaves; returns an `Ending`. With `watch` it has no rights at all."""
+    if not sys.__stderr__ or not sys.__stderr__.isatty() or not sys.__stdin__ or not sys.__stdin__.isatty():
+        sys.stderr.write(NO_TERMINAL + "\n")
+        return int(Ending.REFUSED)
+    plain = wants_no_color(os.environ) if no_color is None else no_color
+    os.environ.pop("NO_COLOR", None)
+    run = RunFolder(folder)
+    follower = Follower(run)
+    options = Options("mono" if plain else theme, ascii, drill, _who(), folder, progress)
+    app = CockpitApp(follower, None if watch else FolderLink(run), options)
+    try:
+        ending = app.run()
+    finally:
+        follower.close()
+    return int(Ending.CRASHED) if ending is None else ending
+
+
+def _who() -> str:
+    """`ana@bastion`: who presses the keys, as the system knows them."""
+    try:
+        return f"{getpass.getuser()}@{platform.node()}"
+    except (OSError, KeyError):
+        return f"uid-{os.getuid()}@{platform.node()}"

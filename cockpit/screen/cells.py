@@ -1,0 +1,131 @@
+"""Text in terminal cells: a line is spans of text with a role each; the last gate before the terminal is `strip`.
+
+Nothing reaches a terminal but through `strip`, and `strip` makes every span plain (law 10): no control character, no
+bidirectional override, no markup. Widths are cells, not characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual.strip import Strip
+
+from cockpit.model.text import plain
+from cockpit.screen.look import Look
+
+Span = tuple[str, str]
+"""Text and its role."""
+Line = tuple[Span, ...]
+
+BLANK: Line = ()
+
+
+@lru_cache(maxsize=8192)
+def clean(text: str) -> str:
+    """`text` as one printable line; an accent that would join the cell before it stays with its letter."""
+    return plain(text)
+
+
+def fit(text: object, width: int, align: str = "<") -> str:
+    """`text` in exactly `width` cells: padded, or cut with `…`."""
+    shown = clean(str(text))
+    size = len(shown) if shown.isascii() else cell_len(shown)
+    if size > width:
+        return _cut(shown, width)
+    pad = " " * (width - size)
+    return pad + shown if align == ">" else shown + pad
+
+
+def fit_end(text: object, width: int) -> str:
+    """`text` in exactly `width` cells; when it is cut, its end is kept."""
+    shown = clean(str(text))
+    while cell_len(shown) > max(width - 1, 0) and cell_len(clean(str(text))) > width:
+        shown = shown[1:]
+    return fit(shown if shown == clean(str(text)) else "…" + shown, width)
+
+
+def _cut(text: str, width: int) -> str:
+    if width <= 0:
+        return ""
+    return set_cell_size(text, width - 1) + "…"
+
+
+def line_width(line: Line) -> int:
+    return sum(cell_len(clean(text)) for text, _ in line)
+
+
+def crop(line: Line, width: int) -> Line:
+    """`line` in at most `width` cells; the last span that does not fit is cut with `…`."""
+    kept: list[Span] = []
+    left = width
+    for text, role in line:
+        size = cell_len(clean(text))
+        if size > left:
+            if left > 0:
+                kept.append((_cut(clean(text), left), role))
+            return tuple(kept)
+        kept.append((text, role))
+        left -= size
+    return tuple(kept)
+
+
+def fill(line: Line, width: int, role: str = "text") -> Line:
+    """`line` in exactly `width` cells."""
+    cropped = crop(line, width)
+    missing = width - line_width(cropped)
+    return (*cropped, (" " * missing, role)) if missing > 0 else cropped
+
+
+def apart(left: Line, right: Line, width: int) -> Line:
+    """`left` at the left and `right` at the right edge of `width` cells; the left one gives way."""
+    room = max(width - line_width(right), 0)
+    return (*fill(left, room), *crop(right, width))
+
+
+def marked(line: Line) -> Line:
+    """`line` as the cursor's line."""
+    return tuple((text, role + "+cursor") for text, role in line)
+
+
+def joined(parts: Iterable[Line], gap: str = "  ") -> Line:
+    """The parts that are not empty, with a gap between them."""
+    spans: list[Span] = []
+    for part in parts:
+        if part:
+            if spans:
+                spans.append((gap, "text"))
+            spans.extend(part)
+    return tuple(spans)
+
+
+def wrap(text: str, width: int, role: str = "text", indent: str = "") -> list[Line]:
+    """`text` in lines of at most `width` cells, broken at blanks where there are any."""
+    lines: list[Line] = []
+    current = ""
+    for word in clean(text).split(" "):
+        while cell_len(indent + word) > width > len(indent) + 1:
+            head = set_cell_size(word, width - len(indent))
+            if current:
+                lines.append(((indent + current, role),))
+                current = ""
+            lines.append(((indent + head, role),))
+            word = word[len(head) :]
+        longer = f"{current} {word}" if current else word
+        if cell_len(indent + longer) > width and current:
+            lines.append(((indent + current, role),))
+            longer = word
+        current = longer
+    lines.append(((indent + current, role),))
+    return lines
+
+
+def strip(line: Line, width: int, look: Look) -> Strip:
+    """`line` as what the terminal gets: plain, in this theme, exactly `width` cells wide."""
+    return Strip([Segment(look.glyphs(clean(text)), look.style(role)) for text, role in fill(line, width)], width)
+
+
+def text_of(line: Line) -> str:
+    return "".join(clean(text) for text, _ in line)

@@ -1,0 +1,90 @@
+"""The lag chart: bytes over time, on a logarithmic scale that never changes, a gap where there is no data, the fence where it was.
+
+One column is a fixed span of time; a column shows the largest figure in it. Below 1 kB the lowest block is drawn, so that "none"
+and "no data" differ; above 1 MB the column is full and marked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from cockpit.model.telemetry import LagSample
+from cockpit.screen.cells import Line, Span, fill
+
+SPAN_S = 75.0
+FLOOR, CEILING = 1024.0, 1024.0 * 1024.0
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_AXIS = 4
+
+
+def chart(samples: Iterable[LagSample], now: float, width: int, height: int, fence_mono: float | None) -> tuple[Line, ...]:
+    """`height` lines of `width` cells: the plot, then its time axis; nothing where there is no room."""
+    rows, columns = height - 1, width - _AXIS
+    if rows < 2 or columns < 8:
+        return ()
+    levels = _levels(samples, now, columns, rows * 8)
+    fence = _column(fence_mono, now, columns) if fence_mono is not None else None
+    plot = [_plot_line(levels, rows - 1 - index, rows, fence, top=index == 0) for index in range(rows)]
+    labels = {0: "1M", rows - 1: "1k"} | ({rows // 2: "32k"} if rows >= 5 else {})
+    lines = [fill(((f"{labels.get(i, ''):<{_AXIS}}", "dim"), *line), width) for i, line in enumerate(plot)]
+    return (*lines, _axis(width))
+
+
+def _axis(width: int) -> Line:
+    left = f"-{SPAN_S:.0f}s"
+    return ((left + " " * (width - len(left) - 3) + "now", "dim"),)
+
+
+def _column(mono: float, now: float, columns: int) -> int | None:
+    """Columns are aligned to whole spans of time, so that a bar keeps its shape while it moves left."""
+    bucket = SPAN_S / columns
+    column = columns - 1 - (math.floor(now / bucket) - math.floor(mono / bucket))
+    return column if 0 <= column < columns else None
+
+
+def _levels(samples: Iterable[LagSample], now: float, columns: int, top: int) -> list[int | None]:
+    levels: list[int | None] = [None] * columns
+    for sample in samples:
+        column = _column(sample.mono, now, columns)
+        if column is None or sample.lag_bytes is None:
+            continue
+        level = _level(sample.lag_bytes, top)
+        before = levels[column]
+        levels[column] = level if before is None else max(before, level)
+    return levels
+
+
+def _level(amount: int, top: int) -> int:
+    """1..`top`, and `top + 1` for what is beyond the scale."""
+    if amount < FLOOR:
+        return 1
+    if amount > CEILING:
+        return top + 1
+    share = math.log(amount / FLOOR) / math.log(CEILING / FLOOR)
+    return max(1, min(round(share * top), top))
+
+
+def _plot_line(levels: list[int | None], row: int, rows: int, fence: int | None, *, top: bool) -> Line:
+    """One line of the plot; `row` counts from the bottom. Neighbours of one role make one span."""
+    spans: list[Span] = []
+    for column, level in enumerate(levels):
+        char, role = _cell(level, row, rows, column == fence, top=top)
+        if spans and spans[-1][1] == role:
+            spans[-1] = (spans[-1][0] + char, role)
+        else:
+            spans.append((char, role))
+    return tuple(spans)
+
+
+def _cell(level: int | None, row: int, rows: int, fence: bool, *, top: bool) -> tuple[str, str]:
+    if fence:
+        return ("F" if top else "│", "mark")
+    if level is None:
+        return (" ", "text")
+    if level > rows * 8:
+        return ("█", "warn")
+    filled = max(0, min(level - row * 8, 8))
+    if filled == 0 and top:
+        return ("┄", "frame")
+    return (_BLOCKS[filled], "chart" if filled else "text")

@@ -1,0 +1,443 @@
+"""The main screen: it polls, makes one view of what it read, gives each pane its content, and turns keys into intents.
+
+Nothing here waits: an intent is asked in a task of its own, its reply comes back as a message in the prompt row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from pathlib import Path
+
+from textual import events
+from textual.app import ComposeResult
+from textual.layout import Layout
+from textual.screen import Screen
+
+from cockpit.errors import CockpitError
+from cockpit.model.intents import Ask, Intent
+from cockpit.model.words import Mode
+from cockpit.screen import arrange, attention, clockband, detail, lag, manual, procedure, recon, route, starting, story
+from cockpit.screen.actions import BY_ID, BY_KEY, LISTS, PANES, Action
+from cockpit.screen.cells import Line, crop, text_of
+from cockpit.screen.content import Content, Row, Wish
+from cockpit.screen.look import Look, Status
+from cockpit.screen.prompt import FREE, Decision, Kind, Prompt
+from cockpit.screen.view import Link, Source, View
+from cockpit.screen.widgets import Lines, Pane
+
+TICK_S = 0.2
+_POLLS_A_TICK = 4
+_ORDERS = ("worst", "name", "age")
+_MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "home": -(10**6), "g": -(10**6), "end": 10**6, "G": 10**6}
+
+
+class Ending(IntEnum):
+    """How a screen ended: what the command line does next depends on it. The run itself goes on in every case but the drill's end."""
+
+    LEFT = 0
+    """Left, or the run is closed: its own exit code counts."""
+    CRASHED = 1
+    """The screen failed; the pilot flies on."""
+    REFUSED = 2
+    """No terminal to draw on."""
+    END_DRILL = 10
+    """The lead wants the drill's rig to end."""
+    LOST = 11
+    """The terminal went away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to show it. `by` is who asks; `files` is where pictures and copies are put."""
+
+    theme: str = "dark"
+    ascii: bool = False
+    drill: bool = False
+    by: str = "screen"
+    files: Path | None = None
+    progress: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """What covers the panes: `starting`, `help`, `palette`, `attention`, or the detail of a row."""
+
+    kind: str
+    pane: str = ""
+    key: str = ""
+
+
+class MainScreen(Screen[None], inherit_bindings=False):
+    """Clock band, panes, prompt: one screen for a run's whole life."""
+
+    def __init__(self, source: Source, link: Link | None, options: Options, leave: Callable[[Ending], None]) -> None:
+        super().__init__()
+        self._source, self._link, self._options, self._leave = source, link, options, leave
+        self.look = Look(options.theme, options.ascii)
+        self.prompt = Prompt()
+        self.wish = Wish()
+        self.over: list[Over] = []
+        self._bands = arrange.Bands()
+        self._bands.shown = arrange.Shown(focus="procedure")
+        self._frozen: View | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+        self.view = self._look_now()
+
+    # --- parts ---------------------------------------------------------------------------------------------
+
+    @property
+    def layout(self) -> Layout:
+        return self._bands
+
+    def compose(self) -> ComposeResult:
+        yield Lines(id="clock")
+        for number, name in enumerate(PANES, 1):
+            yield Pane(number, id=name)
+        yield Pane(0, id="side")
+        yield Pane(0, id="over")
+        yield Lines(id="foot")
+
+    def on_mount(self) -> None:
+        self.tick()
+        self.set_interval(TICK_S, self.tick)
+
+    def pane(self, name: str) -> Pane:
+        return self.query_one(f"#{name}", Pane)
+
+    @property
+    def focus_name(self) -> str:
+        return self._bands.shown.focus
+
+    # --- time ----------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """What was appended is read and shown; called by a timer, and harmless at any time."""
+        for _ in range(_POLLS_A_TICK):
+            if not self._source.poll():
+                break
+        self.view = self._look_now()
+        self._start_or_fly()
+        self._thaw()
+        self.prompt.follow(self.view)
+        self.paint()
+
+    def _look_now(self) -> View:
+        return View(self._source.now(), self._source.state, self._source.latest, self._source.damage, self._link is None)
+
+    def _start_or_fly(self) -> None:
+        waiting = self.view.state.seq == 0 and self._options.progress is not None
+        shown = bool(self.over) and self.over[0].kind == "starting"
+        if waiting and not shown:
+            self.over.insert(0, Over("starting"))
+        elif shown and not waiting:
+            self.over.pop(0)
+        self._show_parts()
+
+    def _thaw(self) -> None:
+        """A frozen view is released by itself when something happens that a person must see."""
+        if self._frozen is not None and (
+            self.view.state.mode is not self._frozen.state.mode or len(self.view.state.alarms) > len(self._frozen.state.alarms)
+        ):
+            self._frozen = None
+
+    # --- painting ------------------------------------------------------------------------------------------
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.call_after_refresh(self.paint)
+
+    def paint(self) -> None:
+        """Every visible part shows the view."""
+        width, height = self.size
+        found = arrange.places(width, height, self._bands.shown)
+        self.query_one("#clock", Lines).put(clockband.lines(self.view, width), self.look)
+        self.query_one("#foot", Lines).put(self._foot(width, height), self.look)
+        for name in found.keys() - {"clock", "foot"}:
+            pane = self.pane(name)
+            if pane.size.width == found[name].width and pane.size.height == found[name].height:
+                pane.show(self._content(name, *pane.inner), self.look, focused=name in (self.focus_name, "over"))
+
+    def _foot(self, width: int, height: int) -> tuple[Line, ...]:
+        if width < arrange.LEAST_WIDTH or height < arrange.LEAST_HEIGHT:
+            return (crop(((" enlarge the terminal: 80x24 shows all", "warn"),), width),)
+        first, second = self.prompt.lines(self.view, self.focus_name, width)
+        if self._frozen is not None and self.prompt.kind is Kind.IDLE:
+            first = ((f" ! VIEW FROZEN {int(self.view.now - self._frozen.now)}s", "warn"), ("   p releases it; the run goes on", "text"))
+        return first, second
+
+    def _content(self, name: str, width: int, height: int) -> Content:
+        view = self._frozen or self.view
+        match name:
+            case "lag":
+                return lag.content(view, width, height)
+            case "recon":
+                return recon.content(view, self._wish_for(name), width, height)
+            case "route":
+                return route.content(view, self._wish_for(name), width, height)
+            case "procedure":
+                return procedure.content(view, width, height)
+            case "timeline":
+                return story.content(view, self._wish_for(name), width, height)
+            case "side":
+                return self._detail(view, self.focus_name, self.pane(self.focus_name).chosen_key or "", width)
+            case _:
+                return self._over_content(view, width, height)
+
+    def _wish_for(self, name: str) -> Wish:
+        filtering = self.prompt.kind is Kind.FILTER and name == self.focus_name
+        return (
+            replace(self.wish, needle=self.prompt.text)
+            if filtering
+            else self.wish
+            if name == self._filtered
+            else replace(self.wish, needle="")
+        )
+
+    def _over_content(self, view: View, width: int, height: int) -> Content:
+        over = self.over[-1]
+        match over.kind:
+            case "starting":
+                return starting.content(starting.read(self._options.progress), width, height)
+            case "help":
+                return manual.content(view, self.focus_name, width)
+            case "palette":
+                return manual.palette(view, self.focus_name, self.prompt.text, width)
+            case "attention":
+                return attention.content(view, width, height)
+            case _:
+                return self._detail(view, over.pane, over.key, width)
+
+    def _detail(self, view: View, pane: str, key: str, width: int) -> Content:
+        lines = [((" ", "text"), *line) for line in detail.of(view, pane, key, width - 2)]
+        return Content(title=(("DETAIL ", "title"), (pane, "text")), body=tuple(lines))
+
+    def _show_parts(self, focus: str | None = None, zoomed: bool | None = None) -> None:
+        """The layout fits what is to be seen; nothing is laid out again when nothing changed."""
+        before = self._bands.shown
+        shown = arrange.Shown(focus or before.focus, before.zoomed if zoomed is None else zoomed, bool(self.over))
+        if shown != before:
+            self._bands.shown = shown
+            self.refresh(layout=True)
+            self.call_after_refresh(self.paint)
+
+    # --- keys ----------------------------------------------------------------------------------------------
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        self.view = self._look_now()
+        character = event.character if event.is_printable else None
+        key = character if character and character.isalpha() else event.key
+        decision = self.prompt.key(key, character, self.view)
+        if decision is None:
+            self._do(key)
+        else:
+            self._decided(decision)
+        self._after_key()
+
+    def _after_key(self) -> None:
+        if self.over and self.over[-1].kind == "palette" and self.prompt.kind is not Kind.PALETTE:
+            self.over.pop()
+        self._show_parts()
+        self.paint()
+
+    def on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        self.prompt.pasted(event.text, self.view.now)
+        self.paint()
+
+    def _decided(self, decision: Decision) -> None:
+        if decision.leave:
+            self._leave(Ending.END_DRILL if decision.end else Ending.LEFT)
+        elif decision.ask is not None:
+            self._send(decision.ask, decision.argument)
+
+    def _do(self, key: str) -> None:
+        action = BY_KEY.get(key)
+        if action is not None:
+            self.perform(action, key)
+
+    def perform(self, action: Action, key: str = "") -> None:
+        """`action` is done, or the prompt row says why it cannot be."""
+        refused = action.refused(self.view, self.focus_name)
+        if refused:
+            self.prompt.say(Status.WARN, f"{action.short or action.id}: {refused}", self.view.now)
+            return
+        if action.id in ("back", "note", "close"):
+            self.prompt.message = None
+            self.prompt.open({"back": Kind.BACK, "note": Kind.NOTE, "close": Kind.CLOSE}[action.id], self.view.now)
+        elif action.ask is not None and action.id != "go":
+            self._send(action.ask, action.argument)
+        else:
+            getattr(self, f"_do_{action.id}", lambda key: None)(key)
+
+    # --- what keys do here ---------------------------------------------------------------------------------
+
+    def _do_pane(self, key: str) -> None:
+        if key.isdigit():
+            self._focus(PANES[int(key) - 1])
+
+    def _focus(self, name: str) -> None:
+        if self.over and self.over[0].kind != "starting":
+            self.over.clear()
+            self._show_parts(name)
+            return
+        again = name == self.focus_name
+        self._show_parts(name, not self._bands.shown.zoomed if again else None)
+
+    def _do_next(self, key: str, by: int = 1) -> None:
+        self._show_parts(PANES[(PANES.index(self.focus_name) + by) % len(PANES)])
+
+    def _do_previous(self, key: str) -> None:
+        self._do_next(key, -1)
+
+    def _do_move(self, key: str) -> None:
+        pane = self.pane("over" if self.over else self.focus_name)
+        page = max(pane.room - 1, 1)
+        pane.move(_MOVES.get(key) or (page if key == "pagedown" else -page))
+
+    def _do_zoom(self, key: str) -> None:
+        if not self.over:
+            self._show_parts(zoomed=not self._bands.shown.zoomed)
+
+    def _do_detail(self, key: str) -> None:
+        if not self.over:
+            self._cover_with(Over("detail", self.focus_name, self.pane(self.focus_name).chosen_key or self._only_step()))
+            return
+        chosen = self.pane("over").chosen_key
+        if self.over[-1].kind == "attention" and chosen:
+            self._cover_with(Over("detail", "attention", chosen))
+        elif self.over[-1].kind == "palette" and chosen:
+            self.over.pop()
+            self.prompt.shut()
+            self.perform(BY_ID[chosen], "")
+
+    def _only_step(self) -> str:
+        """In two columns no step can be chosen: the one that runs, or failed, or comes next."""
+        steps = procedure.shown_steps(self.view)
+        ranked = sorted(steps, key=lambda s: procedure.STATES[s.state][0].rank)
+        return ranked[0].id if ranked else ""
+
+    def _cover_with(self, over: Over) -> None:
+        self.over.append(over)
+        pane = self.pane("over")
+        pane.chosen, pane.offset_rows = None, 0
+        self._show_parts()
+
+    def _do_attention(self, key: str) -> None:
+        self._toggle("attention")
+
+    def _do_help(self, key: str) -> None:
+        self._toggle("help")
+
+    def _do_palette(self, key: str) -> None:
+        self.prompt.open(Kind.PALETTE, self.view.now)
+        self._cover_with(Over("palette"))
+
+    def _toggle(self, kind: str) -> None:
+        if self.over and self.over[-1].kind == kind:
+            self.over.pop()
+        else:
+            self._cover_with(Over(kind))
+
+    _filtered = ""
+
+    def _do_filter(self, key: str) -> None:
+        self._filtered = self.focus_name
+        self.prompt.open(Kind.FILTER, self.view.now, self.wish.needle)
+
+    def _do_sort(self, key: str) -> None:
+        self.wish.order = _ORDERS[(_ORDERS.index(self.wish.order) + 1) % len(_ORDERS)]
+        self.prompt.say(Status.OK, f"order: {self.wish.order}", self.view.now)
+
+    def _do_freeze(self, key: str) -> None:
+        if self._frozen is not None:
+            self._frozen = None
+            return
+        latest = self.view.latest
+        self._frozen = replace(self.view, latest=replace(latest, lag_history=deque(latest.lag_history), tables=dict(latest.tables)))
+
+    def _do_escape(self, key: str) -> None:
+        if self.over and self.over[-1].kind != "starting":
+            self.over.pop()
+        elif self._bands.shown.zoomed:
+            self._show_parts(zoomed=False)
+        elif self.wish.needle:
+            self.wish.needle = ""
+        elif self.view.state.mode is Mode.ARMING and self._link is not None:
+            self._send(Ask.DISARM)
+
+    def _do_theme(self, key: str) -> None:
+        self.look = self.look.next_theme()
+        self.prompt.say(Status.OK, f"theme: {self.look.theme}", self.view.now)
+
+    def _do_leave(self, key: str) -> None:
+        running = self.view.state.mode is not Mode.CLOSED
+        if self._options.drill and running and self._link is not None:
+            self.prompt.open(Kind.LEAVE, self.view.now)
+        else:
+            self._leave(Ending.LEFT)
+
+    def _do_copy(self, key: str) -> None:
+        pane = self.pane("over" if self.over else self.focus_name)
+        rows = pane.content.rows
+        text = text_of(rows[pane.index].line) if rows else "\n".join(text_of(line) for line in pane.content.body)
+        self.app.copy_to_clipboard(text)
+        self._keep("copied.txt", text + "\n", "copied")
+
+    def _do_picture(self, key: str) -> None:
+        self._keep("screen.svg", self.app.export_screenshot(title="cockpit"), "picture saved")
+
+    def _keep(self, name: str, text: str, said: str) -> None:
+        if self._options.files is None:
+            self.prompt.say(Status.OK, said, self.view.now)
+            return
+        path = self._options.files / name
+        try:
+            path.write_text(text)
+        except OSError as err:
+            self.prompt.say(Status.WARN, f"NOT SAVED: {err.strerror}", self.view.now)
+        else:
+            self.prompt.say(Status.OK, f"{said}: {path}", self.view.now)
+
+    # --- asking the pilot ----------------------------------------------------------------------------------
+
+    def _send(self, ask: Ask, argument: str = "") -> None:
+        if self._link is None:
+            self.prompt.say(Status.WARN, "this screen only watches", self.view.now)
+            return
+        intent = Intent(ask, self._options.by, self.view.state.seq, argument)
+        task = asyncio.get_running_loop().create_task(self._ask(self._link, intent))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _ask(self, link: Link, intent: Intent) -> None:
+        try:
+            reply = await link.ask(intent)
+        except CockpitError as err:
+            self.prompt.answered(False, str(err), self.view.now)
+        else:
+            self.prompt.answered(reply.ok, reply.reason, self.view.now)
+            if reply.ok and intent.ask in (Ask.NOTE, Ask.RECHECK, Ask.DUTY, Ask.BACK):
+                self.prompt.say(Status.OK, f"{intent.ask.value}: taken", self.view.now)
+        self.tick()
+
+    # --- the mouse: it chooses and opens, it never fires a step ----------------------------------------------
+
+    def on_pane_picked(self, message: Pane.Picked) -> None:
+        message.stop()
+        if message.pane in PANES:
+            self._show_parts(message.pane)
+        if message.key is not None:
+            self.pane(message.pane).chosen = message.key
+            if message.again and self.prompt.kind not in FREE:
+                self._do_detail("")
+        self._after_key()
+
+    @property
+    def listed(self) -> tuple[Row, ...]:
+        """The rows of the focused list, as shown."""
+        return self.pane(self.focus_name).content.rows if self.focus_name in LISTS else ()

@@ -1,0 +1,303 @@
+"""The two rows at the bottom: messages and keys, or a question and its answer. They are always there, so nothing moves.
+
+A question that changes the world has an answer that no habit gives: the pair's name and Enter, or `Y` after `B`. Enter alone never
+fires; pasted text never answers; an answer is ignored for `GUARD_S` after its question appeared; every question expires.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rich.cells import cell_len
+
+from cockpit.model.intents import Ask
+from cockpit.model.text import plain
+from cockpit.model.words import Direction, Mode, Side
+from cockpit.screen.actions import ACTIONS, label
+from cockpit.screen.cells import Line, apart, crop, fit, joined
+from cockpit.screen.figures import seconds
+from cockpit.screen.look import Status
+from cockpit.screen.story import last_line
+from cockpit.screen.view import View
+
+GUARD_S = 0.3
+BACK_S = 10.0
+MESSAGE_S = 8.0
+TEXT_LIMIT = 500
+
+
+class Kind(StrEnum):
+    IDLE = "idle"
+    BACK = "back"
+    GO = "go"
+    CLOSE = "close"
+    LEAVE = "leave"
+    NOTE = "note"
+    FILTER = "filter"
+    PALETTE = "palette"
+
+
+TYPED = (Kind.GO, Kind.CLOSE)
+FREE = (Kind.NOTE, Kind.FILTER, Kind.PALETTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a key decided: an intent, or leaving (`end`: and ending the drill), or only that the key is used up."""
+
+    ask: Ask | None = None
+    argument: str = ""
+    leave: bool = False
+    end: bool = False
+
+
+USED = Decision()
+
+
+@dataclass(slots=True)
+class Prompt:
+    """The state of the two rows. Times are seconds of the view's clock."""
+
+    kind: Kind = Kind.IDLE
+    text: str = ""
+    since: float = 0.0
+    sent: bool = False
+    message: tuple[Status, str] | None = None
+    message_until: float = field(default=0.0)
+
+    def open(self, kind: Kind, now: float, text: str = "") -> None:
+        """`kind` is asked from now on."""
+        self.kind, self.text, self.since, self.sent = kind, text, now, False
+
+    def shut(self) -> None:
+        self.kind, self.text, self.sent = Kind.IDLE, "", False
+
+    def say(self, status: Status, text: str, now: float) -> None:
+        """`text` is in the prompt row for a while."""
+        self.message, self.message_until = (status, plain(text)), now + MESSAGE_S
+
+    def follow(self, view: View) -> None:
+        """The prompt fits the run: an armed handover is asked about, one that is no longer armed is not; questions expire."""
+        armed = view.state.mode is Mode.ARMED and not view.watch
+        if self.kind is Kind.GO and not armed:
+            self.shut()
+        if armed and self.kind in (Kind.IDLE, *FREE):
+            self.open(Kind.GO, view.now)
+            self.message = None
+        if self.kind is Kind.BACK and view.now - self.since > BACK_S:
+            self.shut()
+            self.say(Status.SKIP, "back to blue: not confirmed in time, nothing was done", view.now)
+        if self.message and view.now > self.message_until:
+            self.message = None
+
+    def answered(self, ok: bool, reason: str, now: float) -> None:
+        """The pilot replied; a refusal is shown and the answer can be given again."""
+        self.sent, self.text = False, "" if self.kind in TYPED else self.text
+        if not ok:
+            self.say(Status.WARN, f"REFUSED: {reason}", now)
+        elif self.kind is Kind.CLOSE:
+            self.shut()
+
+    def pasted(self, text: str, now: float) -> None:
+        """Pasted text goes into free text only; it never confirms anything."""
+        if self.kind in FREE:
+            self.text = plain(self.text + text[:TEXT_LIMIT], TEXT_LIMIT)
+        elif self.kind in TYPED:
+            self.say(Status.WARN, "PASTING DOES NOT CONFIRM: type the name", now)
+        else:
+            self.say(Status.SKIP, "pasted text is ignored", now)
+
+    def key(self, key: str, character: str | None, view: View) -> Decision | None:
+        """What the key decided; None when it is none of the prompt's business."""
+        match self.kind:
+            case Kind.IDLE:
+                return None
+            case Kind.BACK:
+                return self._key_back(key, view)
+            case Kind.LEAVE:
+                return self._key_leave(key)
+            case Kind.GO | Kind.CLOSE:
+                return self._key_typed(key, character, view)
+            case _:
+                return self._key_free(key, character)
+
+    def _key_back(self, key: str, view: View) -> Decision | None:
+        self.shut()
+        if key == "Y":
+            return Decision(Ask.BACK)
+        self.say(Status.SKIP, "stayed: nothing was done", view.now)
+        return USED if key == "escape" else None
+
+    def _key_leave(self, key: str) -> Decision:
+        if key == "Y":
+            return Decision(leave=True, end=True)
+        if key == "d":
+            return Decision(leave=True)
+        if key in ("escape", "n", "q", "ctrl+c"):
+            self.shut()
+        return USED
+
+    def _key_typed(self, key: str, character: str | None, view: View) -> Decision | None:
+        if key == "escape":
+            going = self.kind is Kind.GO
+            self.shut()
+            return Decision(Ask.DISARM) if going else USED
+        if key == "enter":
+            return self._enter(view)
+        if view.now - self.since < GUARD_S or self.sent:
+            return USED if character or key == "backspace" else None
+        return self._edit(key, character, len(view.state.pair) + 16, {"B", "D"} - {view.state.pair[:1]})
+
+    def _enter(self, view: View) -> Decision:
+        left = view.armed_left_s
+        if view.now - self.since < GUARD_S or self.sent:
+            return USED
+        if self.kind is Kind.GO and left is not None and left <= 0:
+            self.say(Status.WARN, "EXPIRED: arm again", view.now)
+        elif self.text != view.state.pair:
+            said = f"{self.text} is not it: type {view.state.pair}" if self.text else f"enter alone does nothing: type {view.state.pair}"
+            self.say(Status.WARN, said.upper() if not self.text else said, view.now)
+            self.text = ""
+        else:
+            self.sent = True
+            return Decision(Ask.GO if self.kind is Kind.GO else Ask.CLOSE, self.text)
+        return USED
+
+    def _key_free(self, key: str, character: str | None) -> Decision | None:
+        if key == "escape":
+            self.shut()
+            return USED
+        if key == "enter" and self.kind is Kind.NOTE:
+            text = self.text.strip()
+            self.shut()
+            return Decision(Ask.NOTE, text) if text else USED
+        if key == "enter" and self.kind is Kind.FILTER:
+            self.kind = Kind.IDLE
+            return USED
+        return self._edit(key, character, TEXT_LIMIT, set())
+
+    def _edit(self, key: str, character: str | None, limit: int, verbs: set[str]) -> Decision | None:
+        if key == "backspace":
+            self.text = self.text[:-1]
+        elif key == "ctrl+u":
+            self.text = ""
+        elif character and character.isprintable():
+            if not self.text and character in verbs:
+                return None
+            self.text = (self.text + character)[:limit]
+        else:
+            return None
+        return USED
+
+    def lines(self, view: View, pane: str, width: int) -> tuple[Line, Line]:
+        """The two rows, each at most `width` cells."""
+        match self.kind:
+            case Kind.BACK:
+                rows = _back_rows(view, self.since, width)
+            case Kind.GO:
+                rows = self._go_rows(view, width)
+            case Kind.CLOSE:
+                title: Line = (("CLOSE the run", "warn"), (f"  {view.state.pair}: the pilot settles and leaves", "text"))
+                rows = (self._said() or title, self._field_row(view.state.pair, "enter=CLOSE  esc=stay", width))
+            case Kind.LEAVE:
+                rows = ((("end the drill?", "title"), ("  the rig goes with it", "text")),
+                        (("Y", "key"), (" ends it and cleans up   ", "text"), ("d", "key"), (" leaves it running   ", "text"), ("esc", "key"), (" stays", "text")))  # fmt: skip
+            case Kind.IDLE:
+                rows = (self._said() or _idle_row(view, width), _key_bar(view, pane, width))
+            case _:
+                rows = self._free_rows(pane, width)
+        first, second = rows
+        return crop(((" ", "text"), *first), width), crop(((" ", "text"), *second), width)
+
+    def _said(self) -> Line:
+        if self.message is None:
+            return ()
+        status, text = self.message
+        return ((f"{status.symbol} {text}", status.value),)
+
+    def _go_rows(self, view: View, width: int) -> tuple[Line, Line]:
+        handover = view.state.handover
+        name = f"{view.direction.value} {handover.number if handover else ''}"
+        route = f"{view.direction.origin.value.upper()} → {view.direction.target.value.upper()}"
+        undo = "undo: B, then Y"
+        title: Line = (("! ARMED ", "warn"), (f"{name}  {route}  on ", "text"), (view.state.pair, "title"), (f"   {undo}", "dim"))
+        left = view.armed_left_s
+        hint = f"{left:.0f} s left   enter=FLY   esc=disarm" if left is not None else "enter=FLY   esc=disarm"
+        if view.direction is Direction.ROLLBACK and width >= 80:
+            hint = f"or B, Y   {hint}"
+        return self._said() or title, self._field_row(view.state.pair, hint, width)
+
+    def _field_row(self, name: str, hint: str, width: int) -> Line:
+        if self.sent:
+            return (("▸ sent, waiting for the pilot", "run"),)
+        wrong = not name.startswith(self.text)
+        typed = self.text[-24:]
+        box = fit(typed + "_", max(len(name) + 2, min(cell_len(typed) + 1, 25)))
+        left: Line = ((f"type {name}: ", "key"), (box, "input"))
+        if wrong:
+            left = (*left, (f"  ✗ NOT {name}", "bad"))
+        return apart(left, ((hint + " ", "text"),), width - 1)
+
+    def _free_rows(self, pane: str, width: int) -> tuple[Line, Line]:
+        titles = {
+            Kind.NOTE: ("a note into the timeline", "enter=write  esc=cancel"),
+            Kind.FILTER: (f"find in {pane.upper()}", "enter=keep  esc=clear"),
+            Kind.PALETTE: ("every command: type to find, enter does it", "enter=do  esc=close"),
+        }
+        title, hint = titles[self.kind]
+        room = max(width - len(hint) - 5, 8)
+        return self._said() or ((title, "title"),), apart(
+            (("> ", "key"), (fit(self.text[-(room - 3) :] + "_", room - 2), "input")), ((hint + " ", "text"),), width - 1
+        )
+
+
+def _back_rows(view: View, since: float, width: int) -> tuple[Line, Line]:
+    ready = view.latest.readiness
+    takes = f"   about {seconds(ready.seconds)}" if ready and ready.seconds is not None else ""
+    in_air = view.in_air and view.direction is Direction.CUTOVER
+    what = "abort the cutover, blue serves again" if in_air else "fly the rollback: green is fenced and drained, blue serves"
+    first: Line = (("BACK TO BLUE?", "warn"), (f"  {what}{takes}", "text"))
+    left = max(BACK_S - (view.now - since), 0.0)
+    second = apart(
+        (("Y", "key"), (" = do it now     ", "text"), ("esc", "key"), (" = stay", "text")), ((f"{left:.0f} s left ", "text"),), width - 1
+    )
+    return first, second
+
+
+def _idle_row(view: View, width: int) -> Line:
+    """What is most worth knowing now: damage, an alarm, silence, what the pilot says, the newest event."""
+    state = view.state
+    if view.damage:
+        return ((f"✗ THE TIMELINE CANNOT BE TRUSTED: {view.damage}", "bad"),)
+    if view.silence_s:
+        return ((f"? no word from the pilot for {int(view.silence_s)} s: figures are old, the guardian watches it", "stale"),)
+    if state.alarms:
+        return ((f"✗ {state.alarms[-1].what}", "bad"), ("   ! shows the remedy", "text"))
+    if state.mode is Mode.STUCK:
+        return ((f"✗ STUCK: {state.mode_why}", "bad"),)
+    if state.mode is Mode.CLOSED:
+        serves = f", {state.serving.value} serves" if state.serving else ""
+        return ((f"run closed: {state.outcome}{serves}; q leaves", "title"),)
+    if state.refusal:
+        return ((f"! REFUSED: {state.refusal}", "warn"),)
+    if state.mode is Mode.READY and state.serving is Side.GREEN and not state.tail:
+        return ((state.mode_why, "text"),)
+    return last_line(view, width - 1)
+
+
+def _key_bar(view: View, pane: str, width: int) -> Line:
+    """The keys that fit, most needed first kept; what cannot be done now is dim and without its emphasis."""
+    shown = [a for a in ACTIONS if a.short]
+    while shown:
+        line = joined(
+            [_key(view, pane, a.keys[0] if len(a.shown) > 3 else a.shown, label(a, view), a.refused(view, pane)) for a in shown], "  "
+        )
+        if sum(len(text) for text, _ in line) < width - 1:
+            return line
+        shown.remove(max(shown, key=lambda a: a.rank))
+    return ()
+
+
+def _key(view: View, pane: str, key: str, words: str, refused: str) -> Line:
+    return ((f"{key} {words}", "dim"),) if refused else ((key, "key"), (f" {words}", "text"))

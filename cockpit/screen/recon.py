@@ -1,0 +1,116 @@
+"""Pane 2, RECON: what is proven equal on both sides, table by table, with how much of it, how exactly and how long ago."""
+
+from __future__ import annotations
+
+from cockpit.model.telemetry import ReconSample, TableProof
+from cockpit.model.words import Exactness, ProofState
+from cockpit.screen.cells import Line, crop, joined
+from cockpit.screen.columns import Column, choose, heading
+from cockpit.screen.columns import line as table_line
+from cockpit.screen.content import Content, Row, Wish
+from cockpit.screen.figures import age, bar, count, seconds, whole_age
+from cockpit.screen.lag import badge
+from cockpit.screen.look import Status
+from cockpit.screen.view import View
+
+STATES = {
+    ProofState.PENDING: (Status.WAIT, "wait"),
+    ProofState.SCANNING: (Status.RUN, "scan"),
+    ProofState.EQUAL: (Status.OK, "equal"),
+    ProofState.DIRTY: (Status.RUN, "dirty"),
+    ProofState.HOT: (Status.RUN, "hot"),
+    ProofState.DIFFERS: (Status.BAD, "DIFF"),
+    ProofState.UNVERIFIABLE: (Status.WARN, "UNSURE"),
+}
+
+_TABLE = Column("table", 0)
+_ROWS, _BLUE, _GREEN = Column("rows", 5, ">"), Column("blue", 6, ">"), Column("green", 6, ">")
+_COVER, _STATE, _AGE = Column("cover", 5, ">"), Column("state", 6), Column("age", 4, ">")
+_POLICIES = (
+    (_TABLE, _BLUE, _GREEN, _COVER, _STATE, _AGE),
+    (_TABLE, _BLUE, _GREEN, _STATE, _AGE),
+    (_TABLE, _ROWS, _STATE, _AGE),
+    (_TABLE, _ROWS, _STATE),
+)
+
+
+def content(view: View, wish: Wish, width: int, height: int) -> Content:
+    """The pane for an inner size of `width` x `height` cells."""
+    sample = view.latest.recon
+    if sample is None:
+        return Content(title=(("RECON", "title"),), head=(crop((("· nothing proven yet", "wait"),), width),))
+    columns = choose(_POLICIES, width, 10)
+    proofs = ranked(view, wish)
+    rows = tuple(Row(p.table, _row(view, p, columns, width)) for p in proofs)
+    head = (*_summary(view, sample, width, height), heading(columns, width))
+    return Content(title=_title(view, sample), badge=badge(view, "recon", sample.mono), head=head, rows=rows)
+
+
+def ranked(view: View, wish: Wish) -> list[TableProof]:
+    """The tables in the order asked for: worst first, by name, or by age (never proven first)."""
+    proofs = [p for p in view.latest.tables.values() if wish.wants(p.table, p.state.value)]
+    if wish.order == "name":
+        return sorted(proofs, key=lambda p: p.table)
+    if wish.order == "age":
+        return sorted(proofs, key=lambda p: (p.mono is not None, p.mono or 0.0, p.table))
+    return sorted(proofs, key=lambda p: (status(view, p).rank, p.table))
+
+
+def status(view: View, proof: TableProof) -> Status:
+    sample = view.latest.recon
+    if sample is None or view.stale("recon", sample.mono):
+        return Status.STALE
+    return STATES[proof.state][0]
+
+
+def word(view: View, proof: TableProof) -> str:
+    if status(view, proof) is Status.STALE:
+        return "STALE"
+    if proof.state is ProofState.EQUAL and proof.exactness is Exactness.COUNT:
+        return "count"
+    return STATES[proof.state][1]
+
+
+def _title(view: View, sample: ReconSample) -> Line:
+    differ = sum(p.state is ProofState.DIFFERS for p in view.latest.tables.values())
+    unsure = sum(p.state is ProofState.UNVERIFIABLE for p in view.latest.tables.values())
+    counts: Line = ((f" {sample.tables_equal}/{sample.tables_total}", "text"),)
+    if differ:
+        counts += ((f" ✗{differ}", "bad"),)
+    if unsure:
+        counts += ((f" !{unsure}", "warn"),)
+    return (("RECON", "title"), *counts)
+
+
+def _summary(view: View, sample: ReconSample, width: int, height: int) -> tuple[Line, ...]:
+    share = sample.proven_rows / sample.all_rows if sample.all_rows else 0.0
+    percent = f"{int(share * 1000) / 10:.1f}%" if share < 1 else "100%"
+    bar_width = 6 if width < 34 else 12 if width < 60 else 24
+    first: Line = (
+        (f"{percent:>6} ", "big"),
+        *bar(share, bar_width),
+        (f" {count(sample.proven_rows)}/{count(sample.all_rows)}{'' if width < 34 else ' rows'}", "text"),
+    )
+    if height < 8:
+        return (crop(first, width),)
+    short = width < 34
+    cost = f"window {seconds(sample.freeze_cost_s)}" if short else f"verify in window {seconds(sample.freeze_cost_s)}"
+    parts: list[Line] = [((cost, "text"),), ((f"load {sample.duty:.0%}", "text"),)]
+    if not short:
+        parts.append(((f"{count(sample.dirty_keys)} dirty", "text"),))
+        parts.append(((f"oldest {age(view.age(sample.oldest_mono))}", "text"),))
+    return (crop(first, width), crop(joined(parts), width))
+
+
+def _row(view: View, proof: TableProof, columns: tuple[Column, ...], width: int) -> Line:
+    rows = proof.rows_green if proof.rows_blue is None else proof.rows_blue
+    cells = {
+        "table": proof.table,
+        "rows": count(rows),
+        "blue": count(proof.rows_blue),
+        "green": count(proof.rows_green),
+        "cover": f"{int(proof.coverage * 100)}%",
+        "state": word(view, proof),
+        "age": whole_age(view.age(proof.mono)),
+    }
+    return table_line(columns, width, status(view, proof), cells, ("state",))

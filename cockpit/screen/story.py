@@ -1,0 +1,146 @@
+"""Pane 5, TIMELINE: what happened, newest first, each event as one line of words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cockpit.model import events as ev
+from cockpit.model.words import Light, Mode, Outcome, Severity
+from cockpit.screen.cells import Line, crop, fit
+from cockpit.screen.content import Content, Row, Wish
+from cockpit.screen.figures import seconds
+from cockpit.screen.look import Status
+from cockpit.screen.view import View
+
+Told = tuple[Status, str]
+
+_QUIET = {ev.ActionIntended, ev.ActionDone, ev.ActionProbed}
+"""Shown only where there is room: their steps tell the same."""
+
+
+def content(view: View, wish: Wish, width: int, height: int) -> Content:
+    """The pane for an inner size of `width` x `height` cells."""
+    events = listed(view, wish, width)
+    if not events:
+        return Content(title=(("TIMELINE", "title"),), head=((("· nothing has happened yet", "wait"),),))
+    rows = tuple(Row(str(e.seq), _row(e, width)) for e in events)
+    badge: Line = ((f"{view.state.seq} events", "dim"),)
+    if view.damage:
+        return Content((("TIMELINE ", "title"),), (("✗ DAMAGED", "bad"),), (crop(((view.damage, "bad"),), width),), rows)
+    return Content((("TIMELINE", "title"),), badge, rows=rows)
+
+
+def listed(view: View, wish: Wish, width: int) -> list[ev.Event]:
+    """The newest events first; actions only in a wide pane or when they failed."""
+    quiet = set() if width >= 90 else _QUIET
+    return [e for e in reversed(view.state.tail) if type(e.fact) not in quiet and (not wish.needle or wish.wants(tell(e.fact)[1], e.kind))]
+
+
+def last_line(view: View, width: int) -> Line:
+    """The newest event that says something, as one line."""
+    for event in reversed(view.state.tail):
+        if type(event.fact) not in _QUIET:
+            return _row(event, width)
+    return ()
+
+
+def _row(event: ev.Event, width: int) -> Line:
+    status, text = tell(event.fact)
+    clock = wall(event, width)
+    by = f"{event.by}: " if event.by != "pilot" else ""
+    quiet = type(event.fact) in _QUIET or status in (Status.OK, Status.WAIT)
+    return (
+        (clock + " ", "dim"),
+        (f"{status.symbol} ", status.value),
+        (fit(by + text, max(width - len(clock) - 3, 4)), "text" if quiet else status.value),
+    )
+
+
+def wall(event: ev.Event, width: int) -> str:
+    """UTC wall clock of the event: to the millisecond where there is room."""
+    clock = event.at.partition("T")[2] or event.at
+    return clock[:8] if width < 60 else clock[:12]
+
+
+def tell(fact: ev.Fact) -> Told:
+    """What an event says, and how it is to be taken."""
+    teller = _TELLERS.get(type(fact))
+    return teller(fact) if teller else (Status.WAIT, type(fact).__name__)
+
+
+_LIGHTS = {Light.PASS: Status.OK, Light.FAIL: Status.WARN, Light.UNKNOWN: Status.STALE}
+_SEVERITIES = {Severity.BLOCK: Status.BAD, Severity.WARN: Status.WARN, Severity.GOOD: Status.OK}
+_OUTCOMES = {Outcome.DONE: Status.OK, Outcome.ABORTED: Status.WARN, Outcome.STUCK: Status.BAD}
+_LOUD_MODES = {Mode.ARMED: Status.WARN, Mode.ABORTING: Status.WARN, Mode.STUCK: Status.BAD}
+
+
+def _because(head: str, why: str) -> str:
+    return f"{head}: {why}" if why else head
+
+
+def _mode(f: ev.ModeChanged) -> Told:
+    return _LOUD_MODES.get(f.mode, Status.RUN), _because(f.mode.value.upper() if f.mode in _LOUD_MODES else f.mode.value, f.why)
+
+
+def _finding(f: ev.FindingSeen) -> Told:
+    status = Status.WARN if f.waived else _SEVERITIES[f.severity]
+    word = "WAIVED" if f.waived else f.severity.value.upper() if status is not Status.OK else "good"
+    return status, f"{word} {f.check} {f.object}: {f.seen}"
+
+
+def _preflight(f: ev.PreflightDone) -> Told:
+    status = Status.BAD if f.blocks else Status.WARN if f.warnings else Status.OK
+    return status, f"preflight: {f.good} good, {f.warnings} warnings, {f.blocks} block, {f.waived} waived"
+
+
+def _handover_closed(f: ev.HandoverClosed) -> Told:
+    word = f.outcome.value if f.outcome is Outcome.DONE else f.outcome.value.upper()
+    stall = f", writes stalled {seconds(f.downtime_s)}" if f.downtime_s is not None else ""
+    serves = f", {f.serving.value} serves" if f.serving else ""
+    return _OUTCOMES[f.outcome], _because(f"handover {f.number} {word} in {seconds(f.seconds)}{stall}{serves}", f.why)
+
+
+def _run_closed(f: ev.RunClosed) -> Told:
+    serves = f", {f.serving.value} serves" if f.serving else ""
+    return (Status.OK if f.exit_code == 0 else Status.WARN), _because(f"run closed, {f.outcome}{serves}", "; ".join(f.open_ends))
+
+
+def _action_failed(f: ev.ActionFailed) -> Told:
+    return Status.WARN, f"{f.action} {'UNKNOWN' if f.unknown else 'FAILED'} after {seconds(f.ms / 1000)}: {f.why}"
+
+
+def _intent(f: ev.IntentTaken) -> Told:
+    typed = f" ({f.argument})" if f.argument else ""
+    return Status.RUN, f"{f.intent}{typed} by {f.by}"
+
+
+_TELLERS: dict[type, Callable[[Any], Told]] = {
+    ev.RunOpened: lambda f: (Status.RUN, f"run {f.run} opened by {f.user} on {f.host}"),
+    ev.PilotSeated: lambda f: (Status.RUN if f.role == "pilot" else Status.WARN, f"{f.role} seated, pid {f.pid}"),
+    ev.SidesSeen: lambda f: (Status.OK, f"{f.serving.value} serves; blue {f.blue}, green {f.green}"),
+    ev.ModeChanged: _mode,
+    ev.RunClosed: _run_closed,
+    ev.IntentTaken: _intent,
+    ev.IntentRefused: lambda f: (Status.WARN, f"REFUSED {f.intent}: {f.reason}"),
+    ev.NoteTaken: lambda f: (Status.OK, f"note by {f.by}: {f.text}"),
+    ev.FindingSeen: _finding,
+    ev.PreflightDone: _preflight,
+    ev.GateTurned: lambda f: (_LIGHTS[f.light], _because(f"gate {f.gate} {f.light.value}", f.reason)),
+    ev.HandoverOpened: lambda f: (Status.RUN, f"{f.direction.value} {f.number} opened, plan {f.plan_digest[:8]}"),
+    ev.HandoverClosed: _handover_closed,
+    ev.StepStarted: lambda f: (Status.RUN, f"{f.step} started"),
+    ev.StepFinished: lambda f: (Status.OK, f"{f.step} done in {seconds(f.ms / 1000)}"),
+    ev.StepFailed: lambda f: (Status.BAD, f"{f.step} FAILED after {seconds(f.ms / 1000)}: {f.why}"),
+    ev.StepSkipped: lambda f: (Status.SKIP, f"{f.step} skipped: {f.why}"),
+    ev.ActionIntended: lambda f: (Status.WAIT, f"  {f.action}"),
+    ev.ActionDone: lambda f: (Status.OK, f"  {f.action} in {seconds(f.ms / 1000)}"),
+    ev.ActionFailed: _action_failed,
+    ev.ActionProbed: lambda f: (Status.OK, f"  {f.action} is {f.known.value}"),
+    ev.DowntimeStarted: lambda f: (Status.RUN, "writes stalled: the downtime clock runs"),
+    ev.FenceSet: lambda f: (Status.RUN, f"FENCE {f.side.value} at {f.lsn}"),
+    ev.ReturnPassed: lambda f: (Status.RUN, f"point of no return passed, {f.serving.value} serves"),
+    ev.DowntimeEnded: lambda f: (Status.OK, f"writes flow again after {seconds(f.seconds)}"),
+    ev.AlarmRaised: lambda f: (Status.BAD, f"ALARM {f.alarm}: {f.what}"),
+    ev.AlarmCleared: lambda f: (Status.OK, f"alarm {f.alarm} cleared"),
+}

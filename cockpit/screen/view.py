@@ -1,0 +1,129 @@
+"""What the panes are drawn from: the fold, the newest samples, and what time it is. Every age and every word of doubt comes from here.
+
+Periods are seconds. A figure older than three periods, and at least two seconds, is stale: it is shown as old, never as good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from cockpit.model.budgets import Clock, downtime
+from cockpit.model.intents import Intent
+from cockpit.model.state import RunState
+from cockpit.model.telemetry import GateReading
+from cockpit.model.words import Direction, Light, Mode, Side
+from cockpit.screen.look import Status
+from cockpit.timeline.follow import Latest
+from cockpit.timeline.wire import Reply
+
+PERIODS = {"lag": 0.25, "routing": 1.0, "recon": 1.0, "gates": 1.0, "readiness": 1.0, "server": 1.0, "pooler": 1.0, "pulse": 0.5}
+"""How often the pilot writes each kind, at least."""
+
+LIGHTS = {Light.PASS: Status.OK, Light.FAIL: Status.WARN, Light.UNKNOWN: Status.STALE}
+
+
+class Source(Protocol):
+    """Where the facts come from: a follower of a run folder."""
+
+    state: RunState
+    latest: Latest
+    damage: str
+
+    def poll(self) -> bool: ...
+
+    def now(self) -> float: ...
+
+
+class Link(Protocol):
+    """Where intents go."""
+
+    async def ask(self, intent: Intent) -> Reply: ...
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One look at the run. `now` is of the pilot's monotonic clock."""
+
+    now: float
+    state: RunState
+    latest: Latest
+    damage: str = ""
+    watch: bool = False
+
+    def age(self, mono: float | None) -> float | None:
+        """Seconds since `mono`; None where there is nothing to be old."""
+        return None if mono is None else max(self.now - mono, 0.0)
+
+    def stale(self, kind: str, mono: float | None) -> bool:
+        """Whether a sample of `kind` from `mono` is too old to be believed; a missing one is."""
+        if self.state.mode is Mode.CLOSED:
+            return mono is None
+        limit = max(3 * PERIODS[kind], 2.0)
+        return mono is None or self.now - mono > limit
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since the pilot was last heard, by pulse or by event; 0 while it is fresh or the run is over."""
+        if self.state.mode is Mode.CLOSED or self.state.seq == 0:
+            return 0.0
+        pulse = self.latest.pulse
+        heard = max(self.state.mono, pulse.mono if pulse else 0.0)
+        quiet = self.now - heard
+        return quiet if quiet > 2.0 else 0.0
+
+    @property
+    def downtime(self) -> Clock:
+        return downtime(self.state, self.now)
+
+    @property
+    def t_seconds(self) -> float | None:
+        """Seconds since writes stalled in the newest handover; it never stops. None before the first."""
+        handover = self.state.handover
+        if handover is None or handover.downtime_mono is None:
+            return None
+        return self.now - handover.downtime_mono
+
+    @property
+    def in_air(self) -> bool:
+        """A handover is between its arming and its end."""
+        return self.state.handover is not None and self.state.handover.outcome is None
+
+    @property
+    def direction(self) -> Direction:
+        """Of the handover in the air, else of the one that would come next."""
+        if self.in_air and self.state.handover is not None:
+            return self.state.handover.direction
+        return self.state.next_direction
+
+    @property
+    def armed_left_s(self) -> float | None:
+        """Seconds in which the armed handover can be confirmed; None while nothing is armed."""
+        handover = self.state.handover
+        if self.state.mode is not Mode.ARMED or handover is None or handover.armed_mono is None:
+            return None
+        return max(handover.armed_mono + handover.expires_s - self.now, 0.0)
+
+    @property
+    def gates(self) -> tuple[GateReading, ...]:
+        """The gates as sampled; where there is no sample, as the timeline has them."""
+        sample = self.latest.gates
+        if sample is not None:
+            return sample.gates
+        return tuple(GateReading(g.id, g.id, g.light, g.reason, g.query, g.since_mono) for g in self.state.gates)
+
+    def gate_status(self, gate: GateReading) -> Status:
+        sample = self.latest.gates
+        if sample is not None and self.stale("gates", sample.mono):
+            return Status.STALE
+        return LIGHTS[gate.light]
+
+    def version(self, side: Side) -> str:
+        """`16.9`; empty while unknown."""
+        seen = self.latest.servers.get(side)
+        return (seen.version if seen else "") or self.state.versions[0 if side is Side.BLUE else 1]
+
+    @property
+    def window_over(self) -> bool:
+        """Whether the downtime clock stands: it has a final figure."""
+        return self.state.handover is not None and self.state.handover.downtime_s is not None
