@@ -73,14 +73,20 @@ def slurp(path: Path, limit: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as err:
         raise Mistake(1, _unreadable(err)) from None
-    with open(handle, "rb") as file:
+    try:
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):
             raise Mistake(1, f"{_kind(mode)}, not a file: name a regular file")
-        try:
-            data = file.read(limit + 1)
-        except OSError as err:
-            raise Mistake(1, _unreadable(err)) from None
+        return _bytes(handle, limit)
+    except OSError as err:
+        raise Mistake(1, _unreadable(err)) from None
+    finally:
+        os.close(handle)
+
+
+def _bytes(handle: int, limit: int) -> bytes:
+    with open(handle, "rb", closefd=False) as file:
+        data = file.read(limit + 1)
     if len(data) > limit:
         raise Mistake(1, f"larger than {limit >> 10} KiB: not what this program reads here")
     return data
