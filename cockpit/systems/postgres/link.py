@@ -1,0 +1,231 @@
+"""One connection to one side: warm, serial, with a deadline on every use, made anew after it broke.
+
+A statement is prepared once per connection, so that a use is one round trip. A reading is repeated once on a fresh connection; a
+change never is: when its answer is lost it raises `OutcomeUnknown`. A use that was cancelled or ran out of time drops its
+connection, so that the next use cannot trip over it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import asyncpg
+
+from cockpit.errors import LinkError
+from cockpit.model.settings import Endpoint
+from cockpit.model.text import plain
+from cockpit.model.words import Side
+from cockpit.systems.postgres import border
+
+CONNECT_S = 5.0
+USE_S = 5.0
+Row = Mapping[str, Any]
+_T = TypeVar("_T")
+_Job = Callable[[Any], Awaitable[_T]]
+
+
+def session_settings(application: str, statement_s: float) -> dict[str, str]:
+    """What every session of the cockpit sets for itself: nothing of the legacy database's own settings may bend a statement."""
+    return {
+        "application_name": application,
+        "default_transaction_read_only": "off",
+        "default_transaction_isolation": "read committed",
+        "search_path": "pg_catalog",
+        "synchronous_commit": "on",
+        "standard_conforming_strings": "on",
+        "session_replication_role": "origin",
+        "jit": "off",
+        "statement_timeout": str(round(statement_s * 1000)),
+        "lock_timeout": str(round(statement_s * 800)),
+        "idle_in_transaction_session_timeout": "60000",
+        "DateStyle": "ISO",
+        "TimeZone": "UTC",
+    }
+
+
+class Link:
+    """A connection of one `use` (`act`, `watch`, `work`, `lock`) to one side."""
+
+    def __init__(self, side: Side, endpoint: Endpoint, use: str, *, statement_s: float = USE_S) -> None:
+        self.side = side
+        self.endpoint = endpoint
+        self.where = f"{side} ({plain(endpoint.host)}:{endpoint.port}/{plain(endpoint.database)})"
+        self.application = "cockpit" if use == "act" else f"cockpit {use}"
+        self.statement_s = statement_s
+        self.version_num = 0
+        self.version = ""
+        self._conn: Any = None
+        self._prepared: dict[str, Any] = {}
+        self._warm: set[str] = set()
+        self._turn = asyncio.Lock()
+
+    @property
+    def up(self) -> bool:
+        return self._conn is not None and not self._conn.is_closed()
+
+    async def open(self, within: float = CONNECT_S) -> None:
+        """The connection is up and its warm statements are prepared, or `LinkError` says why not."""
+        await self._use(_nothing, within, effect=False)
+
+    async def close(self) -> None:
+        """The connection is ended; a server that does not answer is not waited for."""
+        conn, self._conn = self._conn, None
+        self._prepared.clear()
+        if conn is None or conn.is_closed():
+            return
+        try:
+            async with asyncio.timeout(1.0):
+                await conn.close()
+        except (TimeoutError, *border.BROKEN):
+            conn.terminate()
+
+    async def warm(self, *statements: str) -> None:
+        """The statements are prepared now, and again whenever the connection is made anew."""
+        self._warm.update(statements)
+        await self._use(self._prepare_warm, USE_S, effect=False)
+
+    async def rows(self, sql: str, *args: object, within: float = USE_S) -> list[Row]:
+        """What a reading returned."""
+
+        async def job(conn: Any) -> list[Row]:
+            statement = await self._statement(conn, sql)
+            return list(await statement.fetch(*args))
+
+        return await self._use(job, within, effect=False)
+
+    async def row(self, sql: str, *args: object, within: float = USE_S) -> Row:
+        """The first row of a reading that always has one."""
+        return (await self.rows(sql, *args, within=within))[0]
+
+    async def change(self, sql: str, *args: object, within: float = USE_S) -> list[Row]:
+        """One prepared statement with an effect took effect; its rows. `OutcomeUnknown` when the answer was lost."""
+
+        async def job(conn: Any) -> list[Row]:
+            statement = await self._statement(conn, sql)
+            return list(await statement.fetch(*args))
+
+        return await self._use(job, within, effect=True)
+
+    async def run(self, sql: str, *, within: float = USE_S) -> None:
+        """Statements without parameters took effect, all or none, in one round trip (the simple protocol's implicit transaction)."""
+
+        async def job(conn: Any) -> None:
+            await conn.execute(sql)
+
+        await self._use(job, within, effect=True)
+
+    async def script(self, statements: tuple[str, ...], *, within: float = USE_S) -> None:
+        """The statements took effect in order inside one transaction, each sent by itself."""
+
+        async def job(conn: Any) -> None:
+            async with conn.transaction():
+                for statement in statements:
+                    await conn.execute(statement)
+
+        await self._use(job, within, effect=True)
+
+    async def _use(self, job: _Job[_T], within: float, *, effect: bool) -> _T:
+        sent = False
+        try:
+            async with asyncio.timeout(within), self._turn:
+                conn = await self._connected()
+                sent = True
+                return await self._attempt(conn, job, effect)
+        except TimeoutError:
+            raise border.broken(self.where, effect and sent, f"no answer within {within:g} s") from None
+
+    async def _attempt(self, conn: Any, job: _Job[_T], effect: bool) -> _T:
+        try:
+            return await self._guarded(conn, job)
+        except border.BROKEN as err:
+            if effect:
+                raise border.broken(self.where, True, f"the connection broke ({type(err).__name__})") from None
+        try:
+            return await self._guarded(await self._connected(), job)
+        except border.BROKEN as err:
+            raise border.broken(self.where, False, f"the connection broke twice ({type(err).__name__})") from None
+
+    async def _guarded(self, conn: Any, job: _Job[_T]) -> _T:
+        try:
+            return await job(conn)
+        except asyncpg.exceptions.InvalidCachedStatementError:
+            self._prepared.clear()
+            return await job(conn)
+        except asyncpg.PostgresError as err:
+            if isinstance(err, border.BROKEN):
+                self._drop()
+                raise
+            raise border.fault(err, self.where) from None
+        except BaseException:
+            self._drop()
+            raise
+
+    async def _connected(self) -> Any:
+        if self.up:
+            return self._conn
+        self._prepared.clear()
+        try:
+            conn = await asyncpg.connect(**self._arguments())
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, OSError, ValueError) as err:
+            raise border.unreachable(err, self.where, self.endpoint) from None
+        self._conn = conn
+        self.version = plain(conn.get_settings().server_version)
+        major = conn.get_server_version()
+        self.version_num = int(major.major) * 10000 + int(major.minor)
+        await self._prepare_warm(conn)
+        return conn
+
+    def _arguments(self) -> dict[str, Any]:
+        end = self.endpoint
+        return {
+            "host": end.host,
+            "port": end.port,
+            "user": end.user,
+            "password": end.password.reveal() if end.password else None,
+            "database": end.database,
+            "ssl": _tls(end),
+            "timeout": CONNECT_S,
+            "statement_cache_size": 0,
+            "server_settings": session_settings(self.application[:63], self.statement_s),
+        }
+
+    async def _prepare_warm(self, conn: Any) -> None:
+        for sql in self._warm:
+            try:
+                await self._statement(conn, sql)
+            except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+                continue  # the control schema is made later; the first use prepares it then
+
+    async def _statement(self, conn: Any, sql: str) -> Any:
+        statement = self._prepared.get(sql)
+        if statement is None:
+            statement = self._prepared[sql] = await conn.prepare(sql)
+        return statement
+
+    def _drop(self) -> None:
+        conn, self._conn = self._conn, None
+        self._prepared.clear()
+        if conn is not None:
+            conn.terminate()
+
+
+async def _nothing(conn: Any) -> None:
+    return None
+
+
+def _tls(end: Endpoint) -> Any:
+    if end.sslmode == "disable":
+        return False
+    if not end.sslrootcert:
+        return end.sslmode
+    try:
+        context = ssl.create_default_context(cafile=end.sslrootcert)
+    except (OSError, ssl.SSLError) as err:
+        raise LinkError(
+            f"the CA file {plain(end.sslrootcert)} cannot be read: {err.__class__.__name__}", remedy="check sslrootcert"
+        ) from None
+    context.check_hostname = end.sslmode == "verify-full"
+    return context

@@ -1,0 +1,152 @@
+"""The pair's two PostgreSQL servers behind the port `Servers`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cockpit.errors import CockpitError
+from cockpit.handover.ports import Action, Session
+from cockpit.model.events import FindingSeen
+from cockpit.model.settings import PairSpec, Tuning
+from cockpit.model.telemetry import LagSample, ServerSample
+from cockpit.model.words import Side
+from cockpit.systems.postgres import activity, catalogue, control, fence, quiesce, sequences
+from cockpit.systems.postgres.catalogue import Table
+from cockpit.systems.postgres.cleanup import Gone
+from cockpit.systems.postgres.control import Canary, Install
+from cockpit.systems.postgres.drain import POSITION, Drain
+from cockpit.systems.postgres.fence import Fence
+from cockpit.systems.postgres.lag import Meter
+from cockpit.systems.postgres.lock import PairLock
+from cockpit.systems.postgres.names import SCHEMA
+from cockpit.systems.postgres.preflight import findings
+from cockpit.systems.postgres.quiesce import Quiesce
+from cockpit.systems.postgres.replicate import Replicate
+from cockpit.systems.postgres.sequences import Atlas, Sequences
+from cockpit.systems.postgres.shape import shape
+from cockpit.systems.postgres.wires import SIDES, Wires
+
+_WRITTEN = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1::text::pg_lsn) > 0 AS moved"
+
+
+class PostgresPair:
+    """Blue and green, each behind warm connections; every method is one of the port's."""
+
+    def __init__(self, spec: PairSpec, tuning: Tuning) -> None:
+        self._wires = Wires.of(spec, tuning)
+        self._lock = PairLock(spec, self._wires.names)
+        self._atlas = Atlas({})
+        self._tables: dict[Side, tuple[Table, ...]] = {}
+        self._meters = {side: Meter(self._wires, side, side.other) for side in SIDES}
+        self._shape = ""
+
+    async def open(self) -> None:
+        """Act and watch connections stand and are warm, catalogues are read. `LinkError` names the first side that fails."""
+        links = [links[side] for links in (self._wires.act, self._wires.watch, self._wires.work) for side in SIDES]
+        for outcome in await asyncio.gather(*(link.open() for link in links), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                await self.close()
+                raise outcome
+        await self.refresh()
+        await asyncio.gather(*(self._warm(side) for side in SIDES))
+
+    async def refresh(self) -> None:
+        """The tables and sequences of both sides are read anew."""
+        work = self._wires.work
+        for side in SIDES:
+            self._tables[side] = await catalogue.tables(work[side])
+        self._atlas.sides = {side: await sequences.catalogue(work[side]) for side in SIDES}
+        for side in SIDES:
+            self._meters[side].follow(self._common(side))
+
+    def _common(self, origin: Side) -> list[tuple[str, int, int]]:
+        there = {t.key: t.oid for t in self._tables[origin.other]}
+        return [(t.dotted, t.oid, there[t.key]) for t in catalogue.carried(self._wires.spec, self._tables[origin]) if t.key in there]
+
+    async def _warm(self, side: Side) -> None:
+        numbering = sequences.reading(list(self._atlas.sides[side].values()))
+        seen = (fence.FENCED, quiesce.TERMINATE, quiesce.LEFT, control.WRITE_CANARY, control.SEE_CANARY, control.FLUSH, POSITION)
+        await self._wires.act[side].warm(*seen, sequences.SETTING, numbering)
+        await self._wires.watch[side].warm(activity.CENSUS, activity.STANDING)
+
+    async def close(self) -> None:
+        """Every connection is ended, the lock with them."""
+        links = [link for links in (self._wires.act, self._wires.watch, self._wires.work) for link in links.values()]
+        await asyncio.gather(self._lock.release(), *(link.close() for link in links))
+
+    async def versions(self) -> dict[Side, str]:
+        for side in SIDES:
+            await self._wires.watch[side].open()
+        return {side: self._wires.watch[side].version for side in SIDES}
+
+    async def lock(self, owner: str) -> None:
+        await self._lock.take(owner)
+
+    def objects(self) -> tuple[str, ...]:
+        listed = []
+        for side in SIDES:
+            out, inward = self._wires.names.link(side), self._wires.names.link(side.other)
+            listed += [
+                f"{side}: schema {SCHEMA}",
+                f"{side}: publication {out}",
+                f"{side}: replication slot {out}",
+                f"{side}: subscription {inward}",
+            ]
+        return tuple(listed)
+
+    def install(self, side: Side) -> Action:
+        return Install(self._wires, side)
+
+    def replicate(self, origin: Side, target: Side, *, copy: bool) -> Action:
+        return Replicate(self._wires, origin, target, copy, self._tables)
+
+    def canary(self, origin: Side, target: Side) -> Action:
+        return Canary(self._wires, origin, target)
+
+    def fence(self, side: Side, *, on: bool) -> Action:
+        return Fence(self._wires, side, on)
+
+    def quiesce(self, side: Side) -> Action:
+        return Quiesce(self._wires, side)
+
+    def drain(self, origin: Side, target: Side) -> Action:
+        return Drain(self._wires, origin, target)
+
+    def sequences(self, origin: Side, target: Side) -> Action:
+        return Sequences(self._wires, origin, target, self._atlas)
+
+    async def writes_since(self, side: Side, lsn: str) -> int | None:
+        """0 when the side's log has not moved since `lsn`. Whose write moved it cannot be told from the position: None."""
+        row = await self._wires.watch[side].row(_WRITTEN, lsn)
+        return None if row["moved"] else 0
+
+    async def census(self, side: Side) -> tuple[Session, ...]:
+        return await activity.census(self._wires, side)
+
+    async def server(self, side: Side) -> ServerSample:
+        return await activity.server(self._wires, side)
+
+    async def lag(self, origin: Side, target: Side) -> LagSample:
+        return await self._meters[origin].sample()
+
+    async def beat(self, side: Side) -> None:
+        await control.beat(self._wires, side)
+
+    async def preflight(self, serving: Side) -> tuple[FindingSeen, ...]:
+        await self.refresh()
+        return await findings(self._wires, serving)
+
+    async def shape(self) -> str:
+        """Also reads the catalogues anew when the digest has changed, so that the window's caches are true."""
+        digest = await shape(self._wires.work)
+        if digest != self._shape:
+            self._shape = digest
+            try:
+                await self.refresh()
+            except CockpitError:
+                self._shape = ""
+                raise
+        return digest
+
+    def gone(self, side: Side) -> Action:
+        return Gone(self._wires, side)

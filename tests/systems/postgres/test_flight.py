@@ -1,0 +1,149 @@
+"""The whole order on real servers: install, mesh, fence, quiesce, drain, sequences, and back; with the round-trip times."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.systems.postgres.conftest import BLUE, GREEN, Rig, until
+
+pytestmark = pytest.mark.servers
+
+
+async def test_both_ways_without_a_loop(rig: Rig) -> None:
+    await rig.run(BLUE, "INSERT INTO plain (note) SELECT 'row ' || g FROM generate_series(1, 500) g")
+    await rig.run(BLUE, "INSERT INTO parted VALUES (1, '2025-05-05'), (2, '2026-05-05')")
+    await rig.mesh()
+    for origin in (BLUE, GREEN):
+        for copy in (True, False):
+            assert (await rig.pair.replicate(origin, origin.other, copy=copy).probe()).done
+    assert await rig.value(GREEN, "SELECT count(*) FROM plain") == 500
+    await rig.run(BLUE, "INSERT INTO plain (note) VALUES ('from blue')")
+    await rig.run(GREEN, "INSERT INTO plain (id, note) VALUES (900000, 'from green')")
+    await rig.run(BLUE, "TRUNCATE parted_25")
+    for origin in (BLUE, GREEN):
+        assert (await rig.pair.canary(origin, origin.other).apply())["round_trip_ms"]
+        assert (await rig.pair.canary(origin, origin.other).probe()).done
+    for side in (BLUE, GREEN):
+        assert await rig.value(side, "SELECT count(*) FROM plain") == 502
+        assert await rig.value(side, "SELECT count(*) FROM parted") == 1
+    for origin in (BLUE, GREEN):
+        await rig.pair.replicate(origin, origin.other, copy=True).apply()
+    sample = await rig.pair.lag(BLUE, GREEN)
+    assert sample.apply_errors in (0, None)
+
+
+async def test_handover_times(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    await rig.mesh()
+    pair, app = rig.pair, await rig.app(BLUE)
+    await app.execute("INSERT INTO plain (note) VALUES ('before')")
+    times: dict[str, list[float]] = {}
+    origin = BLUE
+    for _ in range(6):
+        target = origin.other
+        steps = (
+            ("fence on", pair.fence(origin, on=True)),
+            ("quiesce", pair.quiesce(origin)),
+            ("drain", pair.drain(origin, target)),
+            ("sequences", pair.sequences(origin, target)),
+            ("fence off", pair.fence(target, on=False)),
+        )
+        for name, action in steps:
+            started = time.perf_counter()
+            await action.apply()
+            times.setdefault(name, []).append((time.perf_counter() - started) * 1000)
+            assert (await action.probe()).done, name
+        origin = target
+    with capsys.disabled():
+        for name, ms in times.items():
+            print(f"\n  {name:10} ms: " + " ".join(f"{value:.1f}" for value in ms), end="")
+        print()
+    assert await rig.value(GREEN, "SELECT count(*) FROM plain") == 1
+
+
+async def test_lag_sees_everything(rig: Rig) -> None:
+    await rig.mesh()
+    await rig.pair.beat(BLUE)
+    await rig.pair.canary(BLUE, GREEN).apply()
+    await rig.pair.canary(GREEN, BLUE).apply()
+    await rig.pair.beat(BLUE)
+
+    async def fresh() -> bool:
+        sample = await rig.pair.lag(BLUE, GREEN)
+        return sample.lag_s is not None and sample.sender == "streaming" and sample.reverse_armed is True
+
+    await until(fresh)
+    sample = await rig.pair.lag(BLUE, GREEN)
+    assert (sample.slot_state, sample.worker, sample.error) == ("active", "running", "")
+    assert sample.tables_ready == sample.tables_total > 0
+    assert sample.lag_bytes is not None
+    assert sample.retained_bytes is not None
+    assert sample.forecast_s == 0.0
+    await rig.run(GREEN, f"ALTER SUBSCRIPTION {rig.pair._wires.names.link(BLUE)} DISABLE")
+    await rig.run(BLUE, "INSERT INTO plain (note) SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
+
+    async def behind() -> bool:
+        sample = await rig.pair.lag(BLUE, GREEN)
+        return sample.worker == "disabled" and (sample.lag_bytes or 0) > 2_000_000 and sample.worst_table == "public.plain"
+
+    await until(behind)
+    sample = await rig.pair.lag(BLUE, GREEN)
+    assert "inactive" in sample.error
+    assert sample.forecast_s is None
+    assert sample.worst_behind == 3000
+
+
+async def test_activity(rig: Rig) -> None:
+    app = await rig.app(BLUE)
+    await app.execute("BEGIN; INSERT INTO plain (note) VALUES ('open')")
+    sessions = await rig.pair.census(BLUE)
+    assert [(s.role, s.application, s.has_xid) for s in sessions] == [(rig.role, "billing", True)]
+    assert sessions[0].xact_age_s is not None
+    sample = await rig.pair.server(BLUE)
+    assert (sample.up, sample.fenced, sample.app_sessions, sample.prepared) == (True, False, 1, 0)
+    assert sample.version.startswith("16")
+    versions = await rig.pair.versions()
+    assert (versions[BLUE][:2], versions[GREEN][:2]) == ("16", "18")
+    await rig.pair.install(BLUE).apply()
+    await rig.pair.fence(BLUE, on=True).apply()
+    assert (await rig.pair.server(BLUE)).fenced is True
+
+
+async def test_shape_turns_with_ddl_only(rig: Rig) -> None:
+    first = await rig.pair.shape()
+    await rig.run(BLUE, "INSERT INTO plain (note) VALUES ('x'); SELECT nextval('plain_id_seq'); ANALYZE plain; REINDEX TABLE plain")
+    assert await rig.pair.shape() == first
+    seen = {first}
+    for side, ddl in (
+        (BLUE, "ALTER TABLE plain ADD extra int"),
+        (GREEN, "CREATE INDEX ON plain (note)"),
+        (BLUE, "ALTER TABLE plain REPLICA IDENTITY FULL"),
+        (GREEN, "CREATE VIEW seen AS SELECT 1"),
+        (BLUE, "ALTER TABLE plain DISABLE TRIGGER ALL; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+    ):
+        await rig.run(side, ddl)
+        seen.add(await rig.pair.shape())
+    assert len(seen) == 6
+
+
+async def test_writes_since(rig: Rig) -> None:
+    lsn = await rig.value(BLUE, "SELECT pg_current_wal_insert_lsn()::text")
+    assert await rig.pair.writes_since(BLUE, "FFFFFFFF/0") == 0
+    await rig.run(BLUE, "INSERT INTO plain (note) VALUES ('x')")
+    assert await rig.pair.writes_since(BLUE, lsn) is None
+
+
+async def test_a_cancelled_call_leaves_the_link_usable(rig: Rig) -> None:
+    link = rig.pair._wires.act[BLUE]
+    task = asyncio.create_task(link.rows("SELECT pg_sleep(20)"))
+    await until(lambda: _sleeping(rig))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await link.row("SELECT 1 AS one"))["one"] == 1
+
+
+async def _sleeping(rig: Rig) -> bool:
+    return bool(await rig.value(BLUE, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(20)' AND state = 'active'"))
