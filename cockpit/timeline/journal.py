@@ -248,3 +248,20 @@ def _mend_tail(path: Path, descriptor: int, reading: Reading) -> None:
     elif content and not content.endswith(b"\n"):
         os.write(descriptor, b"\n")
         os.fsync(descriptor)
+
+
+def is_flown(path: Path) -> bool:
+    """Whether a process holds the timeline's lock now; false where there is no timeline."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cockpit.model.intents import Ask
-from cockpit.model.words import Direction, Mode, Outcome, Side, StepState
 from cockpit.model.state import replay
+from cockpit.model.words import Direction, Mode, Outcome, Side, StepState
 from cockpit.systems.memory import MemoryWorld, run_warped
 from cockpit.timeline.journal import read
 from tests.handover.harness import flying

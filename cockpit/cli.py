@@ -1,0 +1,368 @@
+"""The front door: commands and exit codes, nothing else. Every command imports what it needs when it runs, so that `--help` is quick.
+
+Exit codes: 0 done; 1 failed; 2 bad usage or bad config; 3 no-go; 4 aborted, the side it started from serves; 5 rolled back.
+stdout carries results, stderr carries everything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cockpit.timeline.folder import RunFolder
+    from cockpit.wiring import Order
+
+    Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+EXITS = """exit codes:
+  0  done                    3  no-go: a finding or a gate says no
+  1  failed                  4  aborted, the side it started from serves
+  2  bad usage or config     5  rolled back
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of the command in `argv`."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.command(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as err:
+        return _failed(err)
+    return code
+
+
+def _failed(err: Exception) -> int:
+    """One line on stderr for what went wrong; only what is a defect of ours is allowed its traceback, in a file."""
+    from cockpit.errors import CockpitError
+
+    if isinstance(err, CockpitError):
+        _say(str(err))
+        return err.exit_code
+    _say(f"cockpit: a defect: {type(err).__name__}; details in {_crash_file()}")
+    return 1
+
+
+def _crash_file() -> Path:
+    """A private file with the traceback, without values of variables."""
+    import tempfile
+    import traceback
+
+    descriptor, name = tempfile.mkstemp(prefix="cockpit-crash-", suffix=".txt")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(traceback.format_exc())
+    return Path(name)
+
+
+def _say(text: str) -> None:
+    from cockpit.model.text import plain
+
+    for line in text.splitlines():
+        print(plain(line), file=sys.stderr)  # noqa: T201
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+# --- the commands' arguments ------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    from cockpit import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="cockpit",
+        description="Fly a live PostgreSQL blue-green cutover from a terminal, and fly it back.",
+        epilog=EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"cockpit {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _drill_arguments(_command(commands, "drill", "rehearse on an embedded pair of real servers", _drill))
+    for name, text, run in (
+        ("run", "fly: open the cockpit on a live pair", _run),
+        ("plan", "dry run: every step with its exact statements", _plan),
+        ("preflight", "go or no-go, with every finding, its query and its remedy", _preflight),
+        ("cleanup", "remove every cockpit_* object from both sides", _cleanup),
+    ):
+        _pair_arguments(_command(commands, name, text, run), name)
+    for name, text, run in (
+        ("join", "open the cockpit again on a run that is flown", _join),
+        ("watch", "the same screen on a run that is flown, without rights", _watch),
+        ("export", "a report of a run", _export),
+        ("verify", "check a run's timeline record by record", _verify),
+    ):
+        _run_arguments(_command(commands, name, text, run), name)
+    runs = _command(commands, "runs", "list the runs", _runs)
+    _where(runs)
+    runs.add_argument("--json", action="store_true", help="one JSON array")
+    for hidden, run in (("_guard", _guard), ("_fly", _fly)):
+        inner = commands.add_parser(hidden)
+        inner.add_argument("folder", type=Path)
+        if hidden == "_fly":
+            inner.add_argument("descriptor", type=int)
+        inner.set_defaults(command=run)
+    return parser
+
+
+def _command(commands: Subcommands, name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    made = commands.add_parser(name, help=text, description=text, epilog=EXITS, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.set_defaults(command=run)
+    return made
+
+
+def _where(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="where runs are kept")
+
+
+def _pair_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument("scenario", help="a scenario's name or file, such as arp")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the environment's TOML file")
+    parser.add_argument("--pair", metavar="NAME", help="which pair, where the config has several")
+    if name == "run":
+        _where(parser)
+        _screen_arguments(parser)
+    if name == "plan":
+        parser.add_argument("--direction", choices=("cutover", "rollback"), default="cutover")
+    if name in {"plan", "preflight"}:
+        parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument("run", help="a run's name, the end of it, its folder, or `last`")
+    _where(parser)
+    if name in {"join", "watch"}:
+        _screen_arguments(parser)
+    if name == "export":
+        parser.add_argument("--format", choices=("md", "html", "json"), default="md")
+        parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to stdout")
+    if name == "verify":
+        parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _screen_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--theme", choices=("dark", "light", "mono", "contrast"), default="dark")
+    parser.add_argument("--ascii", action="store_true", help="no symbols beyond ASCII")
+
+
+def _drill_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", nargs="?", default="arp", help="a scenario's name or file (default: arp)")
+    parser.add_argument("--headless", action="store_true", help="fly it unattended: cutover, rollback, second cutover")
+    parser.add_argument("--json", action="store_true", help="print the scorecard as one JSON object")
+    parser.add_argument("--rows", type=int, metavar="N", help="rows of the database")
+    parser.add_argument("--apps", type=int, metavar="N", help="number of applications")
+    parser.add_argument("--rate", type=float, metavar="N", help="transactions a second, all apps together")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of data and load")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="how often the handovers are flown (headless)")
+    _where(parser)
+    _screen_arguments(parser)
+
+
+# --- flying -----------------------------------------------------------------------------------------------
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from cockpit import wiring
+
+    _need_terminal()
+    order = _order(arguments)
+    asyncio.run(wiring.check_reachable(order))
+    runs = arguments.runs or Path(order.config.runs)
+    folder = wiring.open_run(runs, arguments.config, arguments.scenario, order.spec, drill=False)
+    wiring.start(folder)
+    return _on_screen(folder, arguments, watch=False)
+
+
+def _join(arguments: argparse.Namespace) -> int:
+    _need_terminal()
+    folder = _found(arguments)
+    from cockpit.errors import Refused
+    from cockpit.timeline.journal import is_flown
+
+    if not is_flown(folder.timeline):
+        raise Refused("nobody flies this run", where=folder.name, remedy="`cockpit export` reads it, `cockpit run` opens a new one")
+    return _on_screen(folder, arguments, watch=False)
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    _need_terminal()
+    return _on_screen(_found(arguments), arguments, watch=True)
+
+
+def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool) -> int:
+    """The run's exit code where it ended, else 0 with a word on how to come back."""
+    from cockpit.screen.app import run_screen
+
+    code = run_screen(folder.root, watch=watch, drill=False, progress=None, theme=arguments.theme, ascii_only=arguments.ascii)
+    if code:
+        return code
+    return 0 if watch else _afterwards(folder)
+
+
+def _afterwards(folder: RunFolder) -> int:
+    from cockpit.model.state import replay
+    from cockpit.timeline.journal import is_flown, read
+
+    state = replay(read(folder.timeline).events) if folder.timeline.exists() else None
+    if state is None or is_flown(folder.timeline):
+        _say(f"run {folder.name} is still flown: `cockpit join {folder.name}` opens it again")
+        return 0
+    why = state.alarms[-1].what if state.alarms else ""
+    _say(f"run {folder.name}: {state.outcome or 'left open'}; {state.serving or 'unknown'} serves{'; ' + why if why else ''}")
+    return state.exit_code if state.exit_code is not None else 1
+
+
+def _need_terminal() -> None:
+    """The screen is drawn on stderr by its library; without a terminal there is nothing to draw on."""
+    from cockpit.errors import Refused
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refused(
+            "the screen needs a terminal on stdin and stderr", remedy="do not redirect them; `cockpit plan` and `export` need none"
+        )
+
+
+def _drill(arguments: argparse.Namespace) -> int:
+    from cockpit.drill import command
+
+    return command.drill(arguments)
+
+
+# --- looking --------------------------------------------------------------------------------------------------
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from cockpit.handover.plan import render
+    from cockpit.model.words import Direction
+
+    plan = _order(arguments).plan(Direction(arguments.direction))
+    _print(_json(plan) if arguments.json else render(plan))
+    return 0
+
+
+def _preflight(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from cockpit import wiring
+    from cockpit.handover.pilot import summary
+    from cockpit.timeline.findings import render
+
+    findings = asyncio.run(wiring.preflight(_order(arguments)))
+    verdict = summary(findings)
+    _print(_json({"go": verdict.blocks == 0, "summary": verdict, "findings": findings}) if arguments.json else render(findings, verdict))
+    return 3 if verdict.blocks else 0
+
+
+def _cleanup(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from cockpit import wiring
+
+    left = asyncio.run(wiring.cleanup(_order(arguments)))
+    for why in left:
+        _say(why)
+    if not left:
+        _say("no object of ours is left on either side")
+    return 1 if left else 0
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    from cockpit.timeline.listing import listing, render
+
+    rows = listing(_runs_folder(arguments))
+    _print(_json(rows) if arguments.json else render(rows))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from cockpit.errors import CockpitError
+    from cockpit.timeline.export import export
+
+    text = export(_found(arguments), arguments.format)
+    if arguments.output is None:
+        _print(text)
+        return 0
+    try:
+        arguments.output.write_text(text)
+    except OSError as err:
+        raise CockpitError(f"cannot write: {err.strerror}", where=str(arguments.output)) from None
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from cockpit.timeline.journal import read
+
+    folder = _found(arguments)
+    reading = read(folder.timeline)
+    if arguments.json:
+        found = {"run": folder.name, "records": len(reading.events), "head": reading.head, "intact": reading.intact}
+        _print(_json(found | {"torn": reading.torn, "damage": reading.damage, "damaged_record": reading.damaged_record}))
+    elif reading.damage:
+        _print(f"{folder.name}: DAMAGED at record {reading.damaged_record}: {reading.damage}")
+    else:
+        _print(
+            f"{folder.name}: intact, {len(reading.events)} records, head {reading.head[:16]}"
+            + (f"; {reading.torn}" if reading.torn else "")
+        )
+    return 0 if reading.intact else 1
+
+
+# --- the processes of a run -----------------------------------------------------------------------------------------
+
+
+def _guard(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from cockpit import wiring
+    from cockpit.timeline.folder import RunFolder
+
+    return asyncio.run(wiring.guard(RunFolder(arguments.folder)))
+
+
+def _fly(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from cockpit import wiring
+    from cockpit.timeline.folder import RunFolder
+
+    return asyncio.run(wiring.fly(RunFolder(arguments.folder), arguments.descriptor))
+
+
+# --- shared -------------------------------------------------------------------------------------------------------------
+
+
+def _order(arguments: argparse.Namespace) -> Order:
+    from cockpit.wiring import read_order
+
+    return read_order(arguments.config, arguments.scenario, arguments.pair)
+
+
+def _runs_folder(arguments: argparse.Namespace) -> Path:
+    from cockpit.config import runs_folder
+
+    chosen: Path | None = arguments.runs
+    return chosen or runs_folder()
+
+
+def _found(arguments: argparse.Namespace) -> RunFolder:
+    from cockpit.timeline.folder import find
+
+    return find(_runs_folder(arguments), arguments.run)
+
+
+def _json(value: object) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value)).decode()
