@@ -92,14 +92,15 @@ def _step(view: View, width: int) -> Line:
     if current is None:
         return ((name, "run"),)
     place = handover.steps.index(current) + 1
-    spent = _spent(view, current) if width >= 110 else ""
+    spent = _spent(view, current, width) if width >= 110 else ""
     return ((f"{name}  ▸ {place}/{len(handover.steps)} {current.id}{spent}", "run"),)
 
 
-def _spent(view: View, step: StepView) -> str:
+def _spent(view: View, step: StepView, width: int) -> str:
     if step.started_mono is None:
         return ""
-    return f"  {seconds(max(view.now - step.started_mono, 0.0))} / {seconds(step.planned_s)}"
+    spent = seconds(max(view.now - step.started_mono, 0.0))
+    return f"  {spent} / {seconds(step.planned_s)}" if width >= 150 else f"  {spent}"
 
 
 def _ended(name: str, outcome: Outcome, took: float | None) -> Line:

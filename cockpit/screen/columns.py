@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich.cells import cell_len
+
 from cockpit.screen.cells import Line, fit, fit_end
 from cockpit.screen.look import Status
 
@@ -35,8 +37,11 @@ def heading(columns: tuple[Column, ...], width: int) -> Line:
 
 
 def _cell(text: str, column: Column, rest: int) -> str:
-    """What stretches is a name, and names differ at their end: there the beginning gives way."""
-    return fit(text, column.width, column.align) if column.width else fit_end(text, rest)
+    """A qualified name that does not fit gives way at its beginning: names of one schema differ at their end."""
+    if column.width or "." not in text:
+        return fit(text, column.width or rest, column.align)
+    own = text.rpartition(".")[2]
+    return fit_end(text if cell_len(text) <= rest or cell_len(own) > rest else own, rest)
 
 
 def line(columns: tuple[Column, ...], width: int, status: Status, cells: dict[str, str], loud: tuple[str, ...]) -> Line:

@@ -220,6 +220,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         shown = arrange.Shown(focus or before.focus, before.zoomed if zoomed is None else zoomed, bool(self.over))
         if shown != before:
             self._bands.shown = shown
+            self._clear_arrangement_cache()
             self.refresh(layout=True)
             self.call_after_refresh(self.paint)
 

@@ -94,7 +94,7 @@ def _summary(view: View, sample: ReconSample, width: int, height: int) -> tuple[
     if height < 8:
         return (crop(first, width),)
     short = width < 34
-    cost = f"window {seconds(sample.freeze_cost_s)}" if short else f"verify in window {seconds(sample.freeze_cost_s)}"
+    cost = f"window {seconds(sample.freeze_cost_s)}" if width < 60 else f"verify in window {seconds(sample.freeze_cost_s)}"
     parts: list[Line] = [((cost, "text"),), ((f"load {sample.duty:.0%}", "text"),)]
     if not short:
         parts.append(((f"{count(sample.dirty_keys)} dirty", "text"),))

@@ -82,7 +82,7 @@ def _poolers(view: View, width: int, height: int) -> tuple[Line, ...]:
         elif pooler.paused:
             state, word = Status.RUN, "paused"
         to = f" →{pooler.routes_to.letter}" if pooler.routes_to else ""
-        text = f"{pooler.pooler}{to}  {count(pooler.clients)} clients  {count(pooler.waiting)} waiting"
+        text = f"{pooler.pooler}{to}  {count(pooler.waiting)} of {count(pooler.clients)} wait"
         lines.append(crop(((f"{state.symbol} {word} ", state.value), (text, "text")), width))
     return tuple(lines[:3])
 

@@ -32,9 +32,15 @@ def content(view: View, wish: Wish, width: int, height: int) -> Content:
 
 
 def listed(view: View, wish: Wish, width: int) -> list[ev.Event]:
-    """The newest events first; actions only in a wide pane or when they failed."""
+    """The newest events first; actions and the starts of finished steps only in a wide pane."""
     quiet = set() if width >= 90 else _QUIET
-    return [e for e in reversed(view.state.tail) if type(e.fact) not in quiet and (not wish.needle or wish.wants(tell(e.fact)[1], e.kind))]
+    current = view.state.handover.current if view.state.handover else None
+    kept: list[ev.Event] = []
+    for event in reversed(view.state.tail):
+        over = isinstance(event.fact, ev.StepStarted) and (current is None or event.fact.step != current.id) and width < 90
+        if type(event.fact) not in quiet and not over and (not wish.needle or wish.wants(tell(event.fact)[1], event.kind)):
+            kept.append(event)
+    return kept
 
 
 def last_line(view: View, width: int) -> Line:
@@ -60,7 +66,7 @@ def _row(event: ev.Event, width: int) -> Line:
 def wall(event: ev.Event, width: int) -> str:
     """UTC wall clock of the event: to the millisecond where there is room."""
     clock = event.at.partition("T")[2] or event.at
-    return clock[:8] if width < 60 else clock[:12]
+    return clock[:8] if width < 50 else clock[:12]
 
 
 def tell(fact: ev.Fact) -> Told:
@@ -124,6 +130,7 @@ _TELLERS: dict[type, Callable[[Any], Told]] = {
     ev.IntentTaken: _intent,
     ev.IntentRefused: lambda f: (Status.WARN, f"REFUSED {f.intent}: {f.reason}"),
     ev.NoteTaken: lambda f: (Status.OK, f"note by {f.by}: {f.text}"),
+    ev.PreflightStarted: lambda f: (Status.RUN, "preflight"),
     ev.FindingSeen: _finding,
     ev.PreflightDone: _preflight,
     ev.GateTurned: lambda f: (_LIGHTS[f.light], _because(f"gate {f.gate} {f.light.value}", f.reason)),
