@@ -1,0 +1,275 @@
+"""What there is to compare: every relation that stores rows, from both sides' catalogs, with its key, columns and standing.
+
+Partitions are compared leaf by leaf and parents with `ONLY`: every row belongs to exactly one entry. Nothing is left out silently:
+what cannot be proven is an entry with its reason. Only the system's schemas, other sessions' temporary tables and the cockpit's own
+schema are no entries. Catalog facts: "pg_class", "pg_attribute", "pg_type", "pg_index" in the PostgreSQL manual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from cockpit.model.words import Side
+from cockpit.reconcile.rows import INTEGERS, Kind, expression, key_hash, quoted, row_hash
+from cockpit.reconcile.sessions import Line, Row
+from cockpit.reconcile.tap import Name
+
+CONTROL_SCHEMA = "cockpit_control"
+
+RELATIONS = """
+SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c.relpersistence::text AS persistence,
+       c.relreplident::text AS identity, greatest(c.reltuples, 0)::int8 AS rows, pg_table_size(c.oid) AS size,
+       EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS extension
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm', 'f') AND c.relpersistence <> 't'
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', $1)
+"""
+
+COLUMNS = """
+SELECT a.attrelid::int8 AS oid, a.attname AS name, a.atttypid::int8 AS type, format_type(a.atttypid, a.atttypmod) AS shown,
+       CASE WHEN a.attcollation = 0 THEN '' ELSE co.collname END AS collation
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_collation co ON co.oid = a.attcollation
+WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND a.attnum > 0 AND NOT a.attisdropped
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', $1)
+ORDER BY a.attrelid, a.attname COLLATE "C"
+"""
+
+TYPES = """
+WITH RECURSIVE used AS (
+  SELECT DISTINCT a.atttypid AS oid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+  WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+  UNION
+  SELECT CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END FROM used JOIN pg_type t ON t.oid = used.oid
+  WHERE t.typtype = 'd' OR (t.typelem <> 0 AND t.typcategory = 'A')
+)
+SELECT t.oid::int8 AS oid, n.nspname AS schema, t.typname AS name, t.typtype::text AS typtype,
+       CASE WHEN t.typtype <> 'd' AND t.typcategory = 'A' THEN t.typelem ELSE 0 END::int8 AS element, t.typbasetype::int8 AS base
+FROM used JOIN pg_type t ON t.oid = used.oid JOIN pg_namespace n ON n.oid = t.typnamespace
+"""
+
+KEYS = """
+SELECT i.indrelid::int8 AS oid, i.indisprimary AS primary, i.indisreplident AS identity,
+       array_agg(a.attname::text ORDER BY k.n) AS columns, array_agg(format('OPERATOR(%I.%s)', n.nspname, o.oprname) ORDER BY k.n) AS equals
+FROM pg_index i
+CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS k(att, class, n)
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.att
+JOIN pg_opclass oc ON oc.oid = k.class
+JOIN pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3 AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype
+JOIN pg_operator o ON o.oid = ao.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
+WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND k.n <= i.indnkeyatts
+  AND i.indrelid >= 16384
+GROUP BY i.indexrelid, i.indrelid, i.indisprimary, i.indisreplident, i.indnkeyatts
+HAVING count(*) = i.indnkeyatts AND (i.indisprimary OR i.indisreplident OR bool_and(a.attnotnull))
+ORDER BY i.indrelid, i.indnkeyatts, i.indexrelid
+"""
+
+DATABASE = """
+SELECT current_setting('server_version_num')::int AS version, datcollate AS collation, pg_encoding_to_char(encoding) AS encoding
+FROM pg_database WHERE datname = current_database()
+"""
+
+_ORDERED = INTEGERS | {"oid", "date", "timestamp", "timestamptz", "time", "uuid", "numeric", "bytea", "bool"}
+"""Key types that sort the same on every server."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColumn:
+    name: str
+    kind: Kind
+    type_sql: str
+    equals: str
+    """The operator the key's index looks up by, qualified: extension types keep theirs in schemas off the search path."""
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One entry. `unprovable` is empty where both sides can be compared by content, else the reason that they cannot."""
+
+    name: Name
+    key: tuple[KeyColumn, ...] = ()
+    hash_sql: str = ""
+    """The row's hash; columns are read through the alias `r`."""
+    key_hash_sql: str = ""
+    estimate: int = 0
+    size: int = 0
+    reason: str = ""
+    """What the proof rests on beside PostgreSQL itself, or why there is no key."""
+    unprovable: str = ""
+    missing_on: Side | None = None
+    tapped: Mapping[Side, tuple[str, ...] | None] | None = None
+    """How a side's publication carries it: these columns only, or all (None); a side that cannot is absent."""
+
+    @property
+    def shown(self) -> str:
+        return f"{self.name[0]}.{self.name[1]}"
+
+    @property
+    def sql(self) -> str:
+        return f"{quoted(self.name[0])}.{quoted(self.name[1])}"
+
+    @property
+    def ranged(self) -> bool:
+        """Whether key ranges hold the same rows on both sides."""
+        return bool(self.key) and all(c.ordered for c in self.key)
+
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One relation of one side."""
+
+    row: Row
+    columns: tuple[Row, ...]
+    uniques: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SideCatalog:
+    side: Side
+    version: int
+    collation: str
+    encoding: str
+    shapes: Mapping[Name, Shape]
+    kinds: Mapping[int, Kind]
+
+
+async def read_side(line: Line) -> SideCatalog:
+    """The side's relations, columns, types and unique indexes, as they are now."""
+    (database,) = await line.fetch(DATABASE)
+    relations = await line.fetch(RELATIONS, CONTROL_SCHEMA)
+    columns = _by_oid(await line.fetch(COLUMNS, CONTROL_SCHEMA))
+    uniques = _by_oid(await line.fetch(KEYS))
+    shapes = {
+        (row["schema"], row["name"]): Shape(row, tuple(columns.get(row["oid"], ())), tuple(uniques.get(row["oid"], ())))
+        for row in relations
+    }
+    kinds = _kinds(await line.fetch(TYPES))
+    return SideCatalog(line.side, database["version"], database["collation"], database["encoding"], shapes, kinds)
+
+
+def _by_oid(rows: list[Row]) -> dict[int, list[Row]]:
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["oid"], []).append(row)
+    return found
+
+
+def _kinds(rows: list[Row]) -> dict[int, Kind]:
+    by_oid = {row["oid"]: row for row in rows}
+
+    def kind(oid: int) -> Kind | None:
+        row = by_oid.get(oid)
+        if row is None:
+            return None
+        return Kind(row["schema"], row["name"], row["typtype"], kind(row["element"]), kind(row["base"]))
+
+    return {oid: made for oid in by_oid if (made := kind(oid)) is not None}
+
+
+async def read(lines: Mapping[Side, Line], excluded: Collection[str], serving: Side) -> dict[Name, Table]:
+    """Every entry of both sides, matched by name. Tables that only the serving side has are `missing_on` the other."""
+    blue, green = await asyncio.gather(read_side(lines[Side.BLUE]), read_side(lines[Side.GREEN]))
+    names = sorted(blue.shapes.keys() | green.shapes.keys())
+    return {name: _table(name, blue, green, excluded, serving) for name in names}
+
+
+def _table(name: Name, blue: SideCatalog, green: SideCatalog, excluded: Collection[str], serving: Side) -> Table:
+    known = [side.shapes[name] for side in (blue, green) if name in side.shapes]
+    estimate = max(int(shape.row["rows"]) for shape in known)
+    size = max(int(shape.row["size"] or 0) for shape in known)
+    if why := _not_comparable(name, known, excluded):
+        return Table(name, estimate=estimate, size=size, unprovable=why)
+    if len(known) == 1:
+        missing = Side.GREEN if name in blue.shapes else Side.BLUE
+        lost = missing is not serving
+        return Table(name, estimate=estimate, size=size, unprovable=f"no such table on {missing}", missing_on=missing if lost else None)
+    if why := _unlike(blue.shapes[name], green.shapes[name]):
+        return Table(name, estimate=estimate, size=size, unprovable=why)
+    return _comparable(name, blue, green, estimate, size)
+
+
+def _not_comparable(name: Name, known: list[Shape], excluded: Collection[str]) -> str:
+    if f"{name[0]}.{name[1]}" in excluded:
+        return "excluded by the config"
+    for shape in known:
+        row = shape.row
+        if row["kind"] == "f":
+            return "foreign table: its rows are not in this database"
+        if row["kind"] == "m":
+            return "materialized view: its contents are not replicated, refresh it"
+        if row["persistence"] == "u":
+            return "unlogged: its rows are not replicated"
+        if row["extension"]:
+            return "belongs to an extension"
+    return ""
+
+
+def _unlike(blue: Shape, green: Shape) -> str:
+    """Why two shapes cannot be compared column by column; empty when they can."""
+    left = {c["name"]: c["shown"] for c in blue.columns}
+    right = {c["name"]: c["shown"] for c in green.columns}
+    for side, extra in ((Side.BLUE, left.keys() - right.keys()), (Side.GREEN, right.keys() - left.keys())):
+        if extra:
+            return f"column {sorted(extra)[0]} is only on {side}"
+    for name, shown in left.items():
+        if right[name] != shown:
+            return f"column {name} is {shown} on blue and {right[name]} on green"
+    return ""
+
+
+def _comparable(name: Name, blue: SideCatalog, green: SideCatalog, estimate: int, size: int) -> Table:
+    shape = blue.shapes[name]
+    made = [expression(f"r.{quoted(c['name'])}", blue.kinds[c["type"]]) for c in shape.columns]
+    key, why_no_key = _key(shape, green.shapes[name], blue, green)
+    pairs = [(f"r.{quoted(c.name)}", c.kind) for c in key]
+    reasons = [why_no_key, *sorted({e.reason for e in made if e.reason})]
+    return Table(
+        name,
+        key,
+        row_hash([e.sql for e in made], pairs),
+        key_hash(pairs) if pairs else "",
+        estimate,
+        size,
+        reason="; ".join(r for r in reasons if r),
+        tapped={side.side: columns for side in (blue, green) for columns in _tapped(side, name, key)},
+    )
+
+
+def _key(blue: Shape, green: Shape, left: SideCatalog, right: SideCatalog) -> tuple[tuple[KeyColumn, ...], str]:
+    """The columns that name a row on both sides: what the stream shows first, else the primary key, else another unique index."""
+    both = {tuple(u["columns"]) for u in green.uniques}
+    usable = [u for u in blue.uniques if tuple(u["columns"]) in both]
+    if not usable:
+        return (), "no unique index on green" if blue.uniques else "no key"
+    by_index = blue.row["identity"] == "i"
+    best = min(usable, key=lambda u: (not (by_index and u["identity"]), not u["primary"]))
+    same_order = left.collation == right.collation and left.encoding == right.encoding
+    columns = {c["name"]: c for c in blue.columns}
+    return tuple(_key_column(columns[c], e, left.kinds, same_order) for c, e in zip(best["columns"], best["equals"], strict=True)), ""
+
+
+def _key_column(column: Row, equals: str, kinds: Mapping[int, Kind], same_order: bool) -> KeyColumn:
+    kind = kinds[column["type"]]
+    byte_order = column["collation"] in {"C", "POSIX", "ucs_basic"}
+    ordered = kind.built_in and (kind.name in _ORDERED or (kind.name in {"text", "varchar"} and byte_order and same_order))
+    return KeyColumn(column["name"], kind, column["shown"], equals, ordered)
+
+
+def _tapped(side: SideCatalog, name: Name, key: tuple[KeyColumn, ...]) -> tuple[tuple[str, ...] | None, ...]:
+    """The columns the side's publication carries, as a list of one; empty where publishing it would make the apps' updates fail."""
+    shape = side.shapes[name]
+    identity = shape.row["identity"]
+    if identity == "f":
+        return (None,)
+    known = [u for u in shape.uniques if u["primary" if identity == "d" else "identity"]] if identity in {"d", "i"} else []
+    if not known:
+        return ()
+    columns = tuple(known[0]["columns"])
+    whole = side.version < 150000 or not {c.name for c in key} <= set(columns)
+    return (None,) if whole else (columns,)

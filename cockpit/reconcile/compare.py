@@ -1,0 +1,201 @@
+"""The background comparison: one table piece by piece, each piece one statement on each side at the same time.
+
+A piece is the whole table where that is short, else a key range of the size that takes about `PIECE_S`. Tables whose keys do not sort
+alike on both sides, and tables without a key, are walked by blocks inside one snapshot: sums of blocks add up only within one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from cockpit.model.words import Side
+from cockpit.reconcile import statements
+from cockpit.reconcile.catalog import Table
+from cockpit.reconcile.keys import Bundles
+from cockpit.reconcile.ledger import Pass, Standing
+from cockpit.reconcile.passage import Passage
+from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.suspects import Sum, settle
+from cockpit.reconcile.tap import Key
+
+PIECE_S = 0.25
+WHOLE_BYTES = 64 << 20
+LEASE_S = 600.0
+"""How long a walk by blocks may hold its snapshot."""
+MOST_SUSPECTS = 2000
+MOST_ROWS = 50_000
+"""Rows fetched to find the differing ones of a piece."""
+
+Rest = Callable[[float], Awaitable[None]]
+"""Sleeps as long as the load limit asks for after that many busy seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows of a table behind `low`, up to and with `high`; None is no bound."""
+
+    low: Key | None = None
+    high: Key | None = None
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        return (*(self.low or ()), *(self.high or ()))
+
+
+class Comparison:
+    """`rate` is rows a second of the slower side, measured; it sizes the pieces and predicts what a whole table costs."""
+
+    def __init__(self, lines: Mapping[Side, Line], bundles: Bundles, passage: Passage, rest: Rest) -> None:
+        self.rate = 100_000.0
+        self._lines = lines
+        self._bundles = bundles
+        self._passage = passage
+        self._rest = rest
+
+    async def advance(self, standing: Standing, serving: Side) -> float:
+        """One more piece of the table is proven, settled, or found unequal; returns the seconds the servers were busy."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        standing.attempted_mono = started
+        work = standing.work = standing.work or Pass(standing.epoch)
+        if self._short(standing):
+            await self._piece(standing, work, Piece(), serving)
+        elif standing.table.ranged:
+            await self._piece(standing, work, await self._next(standing.table, work, serving), serving)
+        else:
+            return await self._walked(standing, work, serving)
+        return loop.time() - started
+
+    def rows_in(self, seconds: float) -> int:
+        return max(int(self.rate * seconds), 2000)
+
+    def _short(self, standing: Standing) -> bool:
+        return standing.count() <= self.rows_in(PIECE_S) and standing.table.size <= WHOLE_BYTES
+
+    async def _next(self, table: Table, work: Pass, serving: Side) -> Piece:
+        width = table.size / max(table.estimate, 1)
+        rows = min(self.rows_in(PIECE_S * 0.8), max(int(WHOLE_BYTES / max(width, 1)), 100))
+        sql = statements.boundary(table, work.low is not None, rows)
+        found = await self._lines[serving].fetch(sql, *(work.low or ()))
+        high = tuple(str(found[0][f"k{i}"]) for i in range(len(table.key))) if found else None
+        return Piece(work.low, high)
+
+    async def _piece(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> None:
+        sums = await self._sums(standing.table, piece)
+        if sums[Side.BLUE] != sums[Side.GREEN]:
+            sums = await self._sums(standing.table, piece)
+        if sums[Side.BLUE] != sums[Side.GREEN] and not await self._settled(standing, work, piece, serving):
+            return
+        for side in Side:
+            work.read[side] += sums[side][0]
+        work.low = piece.high
+        if piece.high is None:
+            standing.proven_whole(work, asyncio.get_running_loop().time())
+
+    async def _sums(self, table: Table, piece: Piece) -> dict[Side, Sum]:
+        started = asyncio.get_running_loop().time()
+        sql = statements.ranged(table, piece.low is not None, piece.high is not None)
+        answers = await asyncio.gather(*(self._lines[side].fetch(sql, *piece.bounds) for side in Side))
+        sums = {side: (int(rows[0]["n"]), str(rows[0]["h"])) for side, rows in zip(Side, answers, strict=True)}
+        self._measured(max(n for n, _ in sums.values()), asyncio.get_running_loop().time() - started)
+        return sums
+
+    def _measured(self, rows: int, seconds: float) -> None:
+        if rows >= 1000 and seconds > 0:
+            self.rate += 0.3 * (rows / seconds - self.rate)
+
+    async def _settled(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> bool:
+        """Whether everything in the unequal piece is accounted for: equal, changing and marked dirty, or confirmed different."""
+        if not standing.table.key:
+            await self._settle_whole(standing, work, serving)
+            return False
+        suspects, complete = await self._suspects(standing.table, piece)
+        settled = await settle(self._bundles, self._passage, standing.table, suspects, serving)
+        standing.differing.update(settled.confirmed)
+        now = asyncio.get_running_loop().time()
+        if settled.stuck:
+            standing.waiting = f"unequal, and {serving.other} does not move on: lag cannot be told from loss"
+            standing.unequal += 1
+            return False
+        standing.touch(settled.hot, now)
+        if not complete:
+            standing.touch_whole(now)
+        return complete
+
+    async def _suspects(self, table: Table, piece: Piece) -> tuple[list[Key], bool]:
+        """The keys whose rows read unequal in the piece, and whether these are all of them."""
+        condition = statements.between(table, piece.low is not None, piece.high is not None)
+        found = await asyncio.gather(*(self._lines[s].fetch(statements.buckets(table, condition), *piece.bounds) for s in Side))
+        blue, green = ({row["b"]: (row["n"], row["h"]) for row in rows} for rows in found)
+        unequal = sorted(b for b in blue.keys() | green.keys() if blue.get(b) != green.get(b))
+        each = max(sum(n for n, _ in blue.values()), sum(n for n, _ in green.values())) / statements.BUCKETS
+        chosen = unequal[: max(int(MOST_ROWS / max(each * 1.5, 1)), 1)]
+        sql = statements.bucket_rows(table, condition, len(piece.bounds) + 1, 2 * MOST_ROWS)
+        rows = await asyncio.gather(*(self._lines[s].fetch(sql, *piece.bounds, chosen) for s in Side))
+        one, other = (_by_key(part, len(table.key)) for part in rows)
+        keys = [key for key in one.keys() | other.keys() if one.get(key) != other.get(key)]
+        return keys[:MOST_SUSPECTS], len(keys) <= MOST_SUSPECTS and len(chosen) == len(unequal)
+
+    async def _settle_whole(self, standing: Standing, work: Pass, serving: Side) -> None:
+        """A table without a key is judged as a whole by the same three readings."""
+        table, other = standing.table, serving.other
+        first = await self.total(table, serving)
+        passed = await self._passage.passed(serving, 2.0)
+        there, again = await asyncio.gather(self.total(table, other), self.total(table, serving))
+        work.read.update({serving: again[0], other: there[0]})
+        if there in (first, again):
+            standing.differs = ""
+            standing.proven_whole(work, asyncio.get_running_loop().time())
+        elif first == again and passed is not False:
+            standing.differs = (
+                f"{first[0]} rows on {serving}, {there[0]} on {other}, contents differ; without a key the rows cannot be named"
+            )
+            standing.rows, standing.work = dict(work.read), None
+        else:
+            standing.unequal, standing.work = standing.unequal + 1, None
+            standing.waiting = "is written faster than both sides can be read at one moment; proven inside the window"
+
+    async def _walked(self, standing: Standing, work: Pass, serving: Side) -> float:
+        """A long table without a usable order is read on both sides at once; the resting is inside. Returns no busy time to rest for."""
+        blue, green = await asyncio.gather(self.total(standing.table, Side.BLUE), self.total(standing.table, Side.GREEN))
+        work.read.update({Side.BLUE: blue[0], Side.GREEN: green[0]})
+        if blue == green:
+            standing.differs = ""
+            standing.proven_whole(work, asyncio.get_running_loop().time())
+        elif await self._settled(standing, work, Piece(), serving):
+            standing.proven_whole(work, asyncio.get_running_loop().time())
+        return 0.0
+
+    async def total(self, table: Table, side: Side) -> Sum:
+        """Count and sum of the whole table on one side: one statement where it is short, else block by block in one snapshot."""
+        line = self._lines[side]
+        if table.size <= WHOLE_BYTES and table.estimate <= self.rows_in(PIECE_S):
+            (row,) = await line.fetch(statements.whole(table))
+            return int(row["n"]), str(row["h"])
+        async with line.snapshot(LEASE_S):
+            return await self._walk(table, line)
+
+    async def _walk(self, table: Table, line: Line) -> Sum:
+        loop = asyncio.get_running_loop()
+        (row,) = await line.fetch(
+            "SELECT (pg_relation_size($1::text::regclass) / current_setting('block_size')::int)::int8 AS n", table.sql
+        )
+        end, at, count, total = int(row["n"]), 0, 0, 0
+        step = max(int(self.rows_in(PIECE_S) * max(end, 1) / max(table.estimate, 1)), 1)
+        while at <= end:
+            started = loop.time()
+            last = "(4294967295,0)" if at + step > end else f"({at + step},0)"
+            (row,) = await line.fetch(statements.blocks(table), f"({at},0)", last)
+            count, total, at = count + int(row["n"]), total + int(row["h"]), at + step
+            await self._rest(loop.time() - started)
+        return count, str(total)
+
+
+def _by_key(rows: list[Mapping[str, object]], width: int) -> dict[Key, tuple[int, ...]]:
+    found: dict[Key, tuple[int, ...]] = {}
+    for row in rows:
+        key = tuple(str(row[f"k{i}"]) for i in range(width))
+        found[key] = tuple(sorted((*found.get(key, ()), int(str(row["h"])))))
+    return found

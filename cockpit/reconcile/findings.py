@@ -1,0 +1,63 @@
+"""What the preflight says about reconciliation: verification exists, covers every table, and names what it cannot cover (P11)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cockpit.errors import SystemFault
+from cockpit.model.events import FindingSeen
+from cockpit.model.text import plain
+from cockpit.model.words import Severity, Side
+from cockpit.reconcile.catalog import RELATIONS
+from cockpit.reconcile.ledger import Ledger, Standing
+from cockpit.reconcile.selftest import VECTORS, query
+from cockpit.reconcile.sessions import Line
+
+CHECK = "P11"
+
+_FREE = """
+SELECT current_setting('wal_level') AS wal_level, current_setting('max_replication_slots')::int - count(*)::int AS free,
+       count(*) FILTER (WHERE slot_name = $1)::int AS ours FROM pg_replication_slots
+"""
+
+
+async def findings(ledger: Ledger, hash_faults: Sequence[str], lines: Mapping[Side, Line], tap: str) -> tuple[FindingSeen, ...]:
+    """One finding for the hash, one for each table that cannot be proven, one for each side's tap, one that sums up."""
+    found = [_hash(hash_faults)]
+    open_ends = [s for s in ledger.standings.values() if s.unprovable]
+    found.extend(_table(s) for s in open_ends)
+    for side, line in lines.items():
+        found.append(await _tap(side, line, tap))
+    count = len(ledger.standings) - len(open_ends)
+    found.append(_finding("tables", Severity.GOOD, f"{count} tables are compared row by row, {len(open_ends)} cannot be", RELATIONS, ""))
+    return tuple(found)
+
+
+def _finding(what: str, severity: Severity, seen: str, query_text: str, remedy: str) -> FindingSeen:
+    return FindingSeen(CHECK, plain(what, 200), severity, plain(seen, 300), plain(query_text, 600), remedy)
+
+
+def _hash(faults: Sequence[str]) -> FindingSeen:
+    if not faults:
+        return _finding("hash", Severity.GOOD, f"{len(VECTORS)} test values hash alike on blue and green", query(), "")
+    remedy = "both servers need PostgreSQL 14 or later of one architecture; until then only counts are compared"
+    return _finding("hash", Severity.BLOCK, "; ".join(faults[:3]), query(), remedy)
+
+
+def _table(standing: Standing) -> FindingSeen:
+    severity = Severity.BLOCK if standing.missing else Severity.WARN
+    remedy = "create and copy the table" if standing.missing else "compare or copy it by other means, or waive it by name"
+    return _finding(standing.table.shown, severity, f"not compared: {standing.unprovable}", RELATIONS, remedy)
+
+
+async def _tap(side: Side, line: Line, tap: str) -> FindingSeen:
+    try:
+        (row,) = await line.fetch(_FREE, tap)
+    except SystemFault as err:
+        return _finding(f"{side} tap", Severity.WARN, err.what, _FREE, "grant pg_monitor to the cockpit's role")
+    if row["wal_level"] != "logical":
+        return _finding(f"{side} tap", Severity.BLOCK, f"wal_level is {row['wal_level']}", _FREE, "set wal_level = logical and restart")
+    if row["free"] <= 0 and not row["ours"]:
+        remedy = "raise max_replication_slots by one: without the tap the window has to read every table"
+        return _finding(f"{side} tap", Severity.WARN, "no replication slot is free", _FREE, remedy)
+    return _finding(f"{side} tap", Severity.GOOD, f"{row['free']} replication slots free", _FREE, "")

@@ -1,0 +1,107 @@
+"""Proving given rows: sums of many tables in one round trip a side, single rows only where a sum differs.
+
+Tables are bundled: one prepared statement holds up to `WIDTH` tables, each fed by arrays of keys that are empty where nothing is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cockpit.model.words import Side
+from cockpit.reconcile.catalog import Table
+from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.statements import bundle, columns_of, keyed_rows
+from cockpit.reconcile.tap import Key, Name
+
+WIDTH = 16
+BATCH = 20_000
+"""Keys of one table in one statement."""
+
+Hashes = dict[Key, tuple[int, ...]]
+"""The hashes of the rows that a key has: none, one, or more where nothing keeps the key unique."""
+
+
+@dataclass(slots=True)
+class Proven:
+    """What a look at given keys found."""
+
+    equal: dict[Name, list[Key]] = field(default_factory=dict)
+    unequal: dict[Name, list[Key]] = field(default_factory=dict)
+    keys: int = 0
+
+
+class Bundles:
+    """The prepared statements of all tables with a key."""
+
+    def __init__(self, lines: Mapping[Side, Line]) -> None:
+        self._lines = lines
+        self._tables: list[list[Table]] = []
+        self._sql: list[str] = []
+        self._place: dict[Name, tuple[int, int]] = {}
+
+    def adopt(self, tables: Sequence[Table]) -> None:
+        """The statements are for these tables; what was prepared for others is forgotten."""
+        keyed = [t for t in tables if t.key and not t.unprovable and t.missing_on is None]
+        self._tables = [keyed[i : i + WIDTH] for i in range(0, len(keyed), WIDTH)]
+        before, self._sql = self._sql, [bundle(tables) for tables in self._tables]
+        self._place = {t.name: (b, i) for b, tables in enumerate(self._tables) for i, t in enumerate(tables)}
+        for line in self._lines.values():
+            line.forget([sql for sql in before if sql not in self._sql])
+
+    async def warm(self, most: int = 32) -> None:
+        """Plans exist on both sides, so that the first look inside the window plans nothing."""
+        for sql, tables in list(zip(self._sql, self._tables, strict=True))[:most]:
+            nothing: list[list[str]] = [[] for t in tables for _ in t.key]
+            await asyncio.gather(*(line.run(sql, *nothing) for line in self._lines.values()))
+
+    async def prove(self, asked: Mapping[Name, Sequence[Key]]) -> Proven:
+        """Which of the asked keys are equal on both sides. `LinkError`, `SystemFault` where a side cannot be read."""
+        found = Proven()
+        for part in _parts(asked):
+            await self._prove(part, found)
+        return found
+
+    async def _prove(self, asked: Mapping[Name, Sequence[Key]], found: Proven) -> None:
+        by_bundle: dict[int, dict[int, Sequence[Key]]] = {}
+        for name, keys in asked.items():
+            if name in self._place:
+                number, place = self._place[name]
+                by_bundle.setdefault(number, {})[place] = keys
+        blue, green = await asyncio.gather(*(self._ask(side, by_bundle) for side in Side))
+        for number, wanted in by_bundle.items():
+            for place, keys in wanted.items():
+                target = found.equal if blue[number][place] == green[number][place] else found.unequal
+                target.setdefault(self._tables[number][place].name, []).extend(keys)
+                found.keys += len(keys)
+
+    async def _ask(self, side: Side, by_bundle: Mapping[int, Mapping[int, Sequence[Key]]]) -> dict[int, list[tuple[int, str]]]:
+        answers = {}
+        for number, wanted in by_bundle.items():
+            arguments: list[Any] = []
+            for place, table in enumerate(self._tables[number]):
+                arguments.extend(columns_of(wanted.get(place, ()), len(table.key)))
+            rows = await self._lines[side].run(self._sql[number], *arguments)
+            by_table = {row["t"]: (row["n"], row["h"]) for row in rows}
+            answers[number] = [by_table[i] for i in range(len(by_table))]
+        return answers
+
+    async def hashes(self, table: Table, keys: Sequence[Key], side: Side) -> Hashes:
+        """Each key's row hashes on one side; a key without a row is absent."""
+        found: dict[Key, list[int]] = {}
+        for start in range(0, len(keys), BATCH):
+            part = keys[start : start + BATCH]
+            for row in await self._lines[side].run(keyed_rows(table), *columns_of(part, len(table.key))):
+                found.setdefault(part[row["n"] - 1], []).append(row["h"])
+        return {key: tuple(sorted(values)) for key, values in found.items()}
+
+
+def _parts(asked: Mapping[Name, Sequence[Key]]) -> list[dict[Name, Sequence[Key]]]:
+    """The asked keys in parts that one statement may hold; usually one."""
+    rounds = max((-(-len(keys) // BATCH) for keys in asked.values()), default=0)
+    return [
+        {name: keys[i * BATCH : (i + 1) * BATCH] for name, keys in asked.items() if keys[i * BATCH : (i + 1) * BATCH]}
+        for i in range(rounds)
+    ]

@@ -1,0 +1,238 @@
+"""What is proven: the standing of every table, kept in memory, bounded.
+
+Dirty keys have two ages. Those of the newest drain are `young`: the other side may still be applying them. When the next drain comes,
+what was young and did not change again is `old` and is proven. So a key that changes all the time stays young, and is proven
+where nothing moves any more: inside the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from cockpit.model.telemetry import TableProof
+from cockpit.model.text import plain
+from cockpit.model.words import Exactness, ProofState, Side
+from cockpit.reconcile.catalog import Table
+from cockpit.reconcile.statements import whole
+from cockpit.reconcile.tap import Batch, Key, Name
+
+MAX_KEYS = 200_000
+"""Dirty keys of one table beyond which the table counts as dirty as a whole."""
+GRACE_S = 5.0
+"""A change younger than this does not make an equal table dirty: it is about to be proven."""
+HOT_AFTER = 5
+"""Unequal readings in a row, with the serving side moving, that make a table hot."""
+NEVER = float("-inf")
+
+
+@dataclass(slots=True)
+class Pass:
+    """One reading of a whole table, piece by piece."""
+
+    epoch: int
+    low: Key | None = None
+    read: dict[Side, int] = field(default_factory=lambda: {Side.BLUE: 0, Side.GREEN: 0})
+
+
+@dataclass(slots=True)
+class Standing:
+    """One table. `proven`: every row was proven equal once, and since then only the dirty keys changed."""
+
+    table: Table
+    proven: bool = False
+    proven_mono: float | None = None
+    attempted_mono: float = NEVER
+    rows: dict[Side, int] = field(default_factory=dict)
+    epoch: int = 0
+    whole_since: float | None = None
+    young: dict[Key, None] = field(default_factory=dict)
+    old: dict[Key, None] = field(default_factory=dict)
+    dirty_since: float | None = None
+    differing: dict[Key, str] = field(default_factory=dict)
+    """Keys confirmed different, and how."""
+    differs: str = ""
+    """How a table without a key differs."""
+    unequal: int = 0
+    work: Pass | None = None
+    blocked: str = ""
+    waiting: str = ""
+    """Why it cannot be compared now, though it can be later."""
+    content: bool = True
+    """Whether content can be compared; else counts alone."""
+
+    @property
+    def unprovable(self) -> str:
+        return self.table.unprovable or self.blocked
+
+    @property
+    def dirty(self) -> int:
+        return len(self.young) + len(self.old)
+
+    @property
+    def missing(self) -> bool:
+        return self.table.missing_on is not None
+
+    @property
+    def differences(self) -> int:
+        return len(self.differing) + bool(self.differs) + self.missing
+
+    @property
+    def coverage(self) -> float:
+        if self.proven:
+            return 1.0
+        if self.work is None or not self.table.estimate:
+            return 0.0
+        return min(max(self.work.read.values()) / self.table.estimate, 0.99)
+
+    def count(self) -> int:
+        return max(self.rows.values(), default=self.table.estimate)
+
+    def touch(self, keys: Iterable[Key], now: float) -> None:
+        """These rows changed. Too many of them, and the whole table did."""
+        self.young.update(dict.fromkeys(keys))
+        self.dirty_since = now if self.dirty_since is None else self.dirty_since
+        limit = min(MAX_KEYS, max(self.count() // 100, 2000))
+        if self.dirty > limit:
+            self.touch_whole(now)
+
+    def touch_whole(self, now: float) -> None:
+        """Anything in the table may have changed; a reading that is under way proves nothing any more."""
+        self.epoch += 1
+        self.work = None
+        self.young, self.old, self.dirty_since = {}, {}, None
+        if self.proven or self.whole_since is None:
+            self.whole_since = now
+        self.proven = False
+
+    def age_keys(self) -> None:
+        """A drain begins: what the last one brought is old."""
+        self.old.update(self.young)
+        self.young = {}
+
+    def proven_keys(self, keys: Iterable[Key], now: float) -> None:
+        """These rows are equal on both sides, unless they changed again since they were asked for."""
+        for key in keys:
+            self.old.pop(key, None)
+            self.differing.pop(key, None)
+        if not self.dirty:
+            self.dirty_since = None
+        if self.proven:
+            self.proven_mono = now
+
+    def proven_whole(self, work: Pass, now: float) -> None:
+        """The reading `work` found all of the table equal, or settled what was not."""
+        if work.epoch != self.epoch:
+            return
+        self.rows = dict(work.read)
+        self.proven, self.proven_mono, self.whole_since, self.unequal, self.waiting = True, now, None, 0, ""
+        self.work = None
+
+    def state(self, now: float) -> ProofState:
+        if self.differences:
+            return ProofState.DIFFERS
+        if self.unprovable:
+            return ProofState.UNVERIFIABLE
+        if not self.proven:
+            return self._unproven(now)
+        stale = self.dirty_since is not None and now - self.dirty_since > GRACE_S
+        return ProofState.DIRTY if stale else ProofState.EQUAL
+
+    def _unproven(self, now: float) -> ProofState:
+        if self.unequal >= HOT_AFTER:
+            return ProofState.HOT
+        if self.proven_mono is not None:
+            fresh = self.whole_since is not None and now - self.whole_since <= GRACE_S
+            return ProofState.EQUAL if fresh else ProofState.DIRTY
+        return ProofState.SCANNING if self.work is not None else ProofState.PENDING
+
+    def proof(self, now: float) -> TableProof:
+        exactness = Exactness.NONE if self.unprovable or self.missing else Exactness.EXACT if self.content else Exactness.COUNT
+        return TableProof(
+            plain(self.table.shown, 200),
+            self.rows.get(Side.BLUE),
+            self.rows.get(Side.GREEN),
+            self.state(now),
+            exactness,
+            0.0 if self.unprovable else self.coverage,
+            self.proven_mono,
+            plain(self._reason(), 300),
+            plain(whole(self.table)) if self.table.hash_sql else "",
+        )
+
+    def _reason(self) -> str:
+        if self.differing:
+            return f"{len(self.differing)} rows differ: {'; '.join(self.named(3))}"
+        changed = "rows changed since it was proven" if self.whole_since is not None and self.proven_mono is not None else ""
+        return self.differs or self.unprovable or self.waiting or changed or self.table.reason
+
+    def named(self, most: int) -> list[str]:
+        """At most `most` of the confirmed differences, each with its key."""
+        names = self.table.key_names()
+        return [f"{_shown(names, key)} {how}" for key, how in list(self.differing.items())[:most]]
+
+
+def _shown(names: tuple[str, ...], key: Key) -> str:
+    return "(" + ", ".join(f"{n}={plain(v, 40)}" for n, v in zip(names, key, strict=True)) + ")"
+
+
+class Ledger:
+    """Every table's standing by name."""
+
+    def __init__(self) -> None:
+        self.standings: dict[Name, Standing] = {}
+        self._shown: dict[Name, TableProof] = {}
+
+    def adopt(self, tables: Mapping[Name, Table], *, content: bool) -> None:
+        """The catalogs say this now: new tables are unproven, changed ones are again, gone ones leave."""
+        before, self.standings = self.standings, {}
+        for name, table in tables.items():
+            known = before.get(name)
+            if known is not None and _same(known.table, table):
+                known.table = table
+                self.standings[name] = known
+            else:
+                self.standings[name] = Standing(table, content=content)
+
+    def provable(self) -> list[Standing]:
+        return [s for s in self.standings.values() if not s.unprovable and not s.missing]
+
+    def dirty(self, batch: Batch, now: float) -> None:
+        """What a drain brought is marked."""
+        for name, keys in batch.keys.items():
+            if (standing := self.standings.get(name)) is not None:
+                standing.touch(keys, now)
+        for name in batch.whole | batch.reshaped:
+            if (standing := self.standings.get(name)) is not None:
+                standing.touch_whole(now)
+
+    def stale(self, now: float) -> None:
+        """Changes may have been missed: nothing counts as proven."""
+        for standing in self.standings.values():
+            standing.touch_whole(now)
+
+    def changed(self, now: float) -> tuple[TableProof, ...]:
+        """The proofs that are not as they were last shown; a proof that only got younger is shown every two seconds."""
+        fresh = []
+        for name, standing in self.standings.items():
+            proof, last = standing.proof(now), self._shown.get(name)
+            if last is None or _differs(last, proof):
+                self._shown[name] = proof
+                fresh.append(proof)
+        return tuple(fresh)
+
+
+def _same(one: Table, other: Table) -> bool:
+    return (one.hash_sql, one.key_names(), one.unprovable, one.missing_on) == (
+        other.hash_sql,
+        other.key_names(),
+        other.unprovable,
+        other.missing_on,
+    )
+
+
+def _differs(last: TableProof, proof: TableProof) -> bool:
+    def facts(p: TableProof) -> tuple[object, ...]:
+        return (p.rows_blue, p.rows_green, p.state, p.exactness, round(p.coverage, 2), p.reason)
+
+    return facts(last) != facts(proof) or (proof.mono or 0.0) - (last.mono or 0.0) >= 2.0

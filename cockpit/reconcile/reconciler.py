@@ -1,0 +1,277 @@
+"""The reconciler of one pair: opens the connections, keeps the taps drained, compares in the background, verifies in the window.
+
+Two tasks work while `samples` is iterated: the watch drains both taps twice a second and proves what changed; the scan reads tables
+within the load limit. Neither ends because a server does: it says so in the sample's note and goes on when the server is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from cockpit.errors import CockpitError, SystemFault
+from cockpit.handover.ports import Action, Verification
+from cockpit.model.events import FindingSeen
+from cockpit.model.settings import PairSpec, Tuning
+from cockpit.model.telemetry import ReconSample
+from cockpit.model.text import plain
+from cockpit.model.words import ProofState, Side
+from cockpit.reconcile import catalog
+from cockpit.reconcile.cleaning import Gone
+from cockpit.reconcile.compare import Comparison
+from cockpit.reconcile.findings import findings
+from cockpit.reconcile.keys import Bundles
+from cockpit.reconcile.ledger import Ledger
+from cockpit.reconcile.passage import Passage
+from cockpit.reconcile.schedule import next_table
+from cockpit.reconcile.selftest import faults
+from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.tap import Name
+from cockpit.reconcile.taps import Tap, tap_name
+from cockpit.reconcile.watch import Watch
+from cockpit.reconcile.window import Window
+
+SAMPLE_S = 1.0
+CATALOG_S = 60.0
+LONGEST_REST_S = 5.0
+CUT_S = 0.05
+"""How long a statement may go on after `hold`."""
+LEAST_DUTY, MOST_DUTY = 0.01, 0.5
+
+
+class PostgresReconciler:
+    """The port `Reconciler` on two PostgreSQL servers (14 and later)."""
+
+    def __init__(self, spec: PairSpec, tuning: Tuning) -> None:
+        self._spec = spec
+        self._duty = min(max(tuning.recon_duty, LEAST_DUTY), MOST_DUTY)
+        self._scan = {side: Line(side, spec.side(side).control) for side in Side}
+        self._probe = {
+            side: Line(side, spec.side(side).control, settings={"plan_cache_mode": "force_generic_plan", "statement_timeout": "5s"})
+            for side in Side
+        }
+        self._taps = {side: Tap(side, spec.side(side).control, spec.name) for side in Side}
+        self._ledger = Ledger()
+        self._bundles = Bundles(self._probe)
+        self._passage = Passage(self._probe)
+        self._comparison = Comparison(self._scan, self._bundles, self._passage, self._rest)
+        self._watch = Watch(self._ledger, self._taps, self._bundles, self._passage)
+        self._serving = Side.BLUE
+        self._free = asyncio.Event()
+        self._free.set()
+        self._at_work: set[asyncio.Task[Any]] = set()
+        self._uncut: set[asyncio.Task[Any]] = set()
+        self._hash_faults: list[str] = []
+        self._catalog_mono = float("-inf")
+        self._not_ready: set[tuple[str, str]] = set()
+        self._trouble = ""
+
+    async def open(self, serving: Side) -> None:
+        """Catalogs are read, the hash is tested on both servers, the taps are made or tried; `LinkError` names a side out of reach."""
+        self._serving = serving
+        self._hash_faults = await self._test_hash()
+        await self._read_catalog()
+        await self._watch.ensure(self._tables())
+        await self._bundles.warm()
+
+    async def close(self) -> None:
+        """Nothing of the reconciler runs any more, its slots are gone, its connections closed."""
+        self.hold()
+        if self._uncut:
+            await asyncio.wait(self._uncut, timeout=2.0)
+        await asyncio.gather(*(tap.close() for tap in self._taps.values()))
+        await asyncio.gather(*(line.close() for line in (*self._scan.values(), *self._probe.values())))
+
+    async def samples(self) -> AsyncIterator[ReconSample]:
+        """Works while it is iterated; the first sample has every table, later ones what changed."""
+        tasks = [asyncio.create_task(self._watching()), asyncio.create_task(self._scanning())]
+        try:
+            while True:
+                yield self._sample()
+                done, _ = await asyncio.wait(tasks, timeout=SAMPLE_S, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def hold(self) -> None:
+        """The background starts nothing more; a statement that runs longer than `CUT_S` from now is cancelled."""
+        self._free.clear()
+        asyncio.get_running_loop().call_later(CUT_S, self._cut)
+
+    def release(self, serving: Side) -> None:
+        """The background goes on; the tap of `serving` now shows the apps' changes, the other side's the strangers'."""
+        self._serving = serving
+        self._catalog_mono = float("-inf")
+        self._free.set()
+
+    def duty(self, change: float) -> float:
+        """The load limit, changed and within its bounds."""
+        self._duty = round(min(max(self._duty + change, LEAST_DUTY), MOST_DUTY), 4)
+        return self._duty
+
+    async def verify_changed(self, origin: Side, target: Side, box_s: float) -> Verification:
+        """Everything that changed since it was last proven is proven equal, or named. Both sides are quiet and drained meanwhile."""
+        was_free = self._free.is_set()
+        self.hold()
+        try:
+            started = asyncio.get_running_loop().time()
+            if self._at_work:
+                await asyncio.wait(self._at_work, timeout=CUT_S * 2)
+            self._cut()
+            left = max(box_s - (asyncio.get_running_loop().time() - started), 0.001)
+            window = Window(self._ledger, self._taps, self._bundles, self._comparison, self._scan)
+            async with self._watch.turn:
+                return await window.verify(origin, target, left)
+        finally:
+            if was_free:
+                self._free.set()
+
+    async def preflight(self) -> tuple[FindingSeen, ...]:
+        """Whether both servers hash alike, which tables cannot be proven and why, and whether the taps can be had."""
+        self._hash_faults = await self._test_hash()
+        await self._read_catalog()
+        return await findings(self._ledger, self._hash_faults, self._probe, tap_name(self._spec.name))
+
+    def objects(self) -> tuple[str, ...]:
+        """Slot and publication of the tap on either side."""
+        name = tap_name(self._spec.name)
+        return tuple(f"{side}: {what} {name}" for side in Side for what in ("publication", "slot"))
+
+    def gone(self, side: Side) -> Action:
+        """No tap is left on the side."""
+        return Gone(side, self._spec.side(side).control, tap_name(self._spec.name))
+
+    # --- the two tasks -----------------------------------------------------------
+
+    async def _watching(self) -> None:
+        while True:
+            await self._free.wait()
+            self._watch.serving = self._serving
+            await self._attended(self._watch.drain(self._tables()), cut=False)
+            if self._free.is_set():
+                await self._attended(self._watch.prove(self._free), cut=True)
+            await asyncio.sleep(Watch.EVERY_S)
+
+    async def _scanning(self) -> None:
+        while True:
+            await self._free.wait()
+            busy = await self._attended(self._step(), cut=True)
+            await self._rest(busy if busy is not None else 0.2)
+
+    async def _step(self) -> float:
+        """One piece of one table; returns the seconds the servers were busy with it."""
+        now = asyncio.get_running_loop().time()
+        if now - self._catalog_mono > CATALOG_S:
+            await self._read_catalog()
+        standing = next_table(self._ledger.provable(), self._not_ready, now)
+        if standing is None:
+            return 0.05
+        try:
+            return await self._comparison.advance(standing, self._serving)
+        except SystemFault as err:
+            self._refused(standing, err)
+            return 0.1
+
+    def _refused(self, standing: Any, err: SystemFault) -> None:
+        """A table that may not be read is unverifiable; one that changed its shape is read anew; anything else is tried again later."""
+        standing.work = None
+        standing.waiting = plain(err, 200)
+        if err.code == "42501":
+            standing.blocked = f"may not be read: {plain(err.what, 150)}"
+        elif err.code.startswith("42"):
+            self._catalog_mono = float("-inf")
+        elif err.code == "57014":
+            self._comparison.rate = max(self._comparison.rate / 2, 1000.0)
+
+    async def _attended(self, work: Coroutine[Any, Any, Any], *, cut: bool) -> Any:
+        """The work's result; None where `hold` cut it short or a side could not be reached, which the note then says.
+
+        Work that may not be cut runs to its end even when whoever waits for it is cancelled: a drain half way would lose changes."""
+        task = asyncio.create_task(work)
+        group = self._at_work if cut else self._uncut
+        group.add(task)
+        task.add_done_callback(group.discard)
+        try:
+            await asyncio.wait({task})
+        finally:
+            if cut:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if task.cancelled():
+            return None
+        error = task.exception()
+        if not isinstance(error, CockpitError):
+            self._trouble = ""
+            return task.result()
+        self._trouble = plain(error, 200)
+        await asyncio.sleep(0.5)
+        return None
+
+    def _cut(self) -> None:
+        if self._free.is_set():
+            return
+        for task in tuple(self._at_work):
+            task.cancel()
+
+    async def _rest(self, busy: float) -> None:
+        await asyncio.sleep(min(busy * (1 - self._duty) / self._duty, LONGEST_REST_S))
+
+    # --- facts ---------------------------------------------------------------------
+
+    def _tables(self) -> dict[Name, catalog.Table]:
+        return {name: s.table for name, s in self._ledger.standings.items()}
+
+    async def _test_hash(self) -> list[str]:
+        try:
+            return await faults(self._probe)
+        except SystemFault as err:
+            return [f"{err.where}: {plain(err.what, 150)}"]
+
+    async def _read_catalog(self) -> None:
+        tables = await catalog.read(self._scan, self._spec.exclude_tables, self._serving)
+        self._not_ready = await self._passage.not_ready(self._serving.other)
+        self._ledger.adopt(tables, content=not self._hash_faults)
+        self._bundles.adopt(list(tables.values()))
+        waiting = bool(self._not_ready)
+        self._catalog_mono = asyncio.get_running_loop().time() - (CATALOG_S - 2.0 if waiting else 0.0)
+
+    def _sample(self) -> ReconSample:
+        now = asyncio.get_running_loop().time()
+        provable = self._ledger.provable()
+        proven = [s.proven_mono for s in provable]
+        return ReconSample(
+            now,
+            proven_rows=sum(int(s.count() * s.coverage) for s in provable),
+            all_rows=sum(s.count() for s in provable),
+            tables_equal=sum(1 for s in provable if s.state(now) is ProofState.EQUAL),
+            tables_total=len(provable) + sum(1 for s in self._ledger.standings.values() if s.missing),
+            dirty_keys=sum(s.dirty for s in provable) if self._taps[self._serving].up else None,
+            differences=sum(s.differences for s in self._ledger.standings.values()),
+            oldest_mono=min((m for m in proven if m is not None), default=None) if None not in proven else None,
+            freeze_cost_s=self._freeze_cost(),
+            duty=self._duty,
+            tables=self._ledger.changed(now),
+            note=self._note(),
+        )
+
+    def _freeze_cost(self) -> float | None:
+        """Seconds the verification would take now, from measured rates; None before anything was measured."""
+        provable = self._ledger.provable()
+        if not self._taps[self._serving].up or not provable:
+            return None
+        drain = max(tap.drain_s for tap in self._taps.values())
+        keys = sum(s.dirty for s in provable if s.proven) / self._watch.keys_s
+        rows = sum(s.count() for s in provable if not s.proven) / self._comparison.rate
+        return round(drain + self._watch.round_trip_s + max(keys, rows), 4)
+
+    def _note(self) -> str:
+        notes = [f"no tap on {side}: {plain(tap.why, 120)}" for side, tap in self._taps.items() if not tap.up]
+        if self._hash_faults:
+            notes.append(f"counts only: {plain(self._hash_faults[0], 120)}")
+        if self._trouble:
+            notes.append(self._trouble)
+        return "; ".join(notes)

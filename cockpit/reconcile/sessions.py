@@ -1,0 +1,182 @@
+"""Connections of the reconciliation: bounded, fixed in every setting that changes what a value looks like, re-made when they break.
+
+A `Line` is one connection to one side. Its settings make text output the same on both sides (TimeZone, DateStyle, IntervalStyle,
+extra_float_digits, bytea_output: "Client Connection Defaults" in the PostgreSQL manual), keep it from hurting the server it reads
+(statement_timeout, lock_timeout, no parallel workers) and make it fail rather than read half of a table (row_security = off).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from asyncpg import exceptions as pg
+
+from cockpit.errors import LinkError, SystemFault
+from cockpit.model.settings import Endpoint
+from cockpit.model.text import plain
+from cockpit.model.words import Side
+
+Row = Mapping[str, Any]
+
+APPLICATION = "cockpit-recon"
+CONNECT_S = 5.0
+
+_SAME_TEXT = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmlbinary": "base64",
+    "search_path": "pg_catalog",
+    "lc_monetary": "C",
+}
+_BOUNDED = {
+    "application_name": APPLICATION,
+    "statement_timeout": "5s",
+    "lock_timeout": "500ms",
+    "idle_in_transaction_session_timeout": "30s",
+    "row_security": "off",
+    "work_mem": "16MB",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
+
+_GONE = (
+    pg.ConnectionDoesNotExistError,
+    pg.ConnectionFailureError,
+    pg.AdminShutdownError,
+    pg.CrashShutdownError,
+    pg.CannotConnectNowError,
+    pg.TooManyConnectionsError,
+    pg.InterfaceError,
+    pg.InternalClientError,
+)
+
+
+class Line:
+    """One connection to one side, opened on first use. Calls on one line queue up; a broken line is re-made by the next call."""
+
+    def __init__(self, side: Side, endpoint: Endpoint, *, writes: bool = False, settings: Mapping[str, str] | None = None) -> None:
+        self.side = side
+        self._endpoint = endpoint
+        self._settings = {
+            **_SAME_TEXT,
+            **_BOUNDED,
+            "default_transaction_read_only": "off" if writes else "on",
+            **(settings or {}),
+        }
+        self._connection: Any = None
+        self._statements: dict[str, Any] = {}
+        self._turn = asyncio.Lock()
+
+    async def fetch(self, sql: str, *args: object, deadline: float = 6.0) -> list[Row]:
+        """Every row of `sql`, within `deadline` seconds. `LinkError` where the side cannot be reached, `SystemFault` where it refuses."""
+        async with self._turn, self._border():
+            async with asyncio.timeout(deadline):
+                connection = await self._connected()
+                return list(await connection.fetch(sql, *args))
+
+    async def run(self, sql: str, *args: object, deadline: float = 6.0) -> list[Row]:
+        """As `fetch`, but through a statement that is kept prepared: the second call costs one round trip and no planning of its text."""
+        async with self._turn, self._border():
+            async with asyncio.timeout(deadline):
+                statement = await self._prepared(sql)
+                return list(await statement.fetch(*args))
+
+    async def stream(self, sql: str, *args: object, size: int = 5000, deadline: float = 30.0) -> AsyncIterator[list[Row]]:
+        """The rows of `sql` in lists of at most `size`, so that a large result never is in memory as a whole."""
+        async with self._turn, self._border():
+            async with asyncio.timeout(deadline):
+                connection = await self._connected()
+                async with connection.transaction():
+                    cursor = await connection.cursor(sql, *args)
+                    while rows := await cursor.fetch(size):
+                        yield list(rows)
+
+    @asynccontextmanager
+    async def snapshot(self, lease_s: float) -> AsyncIterator[Line]:
+        """One snapshot for every read inside the block, for at most `lease_s` seconds: it holds back vacuum on the server."""
+        await self.fetch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            async with asyncio.timeout(lease_s):
+                yield self
+        finally:
+            await self._end()
+
+    async def close(self) -> None:
+        """The connection is closed; at the latest after two seconds, the hard way."""
+        connection, self._connection, self._statements = self._connection, None, {}
+        if connection is None or connection.is_closed():
+            return
+        try:
+            await connection.close(timeout=2.0)
+        except (TimeoutError, OSError, pg.PostgresError, pg.InterfaceError):
+            connection.terminate()
+
+    async def _end(self) -> None:
+        try:
+            await self.fetch("ROLLBACK", deadline=2.0)
+        except (LinkError, SystemFault):
+            await self.close()
+
+    async def _prepared(self, sql: str) -> Any:
+        connection = await self._connected()
+        statement = self._statements.get(sql)
+        if statement is None:
+            statement = self._statements[sql] = await connection.prepare(sql)
+        return statement
+
+    def forget(self, sqls: Sequence[str]) -> None:
+        """These statements are prepared anew when they are next used."""
+        for sql in sqls:
+            self._statements.pop(sql, None)
+
+    async def _connected(self) -> Any:
+        if self._connection is None or self._connection.is_closed():
+            self._statements = {}
+            self._connection = await _connect(self._endpoint, self._settings)
+        return self._connection
+
+    @asynccontextmanager
+    async def _border(self) -> AsyncIterator[None]:
+        where = str(self.side)
+        try:
+            yield
+        except TimeoutError as err:
+            raise LinkError("no answer within the deadline", where=where, remedy="look at the server's load and the network") from err
+        except _GONE as err:
+            await self.close()
+            raise LinkError(plain(err, 200), where=where, remedy="the connection is made again by itself") from err
+        except pg.PostgresError as err:
+            raise SystemFault(plain(err, 300), where=where, code=getattr(err, "sqlstate", "") or "") from err
+        except OSError as err:
+            await self.close()
+            raise LinkError(plain(err, 200), where=where, remedy="check host, port and network") from err
+
+
+async def _connect(endpoint: Endpoint, settings: Mapping[str, str]) -> Any:
+    return await asyncpg.connect(
+        host=endpoint.host,
+        port=endpoint.port,
+        database=endpoint.database,
+        user=endpoint.user,
+        password=endpoint.password.reveal() if endpoint.password else None,
+        ssl=_tls(endpoint),
+        server_settings=dict(settings),
+        statement_cache_size=0,
+        timeout=CONNECT_S,
+    )
+
+
+def _tls(endpoint: Endpoint) -> ssl.SSLContext | str:
+    if endpoint.sslmode not in {"verify-ca", "verify-full"}:
+        return endpoint.sslmode
+    context = ssl.create_default_context(cafile=endpoint.sslrootcert)
+    context.check_hostname = endpoint.sslmode == "verify-full"
+    return context

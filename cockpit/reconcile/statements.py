@@ -1,0 +1,97 @@
+"""The comparing statements, as text. Identifiers are quoted, values are parameters; keys travel as arrays of text, one per key column."""
+
+# ruff: noqa: S608 - identifiers are quoted by `rows.quoted`, every value is a parameter
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cockpit.reconcile.catalog import Table
+from cockpit.reconcile.rows import quoted
+
+BUCKETS = 1024
+
+
+def _sum(hash_sql: str) -> str:
+    return f"count(*) AS n, coalesce(sum({hash_sql}), 0)::pg_catalog.text AS h"
+
+
+def whole(table: Table) -> str:
+    """Count and sum of the whole table."""
+    return f"SELECT {_sum(table.hash_sql)} FROM ONLY {table.sql} r"
+
+
+def ranged(table: Table, low: bool, high: bool) -> str:
+    """Count and sum of the rows behind the low bound, up to and with the high one; parameters are the bounds that there are."""
+    return f"SELECT {_sum(table.hash_sql)} FROM ONLY {table.sql} r{between(table, low, high)}"
+
+
+def between(table: Table, low: bool, high: bool) -> str:
+    conditions = []
+    columns = ", ".join(f"r.{quoted(c.name)}" for c in table.key)
+    if low:
+        conditions.append(f"({columns}) > ({_bound(table, 1)})")
+    if high:
+        conditions.append(f"({columns}) <= ({_bound(table, 1 + len(table.key) * low)})")
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _bound(table: Table, first: int) -> str:
+    return ", ".join(f"${first + i}::pg_catalog.text::{c.type_sql}" for i, c in enumerate(table.key))
+
+
+def boundary(table: Table, low: bool, rows: int) -> str:
+    """The key that ends a range of `rows` rows behind the low bound; no row where fewer are left."""
+    columns = ", ".join(f"r.{quoted(c.name)}" for c in table.key)
+    shown = ", ".join(f"r.{quoted(c.name)}::pg_catalog.text AS k{i}" for i, c in enumerate(table.key))
+    return f"SELECT {shown} FROM ONLY {table.sql} r{between(table, low, False)} ORDER BY {columns} OFFSET {rows - 1} LIMIT 1"
+
+
+def blocks(table: Table) -> str:
+    """Count and sum of a stretch of blocks; only sums of one snapshot add up ("System Columns": ctid)."""
+    return f"SELECT {_sum(table.hash_sql)} FROM ONLY {table.sql} r WHERE r.ctid >= $1::pg_catalog.text::tid AND r.ctid < $2::pg_catalog.text::tid"
+
+
+def buckets(table: Table, condition: str) -> str:
+    """Count and sum of each of `BUCKETS` buckets by the key's hash, inside `condition`."""
+    bucket = f"({table.key_hash_sql} & {BUCKETS - 1})"
+    return f"SELECT {bucket} AS b, {_sum(table.hash_sql)} FROM ONLY {table.sql} r{condition} GROUP BY 1"
+
+
+def bucket_rows(table: Table, condition: str, parameter: int, limit: int) -> str:
+    """Key and hash of the rows in the buckets of parameter `parameter`."""
+    shown = ", ".join(f"r.{quoted(c.name)}::pg_catalog.text AS k{i}" for i, c in enumerate(table.key))
+    glue = " AND" if condition else " WHERE"
+    chosen = f"({table.key_hash_sql} & {BUCKETS - 1}) = ANY (${parameter}::pg_catalog.int8[])"
+    return f"SELECT {shown}, {table.hash_sql} AS h FROM ONLY {table.sql} r{condition}{glue} {chosen} LIMIT {limit}"
+
+
+def _keyed(table: Table, first: int) -> tuple[str, str]:
+    """The rows of the keys in the array parameters from `first` on: FROM clause and the name of each row's hash.
+
+    The subquery with OFFSET 0 stays one index lookup for each key, whatever the planner thinks of the arrays' length."""
+    arrays = ", ".join(f"${first + i}::pg_catalog.text[]" for i in range(len(table.key)))
+    names = ", ".join(f"k{i}" for i in range(len(table.key)))
+    match = " AND ".join(f"r.{quoted(c.name)} {c.equals} u.k{i}::{c.type_sql}" for i, c in enumerate(table.key))
+    rows = f"SELECT {table.hash_sql} AS h FROM ONLY {table.sql} r WHERE {match} OFFSET 0"
+    return f"ROWS FROM (unnest({arrays})) WITH ORDINALITY AS u({names}, n) CROSS JOIN LATERAL ({rows}) x", "x.h"
+
+
+def bundle(tables: Sequence[Table]) -> str:
+    """One row for each table, in order: count and sum of the rows with the given keys."""
+    parts, first = [], 1
+    for number, table in enumerate(tables):
+        source, value = _keyed(table, first)
+        parts.append(f"SELECT {number} AS t, {_sum(value)} FROM {source}")
+        first += len(table.key)
+    return " UNION ALL ".join(parts)
+
+
+def keyed_rows(table: Table) -> str:
+    """For every given key that has a row: its place in the arrays (from 1) and the row's hash."""
+    source, value = _keyed(table, 1)
+    return f"SELECT u.n AS n, {value} AS h FROM {source}"
+
+
+def columns_of(keys: Sequence[tuple[str, ...]], width: int) -> list[list[str]]:
+    """Keys as one array for each key column."""
+    return [[key[i] for key in keys] for i in range(width)]

@@ -1,0 +1,230 @@
+"""What changed: the messages of the output plugin `pgoutput`, read into dirty keys.
+
+The format is "Logical Replication Message Formats" in the PostgreSQL manual, protocol version 1, without streaming. Only what names a
+row is kept: the values of the key's columns, as text. A table without a usable key, and a TRUNCATE, dirty the table as a whole.
+Outside bytes: whatever does not fit the format raises `Garbled` and never dirties less than it should.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+Name = tuple[str, str]
+"""Schema and table."""
+
+Key = tuple[str, ...]
+"""A key's values as text, in the key's column order."""
+
+FENCE = "cockpit_fence"
+"""Prefix of the logical message that marks a position in the stream."""
+
+
+class Garbled(Exception):
+    """The bytes are not what `pgoutput` writes."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a stretch of the stream dirtied."""
+
+    keys: dict[Name, dict[Key, None]] = field(default_factory=dict)
+    whole: set[Name] = field(default_factory=set)
+    xids: set[int] = field(default_factory=set)
+    """Transactions (32 bit) whose changes these are: a read proves something only if they were visible to it."""
+    fences: set[str] = field(default_factory=set)
+    reshaped: set[Name] = field(default_factory=set)
+    """Tables whose columns are not what they were: their expressions have to be made anew."""
+    changes: int = 0
+    end_lsn: int = 0
+
+    def absorb(self, other: Batch) -> None:
+        """What the other batch dirtied is in this one too."""
+        for name, keys in other.keys.items():
+            self.keys.setdefault(name, {}).update(keys)
+        self.whole |= other.whole
+        self.reshaped |= other.reshaped
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    name: Name
+    columns: tuple[str, ...]
+    positions: tuple[int, ...] | None
+    """Where the key's columns stand in a tuple; None where the table has no key the stream shows."""
+
+
+class Decoder:
+    """Reads messages one after the other; `keys` gives each table's key columns, () where it has none."""
+
+    def __init__(self, keys: Mapping[Name, tuple[str, ...]]) -> None:
+        self.keys = keys
+        self._relations: dict[int, Relation] = {}
+        self._shapes: dict[Name, tuple[str, ...]] = {}
+        self._batch = Batch()
+
+    def feed(self, message: bytes) -> None:
+        """The message is in the batch. `Garbled` when it is not one."""
+        try:
+            self._feed(message)
+        except (struct.error, IndexError, UnicodeDecodeError, ValueError) as err:
+            raise Garbled(f"a pgoutput message of {len(message)} bytes cannot be read") from err
+
+    def saw(self, fence: str) -> bool:
+        """Whether the mark is in the batch."""
+        return fence in self._batch.fences
+
+    def take(self) -> Batch:
+        """Everything since the last `take`."""
+        batch, self._batch = self._batch, Batch()
+        return batch
+
+    def _feed(self, message: bytes) -> None:
+        kind, reader = message[:1], _Reader(message)
+        match kind:
+            case b"B":
+                self._batch.xids.add(reader.unpack(">qqI")[2])
+            case b"C":
+                self._batch.end_lsn = max(self._batch.end_lsn, reader.unpack(">Bqqq")[2])
+            case b"R":
+                self._relation(reader)
+            case b"I":
+                self._insert(reader)
+            case b"U" | b"D":
+                self._update_or_delete(reader)
+            case b"T":
+                self._truncate(reader)
+            case b"M":
+                self._message(reader)
+            case b"O" | b"Y":
+                pass
+            case _:
+                raise Garbled(f"unknown pgoutput message {kind!r}")
+
+    def _relation(self, reader: _Reader) -> None:
+        (oid,) = reader.unpack(">I")
+        name = (reader.text() or "pg_catalog", reader.text())
+        _, count = reader.unpack(">BH")
+        columns = []
+        for _ in range(count):
+            reader.unpack(">B")
+            columns.append(reader.text())
+            reader.unpack(">Ii")
+        key = self.keys.get(name, ())
+        positions = tuple(columns.index(c) for c in key) if key and set(key) <= set(columns) else None
+        if self._shapes.setdefault(name, tuple(columns)) != tuple(columns):
+            self._shapes[name] = tuple(columns)
+            self._batch.reshaped.add(name)
+        self._relations[oid] = Relation(name, tuple(columns), positions)
+
+    def _insert(self, reader: _Reader) -> None:
+        relation = self._changed(reader)
+        if reader.byte() != b"N":
+            raise Garbled("an insert without its row")
+        self._dirty(relation, reader.tuple())
+
+    def _update_or_delete(self, reader: _Reader) -> None:
+        """Old key and new key: an update that moves a row to another key dirties both."""
+        relation = self._changed(reader)
+        while not reader.ended:
+            if reader.byte() not in (b"K", b"O", b"N"):
+                raise Garbled("an update or delete without its row")
+            self._dirty(relation, reader.tuple())
+
+    def _changed(self, reader: _Reader) -> Relation:
+        (oid,) = reader.unpack(">I")
+        relation = self._relations.get(oid)
+        if relation is None:
+            raise Garbled(f"a change of table {oid} before its description")
+        self._batch.changes += 1
+        return relation
+
+    def _dirty(self, relation: Relation, values: list[str | None]) -> None:
+        key = None if relation.positions is None else [values[p] for p in relation.positions]
+        if key is None or any(v is None for v in key):
+            self._batch.whole.add(relation.name)
+        else:
+            self._batch.keys.setdefault(relation.name, {})[tuple(str(v) for v in key)] = None
+
+    def _truncate(self, reader: _Reader) -> None:
+        count, _ = reader.unpack(">IB")
+        for _ in range(count):
+            (oid,) = reader.unpack(">I")
+            if oid not in self._relations:
+                raise Garbled(f"a truncate of table {oid} before its description")
+            self._batch.whole.add(self._relations[oid].name)
+
+    def _message(self, reader: _Reader) -> None:
+        reader.unpack(">Bq")
+        prefix = reader.text()
+        (size,) = reader.unpack(">I")
+        if prefix == FENCE:
+            self._batch.fences.add(reader.take(size).decode())
+
+
+class _Reader:
+    """A position in one message, behind its type byte."""
+
+    __slots__ = ("_at", "_data")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 1
+
+    @property
+    def ended(self) -> bool:
+        return self._at >= len(self._data)
+
+    def unpack(self, layout: str) -> tuple[int, ...]:
+        values = struct.unpack_from(layout, self._data, self._at)
+        self._at += struct.calcsize(layout)
+        return values
+
+    def byte(self) -> bytes:
+        return self.take(1)
+
+    def take(self, size: int) -> bytes:
+        chunk = self._data[self._at : self._at + size]
+        if len(chunk) != size:
+            raise Garbled("a pgoutput message ends early")
+        self._at += size
+        return chunk
+
+    def text(self) -> str:
+        end = self._data.index(b"\0", self._at)
+        value = self._data[self._at : end].decode()
+        self._at = end + 1
+        return value
+
+    def tuple(self) -> list[str | None]:
+        """Column values as text; None for null and for a large value that did not change."""
+        (count,) = self.unpack(">H")
+        return [self._value() for _ in range(count)]
+
+    def _value(self) -> str | None:
+        kind = self.byte()
+        if kind in (b"n", b"u"):
+            return None
+        if kind not in (b"t", b"b"):
+            raise Garbled(f"unknown kind of column value {kind!r}")
+        (size,) = self.unpack(">I")
+        return self.take(size).decode()
+
+
+def visible(xids: Collection[int], snapshot: str) -> bool:
+    """Whether every one of these transactions (32 bit) is visible in a snapshot `xmin:xmax:running` of 64-bit ids.
+
+    A commit is in the log, and so in the tap, a moment before other sessions see it ("pg_snapshot" in the manual)."""
+    low, high, running = snapshot.split(":")
+    xmin, xmax = int(low), int(high)
+    active = {int(x) for x in running.split(",")} if running else set()
+    for xid in xids:
+        behind = (xmax - xid) & 0xFFFFFFFF
+        full = xmax - behind
+        if behind == 0 or behind > 0x7FFFFFFF or (full >= xmin and full in active):
+            return False
+    return True

@@ -1,0 +1,228 @@
+"""The tap of one side: a logical slot and a publication of our own, drained by plain SQL, that name every row written there.
+
+With the output option `origin none` (PostgreSQL 16 and later) what a subscription applied does not count, so the tap of the side
+that does not serve shows only strangers' writes. The tap is disposable: it is never allowed to hold back more WAL than its budget;
+then its own slot is dropped and everything is proven anew. Creating the slot waits for every running transaction
+("Logical Decoding", `pg_create_logical_replication_slot`), so it has a deadline and is tried again later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+
+from cockpit.errors import CockpitError, LinkError, SystemFault
+from cockpit.model.plan import Statement
+from cockpit.model.settings import Endpoint
+from cockpit.model.words import Side
+from cockpit.reconcile.catalog import Table
+from cockpit.reconcile.rows import quoted
+from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.tap import FENCE, Batch, Decoder, Garbled, Name, visible
+
+RETAINED_BUDGET = 1 << 30
+"""Bytes of WAL the tap may hold back on a server."""
+
+_BATCH = 100
+
+_SLOT = """
+SELECT active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8 AS retained,
+       current_setting('server_version_num')::int AS version
+FROM pg_replication_slots WHERE slot_name = $1
+"""
+
+
+def tap_name(pair: str) -> str:
+    """The name of the pair's tap: slot names allow only lower case letters, digits and `_`."""
+    slug = re.sub(r"[^a-z0-9_]", "_", pair.lower())
+    return f"cockpit_{slug[:40]}_tap"
+
+
+def removal(side: Side, name: str) -> tuple[Statement, ...]:
+    """What removes the tap from a side."""
+    return (
+        Statement(str(side), f"SELECT pg_drop_replication_slot('{name}')"),
+        Statement(str(side), f"DROP PUBLICATION IF EXISTS {quoted(name)}"),
+    )
+
+
+async def remains(line: Line, name: str) -> list[str]:
+    """What of the tap exists on the line's side."""
+    sql = """SELECT 'slot' AS what FROM pg_replication_slots WHERE slot_name = $1
+             UNION ALL SELECT 'publication' FROM pg_publication WHERE pubname = $1"""
+    return [row["what"] for row in await line.fetch(sql, name)]
+
+
+async def remove(line: Line, name: str) -> None:
+    """Neither slot nor publication of that name exists on the line's side; `SystemFault` while another process reads the slot."""
+    await line.fetch("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", name)
+    await line.fetch(f"DROP PUBLICATION IF EXISTS {quoted(name)}")
+
+
+class Tap:
+    """`up` says whether every change since `ensure` returned True has been or will be seen; `why` says why not."""
+
+    def __init__(self, side: Side, endpoint: Endpoint, pair: str) -> None:
+        self.side = side
+        self.name = tap_name(pair)
+        self.up = False
+        self.why = "not made yet"
+        self.drain_s = 0.01
+        self._line = Line(side, endpoint, writes=True, settings={"statement_timeout": "20s"})
+        self._admin = Line(side, endpoint, writes=True, settings={"statement_timeout": "4s"})
+        self._decoder = Decoder({})
+        self._published: dict[Name, tuple[str, ...] | None] = {}
+        self._options: tuple[str, ...] = ()
+        self._nudges = True
+        self._unseen: list[Batch] = []
+
+    async def ensure(self, tables: Mapping[Name, Table]) -> bool:
+        """Slot and publication exist and carry every table that can be carried. True when it is new: what was proven before is stale."""
+        self._decoder.keys = {name: table.key_names() for name, table in tables.items()}
+        fresh = not self.up
+        try:
+            if fresh:
+                await self._make(tables)
+            else:
+                await self._publish(tables)
+        except CockpitError as err:
+            self._broken(err)
+            return False
+        return fresh
+
+    def carries(self, name: Name) -> bool:
+        """Whether changes of the table show."""
+        return self.up and name in self._published
+
+    async def drain(self, fence: str | None = None) -> Batch:
+        """What was dirtied since the last drain; with `fence`, up to a mark written now, behind which nothing older can follow.
+
+        A drain that fails half way may have taken changes that nobody saw: the tap is down then and what was proven is stale."""
+        started = asyncio.get_running_loop().time()
+        try:
+            if fence is None:
+                await self._nudge()
+                await self._pull()
+            else:
+                await self._pull_to(fence)
+            batch = await self._seen(wait=fence is not None)
+        except Garbled as err:
+            self._broken(err)
+            raise LinkError(str(err), where=str(self.side), remedy="the tap is made anew") from err
+        except (CockpitError, asyncio.CancelledError) as err:
+            self._broken(err)
+            raise
+        self.drain_s += 0.3 * (asyncio.get_running_loop().time() - started - self.drain_s)
+        return batch
+
+    async def within_budget(self) -> bool:
+        """Whether the slot is well and holds back less WAL than it may; a slot that is not is dropped."""
+        rows = await self._admin.fetch(_SLOT, self.name)
+        if rows and rows[0]["wal_status"] not in {"lost", "unreserved"} and (rows[0]["retained"] or 0) <= RETAINED_BUDGET:
+            return True
+        await remove(self._admin, self.name)
+        self.up, self.why = False, "the slot held back too much WAL or was lost: made anew, everything is proven again"
+        return False
+
+    async def close(self, *, keep: bool = False) -> None:
+        """Connections are closed; the slot is gone too unless `keep`, for nobody would drain it."""
+        try:
+            if not keep:
+                await self._line.close()
+                async with asyncio.timeout(3.0):
+                    await remove(self._admin, self.name)
+        except (CockpitError, TimeoutError) as err:
+            self.why = f"the tap could not be removed: {err}"
+        finally:
+            self.up = False
+            await self._line.close()
+            await self._admin.close()
+
+    def _broken(self, err: BaseException) -> None:
+        self.up = False
+        self.why = str(err) or "interrupted"
+        self._decoder.take()
+        self._unseen = []
+
+    async def _make(self, tables: Mapping[Name, Table]) -> None:
+        (row,) = await self._admin.fetch("SELECT current_setting('server_version_num')::int AS version")
+        version = int(row["version"])
+        self._options = ("messages", "true", "origin", "none") if version >= 160000 else ("messages", "true") if version >= 140000 else ()
+        self._nudges = version >= 160000
+        await remove(self._admin, self.name)
+        await self._admin.fetch(f"CREATE PUBLICATION {quoted(self.name)}")
+        self._published = {}
+        await self._publish(tables)
+        await self._admin.fetch("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", self.name)
+        self.up, self.why = True, ""
+
+    async def _publish(self, tables: Mapping[Name, Table]) -> None:
+        """Small batches: one statement that locks thousands of tables would not fit the server's lock table."""
+        wanted = {name: t.tapped[self.side] for name, t in tables.items() if t.tapped and self.side in t.tapped}
+        gone = [n for n in self._published if n not in wanted or wanted[n] != self._published[n]]
+        for batch in _batches([n for n in gone if n in tables]):
+            await self._alter("DROP", ", ".join(_table(n) for n in batch))
+        self._published = {n: c for n, c in self._published.items() if n not in gone}
+        for batch in _batches([n for n in wanted if n not in self._published]):
+            await self._alter("ADD", ", ".join(_table(n) + _list(wanted[n]) for n in batch))
+            self._published.update({n: wanted[n] for n in batch})
+
+    async def _alter(self, verb: str, tables: str) -> None:
+        only = "ONLY " if verb == "ADD" else ""
+        await self._admin.fetch(f"ALTER PUBLICATION {quoted(self.name)} {verb} TABLE {only}{tables}")
+
+    async def _nudge(self) -> None:
+        """Lets the slot's restart point move on, which otherwise only happens every 15 s: each drain starts reading there."""
+        if not self._nudges:
+            return
+        try:
+            await self._line.run("SELECT pg_log_standby_snapshot()::pg_catalog.text")
+        except SystemFault:
+            self._nudges = False
+
+    def _changes(self) -> str:
+        options = "".join(f", '{option}'" for option in self._options)
+        return (
+            f"SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', $2{options})"  # noqa: S608
+        )
+
+    async def _pull(self) -> None:
+        async for rows in self._line.stream(self._changes(), self.name, quoted(self.name)):
+            for row in rows:
+                self._decoder.feed(row["data"])
+            await asyncio.sleep(0)
+
+    async def _pull_to(self, fence: str) -> None:
+        """The mark is a transactional message: it commits, flushed, behind everything that committed before it was written."""
+        await self._line.run("SELECT pg_logical_emit_message(true, $1, $2)::pg_catalog.text", FENCE, fence)
+        while True:
+            for row in await self._line.run(self._changes(), self.name, quoted(self.name)):
+                self._decoder.feed(row["data"])
+            if not self._options or self._decoder.saw(fence):
+                return
+
+    async def _seen(self, *, wait: bool) -> Batch:
+        """The batch, and again what came before it and was not visible to other sessions then: a reading may have missed it."""
+        fresh = self._decoder.take()
+        batch = Batch(changes=fresh.changes, end_lsn=fresh.end_lsn, fences=fresh.fences)
+        self._unseen.append(fresh)
+        while True:
+            (row,) = await self._line.run("SELECT pg_current_snapshot()::text AS s")
+            for earlier in self._unseen:
+                batch.absorb(earlier)
+            self._unseen = [b for b in self._unseen if not visible(b.xids, row["s"])]
+            if not (wait and self._unseen):
+                return batch
+
+
+def _table(name: Name) -> str:
+    return f"{quoted(name[0])}.{quoted(name[1])}"
+
+
+def _list(columns: tuple[str, ...] | None) -> str:
+    return "" if columns is None else f" ({', '.join(quoted(c) for c in columns)})"
+
+
+def _batches(names: Sequence[Name]) -> list[Sequence[Name]]:
+    return [names[i : i + _BATCH] for i in range(0, len(names), _BATCH)]

@@ -1,0 +1,140 @@
+"""The watch: drains both taps and proves what they show, so that little is left for the window.
+
+Keys that a drain brings are proven when the next one did not bring them again: by then the other side has usually applied them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from cockpit.model.words import Side
+from cockpit.reconcile.catalog import Table
+from cockpit.reconcile.keys import Bundles
+from cockpit.reconcile.ledger import Ledger
+from cockpit.reconcile.passage import Passage
+from cockpit.reconcile.suspects import settle
+from cockpit.reconcile.tap import Key, Name
+from cockpit.reconcile.taps import Tap
+
+MOST_KEYS = 20_000
+"""Keys proven in one cycle."""
+MOST_SETTLED = 200
+RETRY_S = 2.0
+BUDGET_S = 5.0
+
+
+class Watch:
+    """`keys_s` and `round_trip_s` are measured: keys proven a second, seconds of one look at few keys."""
+
+    EVERY_S = 0.4
+
+    def __init__(self, ledger: Ledger, taps: Mapping[Side, Tap], bundles: Bundles, passage: Passage) -> None:
+        self.turn = asyncio.Lock()
+        """Held by whoever drains or proves keys; the window takes it."""
+        self.serving = Side.BLUE
+        self.keys_s = 50_000.0
+        self.round_trip_s = 0.01
+        self._ledger = ledger
+        self._taps = taps
+        self._bundles = bundles
+        self._passage = passage
+        self._tried_mono = float("-inf")
+        self._budget_mono = float("-inf")
+
+    async def ensure(self, tables: Mapping[Name, Table]) -> None:
+        """Taps that can be had are up; a new one makes stale what was proven without it."""
+        self._tried_mono = asyncio.get_running_loop().time()
+        fresh = await asyncio.gather(*(tap.ensure(tables) for tap in self._taps.values()))
+        if any(fresh):
+            self._ledger.stale(asyncio.get_running_loop().time())
+
+    async def drain(self, tables: Mapping[Name, Table]) -> None:
+        """Taps are kept, drained, and what changed is marked; what the drain before brought is old now."""
+        async with self.turn:
+            await self._keep(tables)
+            await self._drain()
+
+    async def prove(self, free: asyncio.Event) -> None:
+        """What is old is proven or stays dirty. `free` is cleared when the window begins: then nothing more is looked at."""
+        async with self.turn:
+            await self._prove(free)
+
+    async def _keep(self, tables: Mapping[Name, Table]) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._budget_mono > BUDGET_S:
+            self._budget_mono = now
+            kept = await asyncio.gather(*(tap.within_budget() for tap in self._taps.values() if tap.up))
+            if not all(kept):
+                self._ledger.stale(now)
+        if now - self._tried_mono > RETRY_S:
+            await self.ensure(tables)
+
+    async def _drain(self) -> None:
+        up = [tap for tap in self._taps.values() if tap.up]
+        batches = await asyncio.gather(*(tap.drain() for tap in up), return_exceptions=True)
+        now = asyncio.get_running_loop().time()
+        for standing in self._ledger.standings.values():
+            if standing.young:
+                standing.age_keys()
+        for batch in batches:
+            if isinstance(batch, BaseException):
+                self._ledger.stale(now)
+            else:
+                self._ledger.dirty(batch, now)
+        for batch in batches:
+            if isinstance(batch, BaseException):
+                raise batch
+
+    def _asked(self) -> dict[Name, list[Key]]:
+        """What is old enough to be proven, within the cycle's limit; confirmed differences too, for somebody may have repaired them."""
+        asked: dict[Name, list[Key]] = {}
+        left = MOST_KEYS
+        for standing in self._ledger.provable():
+            if not standing.content or not (standing.old or standing.differing):
+                continue
+            keys = [key for key in (standing.old | dict.fromkeys(standing.differing)) if key not in standing.young][:left]
+            if keys and standing.table.key:
+                asked[standing.table.name] = keys
+                left -= len(keys)
+            if left <= 0:
+                break
+        return asked
+
+    async def _prove(self, free: asyncio.Event) -> None:
+        asked = self._asked()
+        if not asked:
+            return
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        proven = await self._bundles.prove(asked)
+        self._measured(proven.keys, loop.time() - started)
+        for name, keys in proven.equal.items():
+            self._ledger.standings[name].proven_keys(keys, loop.time())
+        for name, keys in proven.unequal.items():
+            if not free.is_set():
+                return
+            await self._look(name, keys)
+
+    def _measured(self, keys: int, seconds: float) -> None:
+        if keys >= 200 and seconds > 0:
+            self.keys_s += 0.3 * (keys / seconds - self.keys_s)
+        self.round_trip_s += 0.3 * (min(seconds, 0.05) - self.round_trip_s) if keys < 200 else 0.0
+
+    async def _look(self, name: Name, keys: list[Key]) -> None:
+        """Row by row: most are equal, the rest are settled or stay dirty."""
+        standing = self._ledger.standings.get(name)
+        if standing is None:
+            return
+        table = standing.table
+        blue, green = await asyncio.gather(*(self._bundles.hashes(table, keys, side) for side in Side))
+        now = asyncio.get_running_loop().time()
+        standing.proven_keys([k for k in keys if blue.get(k) == green.get(k)], now)
+        suspects = [k for k in keys if blue.get(k) != green.get(k)][:MOST_SETTLED]
+        if not suspects:
+            return
+        settled = await settle(self._bundles, self._passage, table, suspects, self.serving, rounds=2, wait_s=0.3)
+        standing.proven_keys(settled.clean, asyncio.get_running_loop().time())
+        standing.differing.update(settled.confirmed)
+        for key in settled.confirmed:
+            standing.old.pop(key, None)

@@ -1,0 +1,191 @@
+"""The verification inside the window: writers are stopped, everything is applied, and what changed since it was proven is proven now.
+
+Both taps are drained up to a mark written now, so that nothing that was committed can be missed. Then the dirty keys of all tables are
+compared by sums, one round trip a side, and the tables that are dirty as a whole beside it, smallest first, as far as the time box reaches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cockpit.errors import CockpitError
+from cockpit.handover.ports import Verification
+from cockpit.model.text import plain
+from cockpit.model.words import Side
+from cockpit.reconcile import statements
+from cockpit.reconcile.compare import Comparison
+from cockpit.reconcile.keys import Bundles
+from cockpit.reconcile.ledger import Ledger, Pass, Standing
+from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.suspects import how
+from cockpit.reconcile.tap import Key, Name
+from cockpit.reconcile.taps import Tap
+
+MOST_NAMED = 20
+RESERVE = 0.9
+"""Share of the time box that a whole table's predicted cost may fill."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is known so far: complete or not when the time box ends."""
+
+    keys: int = 0
+    rows: int = 0
+    changes: int = 0
+    differing: list[str] = field(default_factory=list)
+    open_keys: dict[Name, list[Key]] = field(default_factory=dict)
+    open_tables: list[Standing] = field(default_factory=list)
+    touched: set[Name] = field(default_factory=set)
+    drained: bool = False
+    drain_s: float = 0.0
+    keys_s: float = 0.0
+    tables_s: float = 0.0
+    trouble: str = ""
+
+
+class Window:
+    """One verification; `probe` lines look up keys, `scan` lines read whole tables."""
+
+    def __init__(
+        self, ledger: Ledger, taps: Mapping[Side, Tap], bundles: Bundles, comparison: Comparison, scan: Mapping[Side, Line]
+    ) -> None:
+        self._ledger = ledger
+        self._taps = taps
+        self._bundles = bundles
+        self._comparison = comparison
+        self._scan = scan
+        self._tally = Tally()
+
+    async def verify(self, origin: Side, target: Side, box_s: float) -> Verification:
+        """The proof, at the latest after `box_s` seconds; what it could not reach is `unproven`."""
+        loop = asyncio.get_running_loop()
+        started, tally = loop.time(), self._tally
+        try:
+            async with asyncio.timeout(box_s):
+                await self._drain(origin)
+                self._ask(origin)
+                await asyncio.gather(self._prove_keys(origin), self._prove_tables(started + box_s * RESERVE))
+        except TimeoutError:
+            tally.trouble = f"the time box of {box_s:g} s ended"
+        except CockpitError as err:
+            tally.trouble = plain(err, 200)
+        return self._verdict(origin, target, loop.time() - started)
+
+    async def _drain(self, origin: Side) -> None:
+        """The serving side's tap decides; the other one shows what strangers wrote and is evidence where it is missing."""
+        started = asyncio.get_running_loop().time()
+        up = [tap for tap in self._taps.values() if tap.up]
+        batches = await asyncio.gather(*(tap.drain(secrets.token_hex(8)) for tap in up))
+        now = asyncio.get_running_loop().time()
+        for batch in batches:
+            self._tally.changes += batch.changes
+            self._ledger.dirty(batch, now)
+        self._tally.drained = self._taps[origin].up
+        self._tally.drain_s = now - started
+
+    def _ask(self, origin: Side) -> None:
+        tally, tap = self._tally, self._taps[origin]
+        for standing in self._ledger.provable():
+            name = standing.table.name
+            tracked = tally.drained and tap.carries(name)
+            if not (standing.proven and tracked and standing.content) or (standing.differs and not standing.table.key):
+                tally.open_tables.append(standing)
+            elif keys := list(standing.old | standing.young | dict.fromkeys(standing.differing)):
+                tally.open_keys[name] = keys
+        tally.open_tables.sort(key=lambda s: (s.count(), s.table.size))
+        tally.touched = {*tally.open_keys, *(s.table.name for s in tally.open_tables)}
+
+    async def _prove_keys(self, origin: Side) -> None:
+        tally, loop = self._tally, asyncio.get_running_loop()
+        started = loop.time()
+        if not tally.open_keys:
+            return
+        proven = await self._bundles.prove(tally.open_keys)
+        tally.keys = proven.keys
+        for name, keys in proven.equal.items():
+            self._close_keys(name, keys, loop.time())
+        for name, keys in proven.unequal.items():
+            await self._name_differing(name, keys, origin)
+        tally.keys_s = loop.time() - started
+
+    async def _name_differing(self, name: Name, keys: list[Key], origin: Side) -> None:
+        standing = self._ledger.standings[name]
+        here, there = await asyncio.gather(*(self._bundles.hashes(standing.table, keys, side) for side in (origin, origin.other)))
+        wrong = [key for key in keys if here.get(key) != there.get(key)]
+        standing.differing.update({key: how(here.get(key), there.get(key), origin.other) for key in wrong})
+        self._close_keys(name, [key for key in keys if key not in set(wrong)], asyncio.get_running_loop().time())
+        if wrong:
+            self._tally.differing.extend(f"{plain(standing.table.shown, 100)} {text}" for text in standing.named(MOST_NAMED))
+            self._tally.open_keys.pop(name, None)
+
+    def _close_keys(self, name: Name, keys: list[Key], now: float) -> None:
+        """Both sides are quiet: a key that is equal now is proven, also one that changed a moment ago."""
+        standing = self._ledger.standings[name]
+        for key in keys:
+            standing.young.pop(key, None)
+        standing.proven_keys(keys, now)
+        done = set(keys)
+        if left := [key for key in self._tally.open_keys.get(name, ()) if key not in done]:
+            self._tally.open_keys[name] = left
+        else:
+            self._tally.open_keys.pop(name, None)
+
+    async def _prove_tables(self, until: float) -> None:
+        tally, loop = self._tally, asyncio.get_running_loop()
+        started = loop.time()
+        for standing in list(tally.open_tables):
+            if not standing.content or loop.time() + standing.count() / self._comparison.rate > until:
+                continue
+            await self._prove_table(standing)
+            tally.tables_s = loop.time() - started
+
+    async def _prove_table(self, standing: Standing) -> None:
+        work = Pass(standing.epoch)
+        rows = await asyncio.gather(*(self._scan[side].fetch(statements.whole(standing.table)) for side in Side))
+        sums = {side: (int(r[0]["n"]), str(r[0]["h"])) for side, r in zip(Side, rows, strict=True)}
+        work.read = {side: n for side, (n, _) in sums.items()}
+        self._tally.rows += max(work.read.values())
+        self._tally.open_tables.remove(standing)
+        if sums[Side.BLUE] == sums[Side.GREEN]:
+            standing.differs = ""
+            standing.differing = {}
+            standing.proven_whole(work, asyncio.get_running_loop().time())
+            return
+        standing.differs = f"{work.read[Side.BLUE]} rows on blue, {work.read[Side.GREEN]} on green, contents differ"
+        standing.rows = dict(work.read)
+        self._tally.differing.append(f"{plain(standing.table.shown, 100)}: {standing.differs}")
+
+    def _verdict(self, origin: Side, target: Side, seconds: float) -> Verification:
+        tally = self._tally
+        missing = [s for s in self._ledger.standings.values() if s.missing]
+        differing = [*tally.differing, *(f"{plain(s.table.shown, 100)}: {s.table.unprovable}" for s in missing)]
+        names = {*tally.open_keys, *(s.table.name for s in tally.open_tables)}
+        unproven = sorted(plain(self._ledger.standings[n].table.shown, 100) for n in names)
+        finished = not unproven and not tally.trouble
+        equal = False if differing else True if finished else None
+        return Verification(
+            equal, tally.keys, len(tally.touched), tuple(differing), tuple(unproven), seconds, self._evidence(origin, target, seconds)
+        )
+
+    def _evidence(self, origin: Side, target: Side, seconds: float) -> dict[str, object]:
+        tally = self._tally
+        evidence: dict[str, object] = {
+            "changes_drained": tally.changes,
+            "drain_ms": round(tally.drain_s * 1000, 2),
+            "keys_ms": round(tally.keys_s * 1000, 2),
+            "tables_ms": round(tally.tables_s * 1000, 2),
+            "keys_s": round(tally.keys / tally.keys_s) if tally.keys_s else None,
+            "rows_read_whole": tally.rows,
+            "seconds": round(seconds, 4),
+        }
+        if not tally.drained:
+            evidence["tap"] = f"no tap on {origin}: every table had to be read whole"
+        if not self._taps[target].up:
+            evidence["unwatched"] = f"no tap on {target}: rows that strangers wrote there were not looked for"
+        if tally.trouble:
+            evidence["trouble"] = tally.trouble
+        return evidence

@@ -1,0 +1,144 @@
+"""A small pair for tests: two databases under hand-made logical replication, both ways with `origin = none`, and a light load."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from cockpit.model.settings import Endpoint, PairSpec, SideSpec
+from cockpit.model.words import Side
+
+SCHEMA = """
+CREATE SCHEMA "Odd Schema";
+CREATE TYPE mood AS ENUM ('glad', 'sad');
+CREATE TABLE account (id int PRIMARY KEY, owner text, balance numeric, changed timestamptz DEFAULT now(), m mood, j jsonb);
+CREATE TABLE entry (account int, n int, amount numeric(12,2), note text, PRIMARY KEY (account, n));
+CREATE TABLE "Odd Schema"."Täble" ("Key" text PRIMARY KEY, "a b" int[]);
+CREATE TABLE part (id bigint, at date, v text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE TABLE log (at timestamptz, line text);
+ALTER TABLE log REPLICA IDENTITY FULL;
+CREATE UNLOGGED TABLE scratch (id int);
+CREATE TABLE "left out" (id int PRIMARY KEY);
+"""
+
+ROWS = """
+INSERT INTO account SELECT i, 'owner ' || i, i * 1.50, now(), 'glad', jsonb_build_object('i', i) FROM generate_series(1, 5000) i;
+INSERT INTO entry SELECT i, n, i + n, 'note' FROM generate_series(1, 500) i, generate_series(1, 4) n;
+INSERT INTO "Odd Schema"."Täble" SELECT 'k' || i, ARRAY[i, NULL] FROM generate_series(1, 300) i;
+INSERT INTO part SELECT i, date '2024-06-01' + (i % 2) * 365, 'v' FROM generate_series(1, 1000) i;
+INSERT INTO log SELECT now(), 'line ' || (i / 2) FROM generate_series(1, 400) i;
+"""
+
+
+def pair(blue: Endpoint, green: Endpoint, name: str = "arp", excluded: tuple[str, ...] = ("public.left out",)) -> PairSpec:
+    return PairSpec(name, SideSpec(blue, blue), SideSpec(green, green), (), (), exclude_tables=excluded)
+
+
+async def connect(endpoint: Endpoint) -> asyncpg.Connection:
+    password = endpoint.password.reveal() if endpoint.password else None
+    return await asyncpg.connect(
+        host=endpoint.host, port=endpoint.port, database=endpoint.database, user=endpoint.user, password=password, ssl=False
+    )
+
+
+async def run(endpoint: Endpoint, *statements: str) -> None:
+    connection = await connect(endpoint)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def replicate(blue: Endpoint, green: Endpoint, mark: str = "t") -> None:
+    """Forward with a copy, and back without: a mesh."""
+    for origin, target, copy in ((blue, green, True), (green, blue, False)):
+        name = f"cockpit_{mark}_{'fwd' if copy else 'rev'}"
+        password = origin.password.reveal() if origin.password else ""
+        dsn = f"host={origin.host} port={origin.port} dbname={origin.database} user={origin.user} password={password}"
+        await run(origin, f"CREATE PUBLICATION {name} FOR ALL TABLES")
+        await run(origin, f"SELECT pg_create_logical_replication_slot('{name}', 'pgoutput')")
+        await run(
+            target,
+            f"CREATE SUBSCRIPTION {name} CONNECTION '{dsn}' PUBLICATION {name}"
+            f" WITH (create_slot = false, copy_data = {str(copy).lower()}, origin = none)",
+        )
+        await until(lambda t=target: _ready(t))
+
+
+async def _ready(endpoint: Endpoint) -> bool:
+    connection = await connect(endpoint)
+    try:
+        return not await connection.fetchval("SELECT count(*) FROM pg_subscription_rel WHERE srsubstate <> 'r'")
+    finally:
+        await connection.close()
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def drained(origin: Endpoint, target: Endpoint) -> None:
+    """Everything that `origin` committed is applied on `target`."""
+    here, there = await connect(origin), await connect(target)
+    try:
+        mark = await here.fetchval(
+            "INSERT INTO account VALUES (-1, 'mark', 0) ON CONFLICT (id) DO UPDATE SET balance = account.balance + 1 RETURNING balance"
+        )
+
+        async def seen() -> bool:
+            return bool(await there.fetchval("SELECT balance >= $1 FROM account WHERE id = -1", mark))
+
+        await until(seen)
+    finally:
+        await here.close()
+        await there.close()
+
+
+@dataclass
+class Load:
+    """Counts what it committed."""
+
+    transactions: int = 0
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@contextlib.asynccontextmanager
+async def load(endpoint: Endpoint, rate: float = 200.0) -> AsyncIterator[Load]:
+    """Transactions of several statements at about `rate` a second while the block runs."""
+    connection = await connect(endpoint)
+    running = Load()
+
+    async def work() -> None:
+        number = 0
+        while not running.stop.is_set():
+            number += 1
+            async with connection.transaction():
+                await connection.execute(
+                    "UPDATE account SET balance = balance + 1, changed = clock_timestamp() WHERE id = $1", number * 37 % 5000 + 1
+                )
+                await connection.execute("INSERT INTO entry VALUES (100000 + $1, 1, 3, 'new')", number)
+                await connection.execute("DELETE FROM entry WHERE account = $1", 100000 + number - 50)
+                if number % 40 == 0:
+                    await connection.execute("INSERT INTO log VALUES (now(), 'x')")
+            running.transactions += 1
+            await asyncio.sleep(1 / rate)
+
+    task = asyncio.create_task(work())
+    try:
+        yield running
+    finally:
+        running.stop.set()
+        await task
+        await connection.close()
+
+
+SIDES = (Side.BLUE, Side.GREEN)
