@@ -65,7 +65,7 @@ class Checked:
 
         Goes through JSON so that a strict model takes a list for a tuple and a string for an enumeration."""
         try:
-            return model.model_validate_json(json.dumps(content), context=dict(context))
+            return model.model_validate_json(json.dumps(content), strict=True, context=dict(context))
         except ValidationError as err:
             for detail in err.errors(include_url=False, include_input=False):
                 inner = tuple(part for part in detail["loc"] if part != "[key]")

@@ -172,7 +172,7 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     folder = path.absolute().parent
     context = {"secret": resolver(folder, env), "folder": folder}
     file = checked.validated(_File, checked.content, (), context)
-    options = _all_options(checked, context)
+    options = _all_options(checked, context, folder)
     _cross_check(checked)
     checked.done()
     if file is None:
@@ -255,7 +255,7 @@ def _text(item: dict[str, object], key: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _all_options(checked: Checked, context: Mapping[str, object]) -> Options:
+def _all_options(checked: Checked, context: Mapping[str, object], folder: Path) -> Options:
     found: dict[tuple[str, int], Mapping[str, object]] = {}
     for name, pair in _dict(checked.content, "pairs").items():
         for number, channel in _dicts(pair, "channels"):
@@ -264,8 +264,19 @@ def _all_options(checked: Checked, context: Mapping[str, object]) -> Options:
             if kind and (model := _options_model(checked, kind, path)):
                 own = {key: value for key, value in channel.items() if key not in ("name", "kind")}
                 valid = checked.validated(model, own, path, context)
-                found[name, number] = dict(valid) if valid else {}
+                found[name, number] = _anchored(valid, folder) if valid else {}
     return found
+
+
+def _anchored(options: BaseModel, folder: Path) -> dict[str, object]:
+    """The options, their relative paths starting at the config's folder."""
+    return {name: _anchor(value, folder) for name, value in options}
+
+
+def _anchor(value: object, folder: Path) -> object:
+    if isinstance(value, Path):
+        return folder / value.expanduser()
+    return value.model_copy(update=_anchored(value, folder)) if isinstance(value, BaseModel) else value
 
 
 def _options_model(checked: Checked, kind: str, path: tuple[str | int, ...]) -> type[BaseModel] | None:

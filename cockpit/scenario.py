@@ -17,29 +17,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from cockpit._mistakes import Checked, Mistakes
+from cockpit.handover.procedure import IDS, WINDOW
 from cockpit.model.settings import Budgets, Confirmation, DrillSpec, GateSpec, Scenario, StepSpec, Tuning
 from cockpit.model.text import plain
-
-STEPS = (
-    "arm",
-    "gates",
-    "confirm",
-    "pause",
-    "fence",
-    "quiesce",
-    "drain",
-    "verify",
-    "sequences",
-    "reverse",
-    "route",
-    "resume",
-    "mirror",
-    "prove",
-)
-"""Every step of the procedure, in its order."""
-
-WINDOW = STEPS[STEPS.index("pause") : STEPS.index("resume") + 1]
-"""The steps during which writes are stalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +193,7 @@ def _scenario(file: _File) -> Scenario:
         name=file.name,
         title=file.title,
         digest=_digest(file),
-        steps={step: StepSpec(step, file.steps[step].planned, file.steps[step].deadline) for step in STEPS},
+        steps={step: StepSpec(step, file.steps[step].planned, file.steps[step].deadline) for step in IDS},
         gates=_gates(file.gates.cutover),
         rollback_gates=_gates(file.gates.rollback),
         budgets=Budgets(**file.budgets.model_dump()),
@@ -238,12 +218,12 @@ def _digest(file: _File) -> str:
 
 
 def _every_step(checked: Checked, file: _File) -> None:
-    for step in STEPS:
+    for step in IDS:
         if step not in file.steps:
             checked.add(("steps",), f"steps.{step} is missing: add [steps.{step}] with planned and deadline in seconds")
     for step in file.steps:
-        if step not in STEPS:
-            checked.add(("steps", step), f"steps.{plain(step, 80)} is no step of the procedure: the steps are {', '.join(STEPS)}")
+        if step not in IDS:
+            checked.add(("steps", step), f"steps.{plain(step, 80)} is no step of the procedure: the steps are {', '.join(IDS)}")
 
 
 def _deadlines(checked: Checked, file: _File) -> None:

@@ -60,6 +60,7 @@ class GateOptions(BaseModel):
     admin: Secret
     hosts: tuple[str, ...] = ()
     window: float = 1.0
+    file: Path | None = None
 
 
 def _made(*_: object) -> object:

@@ -27,13 +27,19 @@ def test_a_right_config(load: Load, tmp_path: Path) -> None:
         ("orders", "app_orders", "pool"),
         ("billing", "app_billing", "pool"),
     ]
-    assert pair.channel("pool").options == {"admin": Secret("pool-secret"), "hosts": ("a", "b"), "window": 1.0}
+    assert pair.channel("pool").options == {"admin": Secret("pool-secret"), "hosts": ("a", "b"), "window": 1.0, "file": None}
     assert config.runs == str(tmp_path / "runs")
     assert "secret" not in repr(config).replace("Secret(•••)", "")
 
 
 def test_the_digest_is_over_the_text(load: Load) -> None:
     assert load(GOOD).digest == load(GOOD).digest != load(GOOD + "\n").digest
+
+
+def test_relative_paths_start_at_the_config(load: Load, tmp_path: Path) -> None:
+    config = load(GOOD.replace('hosts = ["a", "b"]', 'file = "p/q"').replace("exempt_roles", 'activity_feed = "apps.json"\nexempt_roles'))
+    assert config.pairs["arp"].channel("pool").options["file"] == tmp_path / "p" / "q"
+    assert config.pairs["arp"].activity_feed == str(tmp_path / "apps.json")
 
 
 def test_a_peer_of_another_user_never_inherits_the_password(load: Load) -> None:
