@@ -1,0 +1,121 @@
+"""Gates read samples: a limit passes or fails, and anything missing, old or foreign is unknown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cockpit.handover.gates import GATES, Gates, Picture, not_held, turned
+from cockpit.model.events import FindingSeen
+from cockpit.model.settings import GateSpec, Tuning
+from cockpit.model.state import RunState
+from cockpit.model.telemetry import (
+    AppRoute,
+    LagSample,
+    PoolerSample,
+    ReconSample,
+    RoutingSample,
+    Sample,
+    ServerSample,
+    TableSync,
+)
+from cockpit.model.words import Light, Mode, Severity, Side, Verdict
+from cockpit.timeline.follow import Latest
+
+NOW = 1000.0
+LAG = LagSample(
+    NOW, Side.BLUE, Side.GREEN, 100, 0.1, 1e6, 0.0, "slot", "active", 4096, "streaming", "running", 0.1, 0, 4, 4, reverse_armed=True
+)
+BLUE = ServerSample(NOW, Side.BLUE, True, "16", False, 20, 0.4, 0)
+GREEN = ServerSample(NOW, Side.GREEN, True, "18", True, 0, None, 0)
+POOLER = PoolerSample(NOW, "pool-1", True, False, Side.BLUE, 10, 0, "transaction")
+ROUTE = AppRoute("billing", "pool-1", Side.BLUE, 3, 0, 20.0, Verdict.ROUTED)
+RECON = ReconSample(NOW, 1000, 1000, 4, 4, 0, 0, NOW, 0.01, 0.1)
+FINDING = FindingSeen("R1", "blue", Severity.BLOCK, "wal_level is replica", "SHOW wal_level", "set it to logical")
+
+
+def picture(*samples: Sample, now: float = NOW, **changes: object) -> Picture:
+    latest = Latest()
+    for sample in (LAG, BLUE, GREEN, POOLER, RoutingSample(NOW, (ROUTE,)), RECON, *samples):
+        latest.take(sample)
+    state = RunState(serving=Side.BLUE, mode=Mode.READY)
+    made = Picture(now, state, latest, Tuning(), "shape", "shape", "")
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("gate", sorted(GATES))
+def test_a_healthy_picture_passes_every_gate(gate: str) -> None:
+    read = GATES[gate](picture(), None)
+    assert read.light is Light.PASS, read.reason
+
+
+@pytest.mark.parametrize("gate", sorted(set(GATES) - {"schema", "preflight", "guardian"}))
+def test_old_data_is_unknown_and_never_passes(gate: str) -> None:
+    assert GATES[gate](picture(now=NOW + 60), None).light is Light.UNKNOWN
+
+
+@pytest.mark.parametrize("gate", sorted(set(GATES) - {"guardian", "poolers"}))
+def test_nothing_measured_is_unknown(gate: str) -> None:
+    empty = replace(picture(), latest=Latest(), shape_at_preflight=None, shape_now=None)
+    assert GATES[gate](empty, None).light is Light.UNKNOWN
+
+
+FAILING: list[tuple[str, Sample, str]] = [
+    ("lag_bytes", replace(LAG, lag_bytes=2_000_000), "2,000,000 B behind"),
+    ("lag_seconds", replace(LAG, lag_s=9.0), "9.0 s behind"),
+    ("tables_ready", replace(LAG, tables_ready=3, not_ready=(TableSync("a.b", "d"),)), "a.b (d)"),
+    ("slot", replace(LAG, slot_state="lost"), "slot lost"),
+    ("slot", replace(LAG, sender="missing"), "sender missing"),
+    ("slot", replace(LAG, worker="disabled"), "worker disabled"),
+    ("apply_errors", replace(LAG, apply_errors=1), "1 apply errors"),
+    ("reverse", replace(LAG, reverse_armed=False), "not armed"),
+    ("long_transactions", replace(BLUE, oldest_xact_s=16.0), "16.0 s"),
+    ("prepared", replace(BLUE, prepared=1), "1 prepared"),
+    ("poolers", replace(POOLER, paused=True), "is paused"),
+    ("poolers", replace(POOLER, up=False, error="refused"), "refused"),
+    ("poolers", replace(POOLER, routes_to=Side.GREEN), "leads to green"),
+    ("census", RoutingSample(NOW, (replace(ROUTE, verdict=Verdict.STRANGER, cause="from 10.0.0.9"),)), "10.0.0.9"),
+    ("recon", replace(RECON, differences=1), "1 tables differ"),
+    ("recon", replace(RECON, proven_rows=500), "50.0%"),
+    ("freeze_cost", replace(RECON, freeze_cost_s=2.0), "2.00 s"),
+    ("target_fenced", replace(GREEN, fenced=False), "not fenced"),
+]
+
+
+@pytest.mark.parametrize(("gate", "sample", "reason"), FAILING, ids=[f"{g}-{n}" for n, (g, _, _) in enumerate(FAILING)])
+def test_a_gate_that_fails_names_the_cause(gate: str, sample: Sample, reason: str) -> None:
+    read = GATES[gate](picture(sample), None)
+    assert read.light is Light.FAIL
+    assert reason in read.reason
+
+
+@pytest.mark.parametrize("gate", ["lag_bytes", "lag_seconds", "slot", "tables_ready", "apply_errors", "reverse"])
+def test_a_measurement_of_the_other_direction_is_unknown(gate: str) -> None:
+    other = replace(LAG, origin=Side.GREEN, target=Side.BLUE)
+    assert GATES[gate](picture(other), None).light is Light.UNKNOWN
+
+
+def test_findings_schema_and_guardian() -> None:
+    blocked = RunState(serving=Side.BLUE, findings=(FINDING,))
+    assert "R1 blue" in GATES["preflight"](picture(state=blocked), None).reason
+    waived = RunState(serving=Side.BLUE, findings=(replace(FINDING, waived="agreed"),))
+    assert GATES["preflight"](picture(state=waived), None).light is Light.PASS
+    assert GATES["schema"](picture(shape_now="other"), None).light is Light.FAIL
+    assert GATES["guardian"](picture(guardian="silent"), None).light is Light.FAIL
+
+
+def test_a_gate_must_hold_and_starts_over_when_it_turned() -> None:
+    gates = Gates()
+    specs = (GateSpec("lag_bytes", "lag", 1000, hold=5.0),)
+    first = gates.read(specs, picture())
+    assert not_held(first) is not None
+    assert turned(first) is None
+    late = replace(LAG, mono=NOW + 4)
+    bad = replace(late, lag_bytes=5000)
+    assert turned(gates.read(specs, picture(bad, now=NOW + 4))) is not None
+    again = gates.read(specs, picture(late, now=NOW + 4.5))
+    assert not_held(again) is not None
+    held = gates.read(specs, picture(replace(LAG, mono=NOW + 9.5), now=NOW + 9.5))
+    assert not_held(held) is None
+    assert held[0].held_s == 5.0
