@@ -16,12 +16,14 @@ class Column:
     width: int
     """Cells; 0 takes what is left."""
     align: str = "<"
+    least: int = 0
+    """Cells that a stretching column wants; where it cannot have them, a narrower policy is taken."""
 
 
-def choose(policies: tuple[tuple[Column, ...], ...], width: int, least: int) -> tuple[Column, ...]:
-    """The first of `policies` (widest first) that leaves its stretching column at least `least` cells; else the last."""
+def choose(policies: tuple[tuple[Column, ...], ...], width: int) -> tuple[Column, ...]:
+    """The first of `policies` (widest first) that leaves its stretching column what it wants; else the last."""
     for columns in policies:
-        if spare(columns, width) >= least:
+        if spare(columns, width) >= max(c.least for c in columns):
             return columns
     return policies[-1]
 

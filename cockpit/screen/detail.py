@@ -41,7 +41,7 @@ def _lag(view: View, key: str, width: int) -> list[Line]:
         ("cause", sample.error, "warn"),
         (
             "apply",
-            f"{size(sample.apply_bytes_s)}/s, gate {'never' if sample.forecast_s is None else 'in ' + seconds(sample.forecast_s)}",
+            f"{size(sample.apply_bytes_s)}/s, gate {lag.outlook(sample)}",
             "text",
         ),
         ("slot", f"{sample.slot} {sample.slot_state}, retains {size(sample.retained_bytes)}", "text"),
@@ -74,7 +74,9 @@ def _table(view: View, key: str, width: int) -> list[Line]:
     if proof is None:
         return []
     status = recon.status(view, proof)
-    difference = "" if proof.rows_blue is None or proof.rows_green is None else f", {proof.rows_green - proof.rows_blue:+d} on green"
+    known = proof.rows_blue is not None and proof.rows_green is not None
+    surplus = (proof.rows_green or 0) - (proof.rows_blue or 0) if known else 0
+    difference = f", {surplus:+d} on green" if surplus else ""
     facts = (
         ("table", proof.table, "title"),
         ("state", f"{status.symbol} {recon.word(view, proof)}, {proof.exactness.value}", status.value),

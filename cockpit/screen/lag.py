@@ -74,22 +74,22 @@ def _facts(view: View, sample: LagSample, width: int, height: int, *, stale: boo
     return [crop(line, width) for line in lines]
 
 
+def outlook(sample: LagSample) -> str:
+    """When the gate's limit is in reach."""
+    if sample.forecast_s is None:
+        return "never" if sample.lag_bytes is not None else "-"
+    return "now" if sample.forecast_s <= 0 else f"in {seconds(sample.forecast_s)}"
+
+
 def _pace(sample: LagSample, width: int) -> Line:
     apply = f"apply {size(sample.apply_bytes_s)}/s" if sample.apply_bytes_s is not None else "apply -"
     if width < 30:
         apply = "apply " + apply.removeprefix("apply ").replace(" ", "")
     forecast = sample.forecast_s
-    if forecast is None:
-        outlook: Line = (("gate never", "warn"),) if sample.lag_bytes is not None else (("gate -", "dim"),)
-    else:
-        outlook = (
-            (
-                "gate now" if forecast <= 0 else f"gate in {seconds(forecast)}" if width >= 30 else f"gate {age(forecast)}",
-                "ok" if forecast <= 0 else "run",
-            ),
-        )
+    role = "ok" if forecast is not None and forecast <= 0 else "run" if forecast is not None else "warn"
+    when = outlook(sample) if width >= 30 or not forecast else age(forecast)
     gap = "  " if width >= 30 else " "
-    return joined((((apply, "text"),), outlook), gap)
+    return joined((((apply, "text"),), ((f"gate {when}", role),)), gap)
 
 
 def _parts(sample: LagSample, width: int) -> Line:

@@ -68,7 +68,7 @@ THEMES: Mapping[str, Styles] = {
     "dark": _styles(
         "#121212", text="#d0d0d0", dim="#8a8a8a", title="bold #d0d0d0", frame="#5f5f5f", focus="bold #d0d0d0", key="bold #e4e4e4",
         ok="#a8a8a8", run="#56b4e9", wait="#8a8a8a", warn="bold #e69f00", bad="bold #000000 on #d55e00", stale="italic #cc79a7",
-        skip="#8a8a8a", chart="#6f8fa3", mark="bold #d0d0d0", bar="#a8a8a8", track="#3a3a3a", input="bold #ffffff on #303030",
+        skip="#8a8a8a", chart="#58707f", mark="bold #d0d0d0", bar="#a8a8a8", track="#3a3a3a", input="bold #ffffff on #303030",
         cursor="on #26323b", big="bold #ffffff",
     ),
     "light": _styles(

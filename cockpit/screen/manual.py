@@ -38,7 +38,7 @@ def palette(view: View, pane: str, needle: str, width: int) -> Content:
 def _line(view: View, pane: str, action: Action, width: int) -> Line:
     refused = action.refused(view, pane)
     takes = f"  ({_TAKES[action.level]})" if _TAKES[action.level] else ""
-    key = (f"  {fit(action.shown, 16)}", "dim" if refused else "key")
+    key = (f"  {fit(action.shown, 17)}", "dim" if refused else "key")
     words = (action.label + takes, "dim" if refused else "text")
     why = (f"   not now: {refused}", "warn") if refused else ("", "text")
     return crop((key, words, why), width)

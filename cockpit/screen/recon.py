@@ -23,10 +23,11 @@ STATES = {
     ProofState.UNVERIFIABLE: (Status.WARN, "UNSURE"),
 }
 
-_TABLE = Column("table", 0)
+_TABLE = Column("table", 0, least=10)
 _ROWS, _BLUE, _GREEN = Column("rows", 5, ">"), Column("blue", 6, ">"), Column("green", 6, ">")
 _COVER, _STATE, _AGE = Column("cover", 5, ">"), Column("state", 6), Column("age", 4, ">")
 _POLICIES = (
+    (Column("table", 30), _BLUE, _GREEN, _COVER, _STATE, _AGE, Column("cause", 0, least=40)),
     (_TABLE, _BLUE, _GREEN, _COVER, _STATE, _AGE),
     (_TABLE, _BLUE, _GREEN, _STATE, _AGE),
     (_TABLE, _ROWS, _STATE, _AGE),
@@ -39,7 +40,7 @@ def content(view: View, wish: Wish, width: int, height: int) -> Content:
     sample = view.latest.recon
     if sample is None:
         return Content(title=(("RECON", "title"),), head=(crop((("· nothing proven yet", "wait"),), width),))
-    columns = choose(_POLICIES, width, 10)
+    columns = choose(_POLICIES, width)
     proofs = ranked(view, wish)
     rows = tuple(Row(p.table, _row(view, p, columns, width)) for p in proofs)
     head = (*_summary(view, sample, width, height), heading(columns, width))
@@ -112,5 +113,6 @@ def _row(view: View, proof: TableProof, columns: tuple[Column, ...], width: int)
         "cover": f"{int(proof.coverage * 100)}%",
         "state": word(view, proof),
         "age": whole_age(view.age(proof.mono)),
+        "cause": proof.reason,
     }
     return table_line(columns, width, status(view, proof), cells, ("state",))

@@ -23,10 +23,11 @@ VERDICTS = {
 }
 _SHORT = {"STRAGGLER": "STRAG", "STRANGER": "ALIEN", "UNKNOWN": "?"}
 
-_APP, _CHANNEL = Column("app", 0), Column("channel", 10)
+_APP, _CHANNEL = Column("app", 0, least=8), Column("channel", 10)
 _ON, _B, _G, _W = Column("on", 2), Column("B", 3, ">"), Column("G", 3, ">"), Column("w/s", 4, ">")
 _VERDICT, _BRIEF = Column("verdict", 9), Column("is", 6)
 _POLICIES = (
+    (Column("app", 16), _CHANNEL, _ON, _B, _G, _W, _VERDICT, Column("cause", 0, least=16)),
     (_APP, _CHANNEL, _ON, _B, _G, _W, _VERDICT),
     (_APP, _ON, _B, _G, _W, _VERDICT),
     (_APP, _ON, _B, _G, _W, _BRIEF),
@@ -39,7 +40,7 @@ def content(view: View, wish: Wish, width: int, height: int) -> Content:
     sample = view.latest.routing
     if sample is None:
         return Content(title=(("ROUTE", "title"),), head=(crop((("· no sessions read yet", "wait"),), width),))
-    columns = choose(_POLICIES, width, 8)
+    columns = choose(_POLICIES, width)
     rows = tuple(Row(a.app, _row(view, sample, a, columns, width)) for a in ranked(view, wish))
     head = (*_poolers(view, width, height), heading(columns, width))
     return Content(title=_title(view, sample), badge=badge(view, "routing", sample.mono), head=head, rows=rows)
@@ -98,6 +99,7 @@ def _row(view: View, sample: RoutingSample, app: AppRoute, columns: tuple[Column
         "G": count(app.green),
         "w/s": rate(app.writes_s),
         "verdict": word,
+        "cause": app.cause,
         "is": _SHORT.get(word, word),
     }
     return table_line(columns, width, standing, cells, ("verdict", "is"))
