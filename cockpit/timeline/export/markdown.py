@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from cockpit.timeline.export.page import Block, Grid, Heading, Sent, Words
 
-_MARKUP = re.compile(r"[\\`*_\[\]<>~&#!$@:]")
+_MARKUP = re.compile(r"[\\`*\[\]<>~&$@]|:(?=//)|(?<=mailto):|(?<=xmpp):|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.", re.IGNORECASE)
+"""What could become markup: signs, bare addresses, and underscores that are not inside a word."""
 
 
 def to_markdown(page: Iterable[Block]) -> str:
@@ -16,23 +17,20 @@ def to_markdown(page: Iterable[Block]) -> str:
 
 
 def text(raw: str) -> str:
-    """`raw` so that Markdown shows exactly it. A pipe becomes a reference, because a table splits cells before it reads escapes.
-
-    `:` and `@` are escaped too: they would turn a bare address into a link."""
-    escaped = _MARKUP.sub(lambda found: "\\" + found.group(), raw).replace("|", "&#124;")
-    return escaped.replace("www.", "www\\.")
+    """`raw` so that Markdown shows exactly it. A pipe becomes a reference, because a table splits cells before it reads escapes."""
+    return _MARKUP.sub(lambda found: "\\" + found.group(), raw).replace("|", "&#124;")
 
 
 def _line(raw: str) -> str:
     """`raw` as a line of its own: it starts no list, rule or underline."""
     escaped = text(raw)
-    return re.sub(r"^(\s*\d*)([-+=.)])", r"\1\\\2", escaped)
+    return re.sub(r"^(\s*\d*)([-+=.)#])", r"\1\\\2", escaped)
 
 
 def _block(block: Block) -> str:
     match block:
         case Heading():
-            return f"{'#' * block.level} {text(block.text)}"
+            return f"{'#' * block.level} {_line(block.text)}"
         case Words():
             return f"**{text(block.text.strip())}**" if block.loud and block.text.strip() else _line(block.text)
         case Sent():

@@ -10,7 +10,7 @@ from cockpit.model.events import IntentRefused, IntentTaken, NoteTaken
 from cockpit.model.text import plain
 from cockpit.model.words import StepState
 from cockpit.timeline.export.report import Report, Story
-from cockpit.timeline.export.words import evidence_text, line, milliseconds, seconds, seen
+from cockpit.timeline.export.words import clock, evidence_text, line, milliseconds, seconds, seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,16 @@ def _top(report: Report) -> Iterator[Block]:
         yield Words(plain(f"The timeline is {report.chain.words}"), loud=True)
     for end in state.open_ends:
         yield Words(plain(f"Open: {end}"), loud=True)
+    if state.open_action:
+        yield Words(plain(f"Not known: {state.open_action} was sent and no result was recorded."), loud=True)
     facts: list[tuple[str, object]] = [
         ("outcome", report.outcome + (f", exit code {state.exit_code}" if state.exit_code is not None else "")),
         ("serving", state.serving or "not known"),
         ("run", report.name),
         ("scenario", f"{state.scenario}{' (drill)' if state.drill else ''}"),
         ("by", f"{state.user} on {state.host}"),
-        ("from", state.opened_at),
-        ("to", report.closed_at or "not closed"),
+        ("from", clock(state.opened_at)),
+        ("to", clock(report.closed_at) or "not closed"),
         ("servers", f"blue {state.versions[0] or '?'}, green {state.versions[1] or '?'}"),
         ("cockpit", opened.version if opened else ""),
         ("budgets", f"downtime {mm_ss(state.downtime_budget_s)}, rollback {mm_ss(state.rollback_budget_s)}"),
@@ -93,9 +95,9 @@ def _handovers(report: Report) -> Iterator[Block]:
 def _summary(report: Report) -> Callable[[Story], tuple[object, ...]]:
     def row(story: Story) -> tuple[object, ...]:
         view, budget = story.view, report.state.downtime_budget_s
-        share = f"{view.downtime_s / budget:.1%}" if view.downtime_s is not None and budget > 0 else ""
+        share = f"{view.downtime_s / budget:.2%}" if view.downtime_s is not None and budget > 0 else ""
         outcome = view.outcome or "not finished"
-        times = story.opened_at, story.closed_at
+        times = clock(story.opened_at), clock(story.closed_at)
         return view.number, view.direction, outcome, seconds(view.downtime_s), share, seconds(view.seconds), *times, view.why
 
     return row
@@ -177,13 +179,13 @@ def _people(report: Report) -> Iterator[Block]:
     asked = [e for e in report.events if isinstance(e.fact, IntentTaken | IntentRefused | NoteTaken)]
     if asked:
         yield Heading(2, "Who decided what")
-        yield _grid("#|time|what", ((e.seq, e.at, line(e.fact)) for e in asked), "#")
+        yield _grid("#|time|what", ((e.seq, clock(e.at), line(e.fact)) for e in asked), "#")
 
 
 def _timeline(report: Report) -> Iterator[Block]:
     yield Heading(2, "Timeline")
     yield Words("Times are UTC, as the pilot's wall clock had them; the order is the number's.")
-    yield _grid("#|time|by|what|seen", ((e.seq, e.at, e.by, line(e.fact), seen(e.fact)) for e in report.events), "#")
+    yield _grid("#|time|by|what|seen", ((e.seq, clock(e.at), e.by, line(e.fact), seen(e.fact)) for e in report.events), "#")
 
 
 def _digests(report: Report) -> Iterator[Block]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,11 +35,16 @@ def _value(value: object) -> str:
 
 
 def milliseconds(ms: float | None) -> str:
-    return "" if ms is None else f"{ms / 1000:.1f} s" if ms >= 10_000 else f"{ms:,.1f} ms"
+    return "" if ms is None else f"{ms / 1000:,.2f} s" if ms >= 1000 else f"{ms:.1f} ms"
 
 
 def seconds(value: float | None) -> str:
     return "" if value is None else f"{value:,.3f} s" if value < 10 else f"{value:,.1f} s"
+
+
+def clock(at: str) -> str:
+    """An event's UTC time to the millisecond, as people write it; anything else as it is."""
+    return f"{at[:10]} {at[11:23]} Z" if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", at) else at
 
 
 def _opened(f: Any) -> str:
