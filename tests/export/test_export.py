@@ -82,6 +82,15 @@ def test_damage_is_named_by_its_record_and_nothing_after_it_is_shown(make_run: M
     assert "PAUSE" not in report
 
 
+def test_an_action_without_a_result_is_said(make_run: MakeRun) -> None:
+    folder = make_run()
+    lines = (folder / "timeline.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "timeline.jsonl").write_bytes(b"".join(lines[:15]))
+    report = export(folder, "md")
+    assert "# arp: open" in report
+    assert "Not known: pause calm was sent and no result was recorded." in report
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_empty_timeline_and_a_broken_scorecard_are_told(make_run: MakeRun, format: str) -> None:
     folder = make_run()
@@ -150,6 +159,14 @@ class Cells(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._inside:
             self.cells[-1] += data
+
+
+def test_addresses_do_not_become_links() -> None:
+    page = (
+        Words("http://evil.org www.evil.org HTTPS://e.org a@b.org mailto:x"),
+        Grid(("a",), (("http://evil.org www.evil.org a@b.org",),)),
+    )
+    assert "<a" not in MarkdownIt("gfm-like").render(to_markdown(page)).lower()
 
 
 outside = st.text(max_size=60).map(plain) | st.text(alphabet="|\\`*_[]()<>!&#~-+=.:@ ab1\"'", max_size=40)
