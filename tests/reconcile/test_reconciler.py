@@ -16,7 +16,7 @@ from cockpit.model.telemetry import ReconSample, TableProof
 from cockpit.model.words import Known, ProofState, Severity, Side
 from cockpit.reconcile import PostgresReconciler
 from tests.conftest import MakeDatabase
-from tests.reconcile.pairs import ROWS, SCHEMA, drained, load, pair, replicate, run, until
+from tests.reconcile.pairs import ROWS, SCHEMA, connect, drained, load, pair, replicate, run, until
 
 pytestmark = pytest.mark.servers
 
@@ -88,3 +88,138 @@ async def test_a_replicating_pair_under_load_is_equal_and_stays_so(pane: Pane) -
     assert "unlogged" in pane.tables["public.scratch"].reason
     assert "excluded" in pane.tables["public.left out"].reason
     assert pane.tables["public.log"].rows_blue == pane.tables["public.log"].rows_green
+
+
+async def test_a_planted_difference_is_confirmed_and_named_under_load(pane: Pane) -> None:
+    async with load(pane.blue):
+        await pane.all_equal()
+        # Written as the apply worker writes, so that the stranger's tap does not see it: silent drift.
+        await _silently(
+            pane.green,
+            "UPDATE part SET v = NULL WHERE id = 7",
+            "DELETE FROM entry WHERE account = 77 AND n = 2",
+            "UPDATE log SET line = 'lost' WHERE line = 'line 7'",
+        )
+        await pane.until(lambda s: s.differences >= 3, 60)
+        await pane.until(lambda s: pane.tables["public.log"].state is ProofState.DIFFERS)
+    reasons = {name: proof.reason for name, proof in pane.tables.items() if proof.state is ProofState.DIFFERS}
+    print(f"\n{reasons}")
+    assert "at=2025-06-01, id=7" in reasons["public.part_2"] or "id=7" in reasons["public.part_2"]
+    assert "(account=77, n=2) missing on green" in reasons["public.entry"]
+    assert "public.log" in reasons
+    assert set(reasons) == {"public.part_2", "public.entry", "public.log"}
+
+
+async def _silently(endpoint: Endpoint, *statements: str) -> None:
+    connection = await connect(endpoint)
+    try:
+        if not await connection.fetchval("SELECT count(*) FROM pg_replication_origin WHERE roname = 'drift'"):
+            await connection.execute("SELECT pg_replication_origin_create('drift')")
+        await connection.execute("SELECT pg_replication_origin_session_setup('drift')")
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_the_window_finds_a_difference_among_the_dirty_keys(pane: Pane) -> None:
+    await pane.all_equal()
+    pane.reconciler.hold()
+    await run(pane.blue, "UPDATE account SET balance = balance + 1 WHERE id BETWEEN 100 AND 1099", "DELETE FROM entry WHERE account = 5")
+    await drained(pane.blue, pane.green)
+    await run(pane.green, "UPDATE account SET balance = 777.0 WHERE id = 500", "INSERT INTO entry VALUES (5, 1, 1, 'stranger')")
+    await drained(pane.green, pane.blue)
+    await _silently_lost(pane)
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    print(f"\n{verification}")
+    assert verification.equal is False
+    assert any("id=600" in text for text in verification.differing)
+    pane.reconciler.release(Side.BLUE)
+
+
+async def _silently_lost(pane: Pane) -> None:
+    """A row changes on blue, and what green makes of it is wrong."""
+    await run(pane.blue, "UPDATE account SET owner = owner || '!' WHERE id = 600")
+    await drained(pane.blue, pane.green)
+    await _silently(pane.green, "UPDATE account SET owner = 'owner 600' WHERE id = 600")
+
+
+async def test_strangers_writes_on_the_other_side_are_looked_at(pane: Pane) -> None:
+    """With replication back stopped, a write on green stays there: the other side's tap shows it, the background confirms it."""
+    await pane.all_equal()
+    await run(pane.blue, "ALTER SUBSCRIPTION cockpit_t_rev DISABLE")
+    await run(pane.green, "UPDATE account SET owner = 'stranger' WHERE id = 42")
+    await pane.until(lambda s: s.differences == 1)
+    assert "(id=42) differs" in pane.tables["public.account"].reason
+
+
+async def test_after_a_handover_the_other_tap_shows_the_apps_changes_and_nothing_has_to_be_read_again(pane: Pane) -> None:
+    await pane.all_equal()
+    pane.reconciler.hold()
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.equal is True, verification
+    pane.reconciler.release(Side.GREEN)
+    async with load(pane.green) as running:
+        await pane.until(lambda s: running.transactions > 100)
+        await pane.all_equal()
+        pane.reconciler.hold()
+    await drained(pane.green, pane.blue)
+    back = await pane.reconciler.verify_changed(Side.GREEN, Side.BLUE, 2.0)
+    print(f"\n{back}")
+    assert back.equal is True, back
+    assert back.keys > 0
+    assert not pane.differing_ever
+
+
+async def test_a_lost_tap_makes_everything_stale_and_comes_back(pane: Pane) -> None:
+    await pane.all_equal()
+    tap = "cockpit_arp_tap"
+    connection = await connect(pane.blue)
+    try:
+
+        async def dropped() -> bool:
+            with contextlib.suppress(Exception):
+                await connection.fetch("SELECT pg_drop_replication_slot($1)", tap)
+                return True
+            return False
+
+        await until(dropped)
+    finally:
+        await connection.close()
+    await pane.until(lambda s: s.dirty_keys is None or "tap" in s.note)
+    await pane.all_equal()
+
+
+async def test_a_time_box_that_ends_first_proves_nothing_and_says_what_is_open(pane: Pane) -> None:
+    await pane.all_equal()
+    pane.reconciler.hold()
+    await run(pane.blue, "UPDATE account SET balance = balance + 1 WHERE id < 900")
+    await drained(pane.blue, pane.green)
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 0.0)
+    assert verification.equal is None
+    assert "time box" in str(verification.evidence["trouble"])
+
+
+async def test_what_is_left_on_a_side_is_named_and_removed(pane: Pane) -> None:
+    await pane.all_equal()
+    assert pane.reconciler.objects()[0] == "blue: publication cockpit_arp_tap"
+    gone = pane.reconciler.gone(Side.GREEN)
+    assert [s.target for s in gone.describe()] == ["green", "green"]
+    assert (await gone.probe()).known is Known.PENDING
+    await pane.reconciler.close()
+    for side in Side:
+        assert (await pane.reconciler.gone(side).probe()).known is Known.DONE
+
+
+async def test_the_preflight_names_what_cannot_be_proven(pane: Pane) -> None:
+    found = {f.object: f for f in await pane.reconciler.preflight()}
+    assert found["hash"].severity is Severity.GOOD, found["hash"]
+    assert found["public.scratch"].severity is Severity.WARN
+    assert "unlogged" in found["public.scratch"].seen
+    assert found["blue tap"].severity is Severity.GOOD
+
+
+async def test_the_load_limit_has_bounds(pane: Pane) -> None:
+    assert pane.reconciler.duty(+1) == 0.5
+    assert pane.reconciler.duty(-1) == 0.01
+    assert pane.reconciler.duty(+0.05) == 0.06
