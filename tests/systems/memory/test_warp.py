@@ -48,7 +48,7 @@ def test_a_deadline_passes_without_anyone_waiting() -> None:
 
 def test_the_limit_ends_a_program_that_never_does() -> None:
     async def main() -> None:
-        while True:
+        while True:  # noqa: ASYNC110
             await asyncio.sleep(1)
 
     with pytest.raises(TimeoutError):
