@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import asyncpg
 import pytest_asyncio
 
-from cockpit.drill.folders import Claim, claim
+from cockpit.drill.folders import Claim, claim, new_folder
 from cockpit.drill.servers import Server, launch
 from cockpit.model.settings import Endpoint
 
@@ -19,7 +19,7 @@ QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "m
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def _servers_folder() -> AsyncIterator[Claim]:
-    claimed = claim("test-")
+    claimed = claim(new_folder("test-"))
     yield claimed
     claimed.release()
 

@@ -95,7 +95,7 @@ def _totals(ledger: Ledger) -> dict[str, Any]:
 def crew(folder: Path, spec: Mapping[str, Any], ledgers: ExitStack) -> Crew:
     """The apps that `spec` asks for, their ledgers open."""
     (folder / "ledger").mkdir(exist_ok=True)
-    apps = fleet.fleet(spec["apps"])
+    apps = fleet.fleet(spec["apps"], pooler=spec["pool"] is not None)
     rates = fleet.rates(apps, spec["rate"])
     nonce = secrets.randbits(48)
     runners: dict[str, Runner] = {}
@@ -122,10 +122,9 @@ def _source(app: fleet.App, spec: Mapping[str, Any]) -> Source:
 
 async def serve(file: Path) -> None:
     """The apps work until they are stopped and what was due is done."""
-    spec = json.loads(file.read_text(encoding="utf-8"))
     folder = file.parent
     with ExitStack() as ledgers:
-        apps = crew(folder, spec, ledgers)
+        apps = crew(folder, _spec(file), ledgers)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, apps.stop)
         async with _control(apps), asyncio.TaskGroup() as group:
@@ -135,6 +134,11 @@ async def serve(file: Path) -> None:
         apps.flush()
         _replace(folder / "apps.json", apps.feed(apps.writes(), 1.0))
         (folder / "apps.done").touch()
+
+
+def _spec(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 async def _all_done(apps: Crew) -> None:

@@ -82,6 +82,11 @@ def secret_text(target: Endpoint, user: str, password: str) -> str:
     return json.dumps({**value, "username": user, "password": password})
 
 
+def client_settings(place: Cloud) -> dict[str, str]:
+    """What an AWS client needs to speak to the emulator."""
+    return {"endpoint_url": place.url, "region_name": REGION, "aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
+
+
 # --- the process ------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 _NAMES = (
@@ -57,10 +57,11 @@ class App:
         return _SHARES[self.number % len(_SHARES)]
 
 
-def fleet(count: int = 15) -> tuple[App, ...]:
-    """`count` apps: of every fifteen, ten behind the pooler, three with the address in a file, two with a secret."""
+def fleet(count: int = 15, *, pooler: bool = True) -> tuple[App, ...]:
+    """`count` apps: of every fifteen, ten behind the pooler (by file where there is none), three by file, two with a secret."""
     files, hidden = _direct(count)
-    return tuple(App(n, _name(n), _path(n, count, files, hidden)) for n in range(count))
+    apps = (App(n, _name(n), _path(n, count, files, hidden)) for n in range(count))
+    return tuple(app if pooler or app.path is not Path.POOL else replace(app, path=Path.FILE) for app in apps)
 
 
 def _direct(count: int) -> tuple[int, int]:

@@ -63,12 +63,17 @@ def _own(base: Path, identity: Identity) -> Path:
     return base
 
 
-def claim(prefix: str = "rig-") -> Claim:
-    """A new folder that is ours; what dead rigs left behind is swept first."""
+def new_folder(prefix: str = "rig-") -> Path:
+    """A new folder below the base; what dead rigs left behind is swept first. It is nobody's until it is claimed."""
     base = runtime_base()
     sweep(base)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
     folder.chmod(base.stat().st_mode & 0o777)
+    return folder
+
+
+def claim(folder: Path) -> Claim:
+    """The folder is ours for as long as this process holds the claim; `OSError` when it is somebody's."""
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return Claim(folder, descriptor)

@@ -1,0 +1,122 @@
+"""The rig as a config: the same kind of file that a live run has, so that a drill flies exactly the code of the live run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cockpit.drill import arp, cloud
+from cockpit.drill.fleet import App
+from cockpit.drill.fleet import Path as Way
+from cockpit.drill.pooler import ADMIN, Pooler
+from cockpit.drill.servers import HOST, Server
+
+POOL = "pool-1"
+ADDRESS = "addresses"
+_SECRETS = "secrets"
+
+_APPEND_ONLY = "append only: it never takes UPDATE or DELETE, and json has no equality to identify a row by"
+_UNLOGGED = "a cache in an unlogged table: it fills itself again"
+_TICKET = "goes round by design (CYCLE)"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where everything of the rig is."""
+
+    folder: Path
+    blue: Server
+    green: Server
+    pooler: Pooler | None
+    cloud: cloud.Cloud | None
+    apps: tuple[App, ...]
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
+    def address_file(self) -> Path:
+        """The file that tells direct apps their address."""
+        return self.folder / "address.json"
+
+
+def keep(folder: Path, name: str, secret: str) -> str:
+    """The secret is in a file of its own (0600); returns the reference to it."""
+    place = folder / _SECRETS
+    place.mkdir(mode=0o700, exist_ok=True)
+    file = place / name
+    file.touch(mode=0o600)
+    file.write_text(secret + "\n", encoding="utf-8")
+    return f"file:{_SECRETS}/{name}"
+
+
+def config(site: Site, passwords: Mapping[str, str], runs: Path | None) -> str:
+    """The text of the rig's config. `passwords` by role: the cockpit's and the peer's."""
+    control = keep(site.folder, arp.PILOT, passwords[arp.PILOT])
+    peer = keep(site.folder, arp.PEER, passwords[arp.PEER])
+    parts = [_table("cockpit", {"runs": str(runs)})] if runs else []
+    parts.append(
+        _table(
+            "pairs.arp",
+            {"exclude_tables": list(arp.EXCLUDED), "exempt_roles": ["postgres"], "activity_feed": str(site.folder / "apps.json")},
+        )
+    )
+    for name, server in (("blue", site.blue), ("green", site.green)):
+        login = {"host": HOST, "port": server.port, "database": arp.DATABASE, "sslmode": "disable"}
+        parts.append(_table(f"pairs.arp.{name}", {**login, "user": arp.PILOT, "password": control}))
+        parts.append(_table(f"pairs.arp.{name}.peer", {"user": arp.PEER, "password": peer}))
+    parts += _channels(site)
+    parts += [
+        _entry("apps", {"name": app.name, "role": app.role, "channel": _channel(app), "application_name": app.name}) for app in site.apps
+    ]
+    parts += [_entry("waivers", waiver) for waiver in _waivers()]
+    return "\n".join(parts)
+
+
+def _channel(app: App) -> str:
+    return {Way.POOL: POOL, Way.FILE: ADDRESS, Way.SECRET: f"secret {app.name}"}[app.path]
+
+
+def _channels(site: Site) -> Iterable[str]:
+    if site.pooler is not None:
+        yield _entry(
+            "channels", {"name": POOL, "kind": "pgbouncer", "databases_file": str(site.pooler.databases_file), "database": arp.DATABASE}
+        )
+        word = keep(site.folder, ADMIN, site.pooler.admin_password)
+        yield _table(
+            "pairs.arp.channels.admin", {"host": HOST, "port": site.pooler.port, "user": ADMIN, "password": word, "sslmode": "disable"}
+        )
+        yield _table("pairs.arp.channels.probe", {"name": "cockpit_probe"})
+    if any(app.path is Way.FILE for app in site.apps):
+        yield _entry("channels", {"name": ADDRESS, "kind": "file", "path": str(site.address_file)})
+    for app in site.apps:
+        if app.path is Way.SECRET and site.cloud is not None:
+            yield _entry("channels", {"name": _channel(app), "kind": "aws-secret", **_secret(site.cloud, app)})
+
+
+def _secret(place: cloud.Cloud, app: App) -> dict[str, object]:
+    return {"secret_id": app.secret, "region": cloud.REGION, "endpoint_url": place.url}
+
+
+def _waivers() -> Iterable[dict[str, object]]:
+    for table in arp.APPEND_ONLY:
+        yield {"check": "D1", "object": table, "reason": _APPEND_ONLY}
+    for table in arp.EXCLUDED:
+        yield {"check": "D4", "object": table, "reason": _UNLOGGED}
+    yield {"check": "D3", "object": "sales.ticket", "reason": _TICKET}
+
+
+def _table(name: str, values: Mapping[str, object]) -> str:
+    return f"[{name}]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in values.items())
+
+
+def _entry(group: str, values: Mapping[str, object]) -> str:
+    return f"[[pairs.arp.{group}]]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in values.items())
+
+
+def _value(value: object) -> str:
+    # JSON's strings, numbers and lists of strings are TOML's too, once DEL is escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
