@@ -111,7 +111,7 @@ class Writer:
         if way == "literal" and not {"'", "\n"} & set(value):
             return f"'{value}'"
         if way == "long":
-            return '"""' + value.replace("\\", "\\\\").replace('"', '\\"') + '"""'
+            return '"""\n' + value.replace("\\", "\\\\").replace('"', '\\"') + '"""'
         if way == "long literal" and "'" not in value:
             return f"'''\n{value}'''"
         return json.dumps(value)
