@@ -61,11 +61,11 @@ def crop(line: Line, width: int) -> Line:
     """`line` in at most `width` cells; the last span that does not fit is cut with `…`."""
     kept: list[Span] = []
     left = width
-    for text, role in line:
-        size = cell_len(clean(text))
+    for text, role in ((clean(text), role) for text, role in line):
+        size = cell_len(text)
         if size > left:
             if left > 0:
-                kept.append((_cut(clean(text), left), role))
+                kept.append((_cut(text, left), role))
             return tuple(kept)
         kept.append((text, role))
         left -= size
@@ -82,12 +82,18 @@ def fill(line: Line, width: int, role: str = "text") -> Line:
 def apart(left: Line, right: Line, width: int) -> Line:
     """`left` at the left and `right` at the right edge of `width` cells; the left one gives way."""
     room = max(width - line_width(right), 0)
-    return (*fill(left, room), *crop(right, width))
+    gap = 1 if right and line_width(left) > room else 0
+    return (*fill(crop(left, room - gap), room), *crop(right, width))
 
 
 def marked(line: Line) -> Line:
     """`line` as the cursor's line."""
     return tuple((text, role + "+cursor") for text, role in line)
+
+
+def doubtful(line: Line) -> Line:
+    """`line` as what can no longer be believed: its own sign and colour instead of those it had."""
+    return tuple((text.replace("✓", "?"), "stale") for text, _ in line)
 
 
 def joined(parts: Iterable[Line], gap: str = "  ") -> Line:
@@ -101,25 +107,31 @@ def joined(parts: Iterable[Line], gap: str = "  ") -> Line:
     return tuple(spans)
 
 
-def wrap(text: str, width: int, role: str = "text", indent: str = "") -> list[Line]:
-    """`text` in lines of at most `width` cells, broken at blanks where there are any."""
+def wrap(text: str, width: int, role: str = "text") -> list[Line]:
+    """`text` in lines of at most `width` cells (at least two), broken at blanks where there are any."""
     lines: list[Line] = []
     current = ""
     for word in clean(text).split(" "):
-        while cell_len(indent + word) > width > len(indent) + 1:
-            head = set_cell_size(word, width - len(indent))
-            if current:
-                lines.append(((indent + current, role),))
-                current = ""
-            lines.append(((indent + head, role),))
-            word = word[len(head) :]
         longer = f"{current} {word}" if current else word
-        if cell_len(indent + longer) > width and current:
-            lines.append(((indent + current, role),))
+        if cell_len(longer) > width and current:
+            lines.append(((current, role),))
             longer = word
-        current = longer
-    lines.append(((indent + current, role),))
+        *whole, current = _pieces(longer, max(width, 2))
+        lines.extend(((piece, role),) for piece in whole)
+    lines.append(((current, role),))
     return lines
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    """`word` cut into pieces of at most `width` cells; one empty piece for an empty word."""
+    pieces, current, used = [], "", 0
+    for ch in word:
+        cells = cell_len(ch)
+        if used + cells > width:
+            pieces.append(current)
+            current, used = "", 0
+        current, used = current + ch, used + cells
+    return [*pieces, current]
 
 
 def strip(line: Line, width: int, look: Look) -> Strip:

@@ -40,7 +40,7 @@ def _second(view: View, width: int) -> Line:
     bar_width = 30 if wide else 12 if roomy else 8
     left = joined((_downtime(view, bar_width), _way_back(view, bar_width if roomy else 0)), "   " if roomy else "  ")
     room = width - line_width(left) - (4 if roomy else 3)
-    return apart(((" ", "text"), *left), (*_gates(view, room), (" ", "text")), width)
+    return apart(left, (*_gates(view, room), (" ", "text")), width)
 
 
 def _t_clock(view: View) -> Line:
@@ -135,9 +135,9 @@ def _downtime(view: View, bar_width: int) -> Line:
     role = LEVEL_ROLES[used.level]
     word = LEVEL_WORDS[used.level]
     running = view.in_air and view.t_seconds is not None and not view.window_over
-    label = "▸ DOWNTIME" if running else "DOWNTIME"
     return (
-        (label, "run" if running else "dim"),
+        ("▸" if running else " ", "run"),
+        ("DOWNTIME", "run" if running else "dim"),
         (f" {clock(used)}", "big" if role == "ok" else role),
         (f"/{mm_ss(used.budget_s)}", "text"),
         *(((f" {word}", role),) if word else ()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cockpit.model.telemetry import LagSample
-from cockpit.screen.cells import BLANK, Line, apart, crop, joined
+from cockpit.screen.cells import BLANK, Line, apart, crop, doubtful, joined
 from cockpit.screen.chart import chart
 from cockpit.screen.content import Content
 from cockpit.screen.figures import age, count, seconds, size
@@ -71,7 +71,7 @@ def _facts(view: View, sample: LagSample, width: int, height: int, *, stale: boo
         lines.extend((_slot_line(sample), _worst(sample)))
     elif height >= 10:
         lines.append(_worst(sample))
-    return [crop(line, width) for line in lines]
+    return [crop(doubtful(line) if stale else line, width) for line in lines]
 
 
 def outlook(sample: LagSample) -> str:

@@ -187,14 +187,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 return self._over_content(view, width, height)
 
     def _wish_for(self, name: str) -> Wish:
-        filtering = self.prompt.kind is Kind.FILTER and name == self.focus_name
-        return (
-            replace(self.wish, needle=self.prompt.text)
-            if filtering
-            else self.wish
-            if name == self._filtered
-            else replace(self.wish, needle="")
-        )
+        """The filter is of the list it was typed for, the order of all."""
+        return self.wish if name == self._filtered else replace(self.wish, needle="")
 
     def _over_content(self, view: View, width: int, height: int) -> Content:
         over = self.over[-1]
@@ -232,7 +226,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.view = self._look_now()
         character = event.character if event.is_printable else None
         key = character if character and character.isalpha() else event.key
+        filtering = self.prompt.kind is Kind.FILTER
         decision = self.prompt.key(key, character, self.view)
+        if filtering:
+            self.wish.needle = "" if key == "escape" else self.prompt.text
         if decision is None:
             self._do(key)
         else:

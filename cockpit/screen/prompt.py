@@ -220,7 +220,7 @@ class Prompt:
         handover = view.state.handover
         name = f"{view.direction.value} {handover.number if handover else ''}"
         route = f"{view.direction.origin.value.upper()} → {view.direction.target.value.upper()}"
-        undo = "undo: B, then Y"
+        undo = "undo: B, then Y" if view.direction is Direction.CUTOVER else "undo: another cutover"
         title: Line = (("! ARMED ", "warn"), (f"{name}  {route}  on ", "text"), (view.state.pair, "title"), (f"   {undo}", "dim"))
         left = view.armed_left_s
         hint = f"{left:.0f} s left   enter=FLY   esc=disarm" if left is not None else "enter=FLY   esc=disarm"
@@ -272,6 +272,8 @@ def _idle_row(view: View, width: int) -> Line:
         return ((f"✗ THE TIMELINE CANNOT BE TRUSTED: {view.damage}", "bad"),)
     if view.silence_s:
         return ((f"? no word from the pilot for {int(view.silence_s)} s: figures are old, the guardian watches it", "stale"),)
+    if state.seq == 0:
+        return (("· waiting for the pilot; q leaves", "wait"),)
     if state.alarms:
         return ((f"✗ {state.alarms[-1].what}", "bad"), ("   ! shows the remedy", "text"))
     if state.mode is Mode.STUCK:

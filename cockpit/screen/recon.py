@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cockpit.model.telemetry import ReconSample, TableProof
 from cockpit.model.words import Exactness, ProofState
-from cockpit.screen.cells import Line, crop, joined
+from cockpit.screen.cells import Line, crop, doubtful, joined
 from cockpit.screen.columns import Column, choose, heading
 from cockpit.screen.columns import line as table_line
 from cockpit.screen.content import Content, Row, Wish
@@ -43,7 +43,10 @@ def content(view: View, wish: Wish, width: int, height: int) -> Content:
     columns = choose(_POLICIES, width)
     proofs = ranked(view, wish)
     rows = tuple(Row(p.table, _row(view, p, columns, width)) for p in proofs)
-    head = (*_summary(view, sample, width, height), heading(columns, width))
+    summary = _summary(view, sample, width, height)
+    if view.stale("recon", sample.mono):
+        summary = tuple(doubtful(line) for line in summary)
+    head = (*summary, heading(columns, width))
     return Content(title=_title(view, sample), badge=badge(view, "recon", sample.mono), head=head, rows=rows)
 
 

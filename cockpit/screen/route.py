@@ -21,7 +21,7 @@ VERDICTS = {
     Verdict.STRANGER: (Status.WARN, "STRANGER"),
     Verdict.UNKNOWN: (Status.STALE, "UNKNOWN"),
 }
-_SHORT = {"STRAGGLER": "STRAG", "STRANGER": "ALIEN", "UNKNOWN": "?"}
+_SHORT = {"STRAGGLER": "STRAG", "STRANGER": "STRANG", "UNKNOWN": "?"}
 
 _APP, _CHANNEL = Column("app", 0, least=8), Column("channel", 10)
 _ON, _B, _G, _W = Column("on", 2), Column("B", 3, ">"), Column("G", 3, ">"), Column("w/s", 4, ">")

@@ -1,0 +1,104 @@
+"""What an outside system sends never reaches the terminal as a control sequence, as markup, or as more cells than it was given."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from cockpit.model import events as ev
+from cockpit.screen.cells import fill, fit, fit_end, strip, wrap
+from cockpit.screen.look import Look
+from tests.screen.demo import SOAK, Story, story
+from tests.screen.flying import SIZES, cockpit
+
+HOSTILE = (
+    "\x1b[2J\x1b[H owned", "\x1b]52;c;cm0gLXJmIC8=\x07", "\x9b31m C1", "\x07bell\x08\x08", "line\nbreak\r\ttab", "[red]not red[/red]", "error: [/foo] bad",
+    "\u202egnp.exe", "\u2066isolate\u2069", "zero\u200bwidth", "\ufeffbom", "é́́́ combining", "名前が長い" * 20, "\x00null", "\u2028separator", "a" * 5000, "", "👩‍👩‍👧 family",
+)  # fmt: skip
+
+
+def _poisoned(value: Any, poison: str) -> Any:
+    """`value` with every free text in it replaced."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _poisoned(getattr(value, f.name), poison) for f in fields(value)})
+    if isinstance(value, tuple):
+        return tuple(_poisoned(item, poison) for item in value)
+    return poison if type(value) is str else value
+
+
+def _poison(poison: str) -> Story:
+    clean = story(SOAK)
+    made = Story(seconds=clean.seconds)
+    for event in clean.state.tail:
+        fact = event.fact if isinstance(event.fact, ev.RunOpened | ev.StepStarted | ev.StepFinished) else _poisoned(event.fact, poison)
+        made.take(fact, event.mono - 1000)
+    made.take(_poisoned(ev.AlarmRaised("a", "w", "q", "r"), poison))
+    made.take(ev.NoteTaken(poison, poison))
+    latest = clean.latest
+    for sample in (
+        latest.lag,
+        latest.routing,
+        latest.recon,
+        latest.gates,
+        latest.readiness,
+        *latest.servers.values(),
+        *latest.poolers.values(),
+    ):
+        made.latest.take(_poisoned(sample, poison))
+    made.damage = poison
+    return made
+
+
+def _unprintable(text: str) -> list[str]:
+    return [ch for ch in text if unicodedata.category(ch) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
+
+
+ALL = " ".join(text[:40] for text in HOSTILE)
+CASES = [*((poison, (120, 40)) for poison in HOSTILE), *((ALL, size) for size in SIZES)]
+
+
+@pytest.mark.parametrize(("poison", "size"), CASES, ids=[f"{n}-{size[0]}" for n, (_, size) in enumerate(CASES)])
+async def test_hostile_text_stays_text_everywhere(poison: str, size: tuple[int, int]) -> None:
+    async with cockpit(_poison(poison), size) as c:
+        for keys in (
+            (),
+            ("1", "enter"),
+            ("escape", "2", "enter"),
+            ("escape", "3", "enter"),
+            ("escape", "5", "enter"),
+            ("escape", "exclamation_mark"),
+            ("enter",),
+        ):
+            await c.press(*keys)
+            await c.look()
+            for line in c.lines():
+                assert _unprintable(line) == []
+                assert cell_len(line) == size[0]
+
+
+async def test_markup_is_shown_as_it_is() -> None:
+    async with cockpit(_poison("[red]x[/red]"), (200, 60)) as c:
+        assert "[red]x[/red]" in c.text
+
+
+async def test_hostile_typing_is_harmless() -> None:
+    async with cockpit(story(SOAK)) as c:
+        await c.press("m", *"[/]", "left_square_bracket", "escape")
+        assert c.intents() == []
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=st.text(max_size=60), width=st.integers(1, 40))
+def test_a_fitted_text_has_exactly_its_width(text: str, width: int) -> None:
+    for fitted in (fit(text, width), fit(text, width, ">"), fit_end(text, width)):
+        assert cell_len(fitted) == width
+        assert _unprintable(fitted) == []
+    assert cell_len("".join(s for s, _ in fill(((text, "text"),), width))) == width
+    assert strip(((text, "bad"), (text, "nonsense")), width, Look()).cell_length == width
+    assert all(sum(cell_len(s) for s, _ in line) <= max(width, 2) for line in wrap(text, width))

@@ -1,0 +1,283 @@
+"""Nothing dangerous happens by habit, by accident or by paste; and what is meant happens at once."""
+
+from __future__ import annotations
+
+from textual import events
+
+from cockpit.errors import LinkError
+from cockpit.model.intents import Ask, Intent
+from cockpit.model.words import Mode
+from cockpit.screen.main import Ending, Options
+from cockpit.timeline.wire import Reply
+from tests.screen.demo import ARMED, READY, SOAK, WINDOW, Story, story
+from tests.screen.flying import Cockpit, cockpit
+
+
+async def test_a_arms_what_comes_next() -> None:
+    async with cockpit(story(READY)) as c:
+        await c.press("a")
+        assert c.intents() == ["arm"]
+        assert c.asked.asked[0].saw == c.source.state.seq
+        assert c.asked.asked[0].by == "ana@bastion"
+
+
+async def test_the_typed_name_and_enter_fly_it() -> None:
+    async with cockpit(story(ARMED)) as c:
+        await c.later(0.5)
+        await c.press("a", "r", "p")
+        assert "type arp: arp_" in c.prompt
+        await c.press("enter")
+        assert c.intents() == ["go arp"]
+
+
+async def test_a_wrong_name_is_said_at_once_and_never_flies() -> None:
+    async with cockpit(story(ARMED)) as c:
+        await c.later(0.5)
+        await c.press("a", "x")
+        assert "✗ NOT arp" in c.prompt
+        await c.press("enter")
+        assert c.intents() == []
+        assert "type arp" in c.prompt
+
+
+async def test_enter_alone_does_nothing() -> None:
+    async with cockpit(story(ARMED)) as c:
+        await c.later(0.5)
+        await c.press("enter", "enter", "enter")
+        assert c.intents() == []
+        assert "ENTER ALONE DOES NOTHING" in c.prompt
+
+
+async def test_a_double_enter_flies_once() -> None:
+    async with cockpit(story(ARMED)) as c:
+        c.main._link = _Slow(c)
+        await c.later(0.5)
+        await c.press("a", "r", "p", "enter", "enter", "enter")
+        assert c.intents() == ["go arp"]
+        assert "sent" in c.prompt
+
+
+async def test_the_first_instant_after_arming_ignores_keys() -> None:
+    async with cockpit(story(ARMED)) as c:
+        await c.press("a", "r", "p", "enter")
+        assert c.intents() == []
+        assert "type arp: _" in c.prompt
+
+
+async def test_pasting_never_confirms() -> None:
+    async with cockpit(story(ARMED)) as c:
+        await c.later(0.5)
+        for text in ("arp", "arp\n", "x" * 10_000, "\x1b]52;c;AAAA\x07" * 500):
+            c.app.post_message(events.Paste(text))
+            await c.pilot.pause()
+        assert "PASTING DOES NOT CONFIRM" in c.prompt
+        await c.press("enter")
+        assert c.intents() == []
+
+
+async def test_ten_thousand_pasted_characters_in_a_note_are_bounded() -> None:
+    async with cockpit(story(READY)) as c:
+        await c.press("m")
+        c.app.post_message(events.Paste("n\n\x1b[31m" * 10_000))
+        await c.pilot.pause()
+        await c.press("enter")
+        assert len(c.asked.asked[0].argument) <= 500
+        assert c.asked.asked[0].argument.isprintable()
+
+
+async def test_an_expired_arming_does_not_fly() -> None:
+    async with cockpit(story(ARMED)) as c:
+        await c.later(0.5)
+        await c.press("a", "r", "p")
+        await c.later(60)
+        await c.press("enter")
+        assert c.intents() == []
+        assert "EXPIRED" in c.prompt
+
+
+async def test_what_was_typed_is_forgotten_when_it_is_no_longer_armed() -> None:
+    async with cockpit(story(ARMED)) as c:
+        await c.later(0.5)
+        await c.press("a", "r", "p")
+        full = story(SOAK)
+        c.source.state, c.source.latest, c.source.seconds = full.state, full.latest, full.seconds
+        await c.look()
+        await c.press("enter")
+        assert c.intents() == []
+        assert "type arp" not in c.prompt
+
+
+async def test_escape_disarms() -> None:
+    async with cockpit(story(ARMED)) as c:
+        await c.press("escape")
+        assert c.intents() == ["disarm"]
+
+
+async def test_back_needs_y_after_b() -> None:
+    async with cockpit(story(SOAK)) as c:
+        await c.press("Y")
+        assert c.intents() == []
+        await c.press("B")
+        assert "BACK TO BLUE?" in c.prompt
+        await c.press("enter", "B", "y")
+        assert c.intents() == []
+        await c.press("B", "Y")
+        assert c.intents() == ["back"]
+
+
+async def test_back_expires_after_ten_seconds() -> None:
+    async with cockpit(story(SOAK)) as c:
+        await c.press("B")
+        await c.later(10.5)
+        await c.press("Y")
+        assert c.intents() == []
+        assert "nothing was done" in c.prompt
+
+
+async def test_back_works_in_the_window_and_while_armed() -> None:
+    for moment in (WINDOW - 0.4, ARMED):
+        async with cockpit(story(moment)) as c:
+            await c.later(0.4)
+            await c.press("B", "Y")
+            assert c.intents() == ["back"]
+
+
+async def test_a_key_that_cannot_says_why() -> None:
+    async with cockpit(story(READY)) as c:
+        await c.press("B")
+        assert "blue serves already" in c.prompt
+        await c.press("D")
+        assert "nothing is armed" in c.prompt
+        assert c.intents() == []
+
+
+async def test_keys_before_anything_is_armed_ask_for_nothing() -> None:
+    async with cockpit(story(READY)) as c:
+        await c.press("p", "p", "Y", "y", "enter", "escape", "z", "z", "tab", "s", "j", "k", "G", "t", "1", "2", "x", "ctrl+x", "f5", "Z")
+        assert c.intents() == []
+
+
+async def test_watching_asks_for_nothing() -> None:
+    async with cockpit(story(ARMED), watch=True) as c:
+        await c.later(0.5)
+        await c.press("a", "r", "p", "enter", "B", "Y", "D", "m", "Q")
+        assert c.intents() == []
+        assert "watch" in c.text
+
+
+async def test_closing_needs_the_name() -> None:
+    async with cockpit(story(READY)) as c:
+        await c.press("Q")
+        await c.later(0.5)
+        await c.press("y", "enter")
+        assert c.intents() == []
+        await c.press("a", "r", "p", "enter")
+        assert c.intents() == ["close arp"]
+
+
+async def test_a_drill_is_asked_about_before_it_is_left() -> None:
+    for keys, ending in ((("q", "Y"), Ending.END_DRILL), (("q", "d"), Ending.LEFT), (("ctrl+c", "d"), Ending.LEFT)):
+        async with cockpit(story(READY)) as c:
+            await c.press("q", "escape")
+            assert c.app.is_running
+            await c.press(*keys)
+        assert c.app.return_value == ending
+
+
+async def test_a_live_run_is_left_at_once() -> None:
+    async with cockpit(story(READY), options=Options(drill=False)) as c:
+        await c.press("q")
+    assert c.app.return_value == Ending.LEFT
+
+
+async def test_an_unreachable_pilot_is_said() -> None:
+    async with cockpit(story(READY)) as c:
+        c.main._link = _Gone()
+        await c.press("a")
+        await c.pilot.pause()
+        assert "cannot be reached" in c.prompt
+
+
+async def test_a_note_is_written() -> None:
+    async with cockpit(story(READY)) as c:
+        await c.press("m", *"calm", "space", "q", "1", "enter")
+        assert c.intents() == ["note calm q1"]
+
+
+async def test_a_filter_narrows_and_escape_clears_it() -> None:
+    async with cockpit(story(SOAK), (120, 40)) as c:
+        await c.press("2", "slash", *"tags", "enter")
+        assert len(c.main.listed) == 1
+        await c.press("escape")
+        assert len(c.main.listed) == 40
+
+
+async def test_the_palette_finds_and_does() -> None:
+    async with cockpit(story(READY)) as c:
+        await c.press("colon", *"arm", "enter")
+        assert c.intents() == ["arm"]
+        assert "COMMANDS" not in c.text
+
+
+async def test_the_mouse_chooses_but_never_fires() -> None:
+    async with cockpit(story(ARMED), (120, 40)) as c:
+        await c.later(0.5)
+        for name in ("lag", "recon", "route", "procedure", "timeline", "foot", "clock"):
+            await c.pilot.click(f"#{name}", offset=(3, 5 if name not in ("foot", "clock") else 1))
+        assert c.intents() == []
+        assert c.main.focus_name == "timeline"
+
+
+async def test_a_frozen_view_is_released_by_what_a_person_must_see() -> None:
+    source = story(READY)
+    async with cockpit(source) as c:
+        await c.press("p")
+        await c.later(3)
+        assert "VIEW FROZEN 3s" in c.prompt
+        source.play(ARMED)
+        await c.look()
+        assert "FROZEN" not in c.prompt
+
+
+async def test_only_changed_rows_are_painted() -> None:
+    async with cockpit(story(SOAK), (120, 40)) as c:
+        parts = [c.main.query_one("#recon"), c.main.query_one("#route"), c.main.query_one("#procedure")]
+        before = [p.repainted for p in parts]  # type: ignore[attr-defined]
+        await c.look()
+        assert [p.repainted for p in parts] == before  # type: ignore[attr-defined]
+
+
+async def test_a_stuck_run_is_left_by_the_way_back() -> None:
+    source = story(SOAK)
+    assert source.state.mode is Mode.READY
+    async with cockpit(source) as c:
+        await c.press("a")
+        assert c.intents() == ["arm"]
+        assert "arm rollback" in c.prompt
+
+
+class _Slow:
+    """A pilot that has not answered yet."""
+
+    def __init__(self, cockpit: Cockpit) -> None:
+        self.cockpit = cockpit
+
+    async def ask(self, intent: Intent) -> Reply:
+        import asyncio
+
+        self.cockpit.asked.asked.append(intent)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+class _Gone:
+    async def ask(self, intent: Intent) -> Reply:
+        raise LinkError("the pilot cannot be reached (FileNotFoundError)")
+
+
+def test_the_story_is_whole() -> None:
+    """The demo that pictures are taken of ends where it began, after a cutover and a rollback."""
+    made: Story = story(399)
+    assert [str(h.outcome) for h in made.state.past] == ["done", "done"]
+    assert made.state.serving == "blue"
+    assert Ask.BACK in [getattr(e.fact, "intent", None) for e in made.state.tail]

@@ -1,0 +1,130 @@
+"""What the screen shows at its moments, at the three sizes. `GOLDEN=write` writes the pictures anew; read the difference before keeping it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from cockpit.model import events as ev
+from cockpit.model.telemetry import AppRoute, RoutingSample
+from cockpit.model.words import Mode, Outcome, Side, Verdict
+from cockpit.screen.main import Options
+from tests.screen.demo import ARMED, BACK, ORIGIN, READY, SOAK, WINDOW, Story, story
+from tests.screen.flying import SIZES, cockpit
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def _stuck() -> Story:
+    made = story(WINDOW - 0.4)
+    made.take(ev.StepFailed("verify", 812.0, "sales.orders differs: 3 rows", "look at the rows in evidence/sales.orders.json"))
+    made.take(
+        ev.AlarmRaised("verify", "sales.orders differs: 3 rows", "select * from cockpit_control.diff", "press B, then Y: blue serves again")
+    )
+    made.take(ev.HandoverClosed(1, Outcome.STUCK, 9.9, Side.BLUE, "sales.orders differs: 3 rows"))
+    made.take(ev.ModeChanged(Mode.STUCK, "verify failed; blue is unfenced"))
+    return made
+
+
+def _stragglers() -> Story:
+    made = story(SOAK)
+    apps = (
+        AppRoute("pricing", "pgbouncer", Side.GREEN, 47, 0, 0.0, Verdict.STRAGGLER, "47 idle in transaction on blue, oldest 00:11", 11.0),
+        AppRoute("reports", "file", Side.GREEN, 0, 0, None, Verdict.DARK, "no session on either side"),
+        AppRoute("cart", "pgbouncer", Side.GREEN, 3, 9, 31.0, Verdict.DUAL, "3 sessions still on blue"),
+        AppRoute("psql", "-", None, 1, 0, None, Verdict.STRANGER, "role dba from 10.0.0.7"),
+    )
+    made.take(RoutingSample(ORIGIN + made.seconds, apps, "select * from pg_stat_activity"))
+    return made
+
+
+def _silent() -> Story:
+    made = story(READY)
+    made.seconds += 12
+    return made
+
+
+MOMENTS: dict[str, Callable[[], Story]] = {
+    "empty": Story,
+    "opening": lambda: story(3.5),
+    "ready": lambda: story(READY),
+    "armed": lambda: story(ARMED),
+    "window": lambda: story(WINDOW - 0.4),
+    "soak": lambda: story(SOAK),
+    "rollback": lambda: story(91.0),
+    "back": lambda: story(BACK),
+    "stuck": _stuck,
+    "stragglers": _stragglers,
+    "silent": _silent,
+}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_the_moment_looks_as_it_did(moment: str, size: tuple[int, int]) -> None:
+    async with cockpit(MOMENTS[moment](), size) as c:
+        _same(f"{moment}-{size[0]}x{size[1]}", c.text)
+        assert all(cell_len(line) == size[0] for line in c.lines())
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [("help", "?"), ("commands", ":"), ("attention", "!"), ("detail-table", "2 down enter"), ("detail-app", "3 enter"), ("detail-lag", "1 enter"),
+     ("detail-step", "4 enter"), ("detail-event", "5 down enter"), ("zoom-recon", "2 2"), ("zoom-route", "3 z"), ("timeline", "5"), ("find", "2 / o r d"),
+     ("back-question", "B"), ("leave-question", "q")],
+)  # fmt: skip
+async def test_what_a_key_opens_looks_as_it_did(name: str, keys: str) -> None:
+    names = {"?": "question_mark", ":": "colon", "!": "exclamation_mark", "/": "slash"}
+    async with cockpit(story(SOAK)) as c:
+        await c.press(*(names.get(key, key) for key in keys.split()))
+        await c.look()
+        _same(f"{name}-80x24", c.text)
+
+
+async def test_the_start_of_a_drill_shows_what_is_set_up(tmp_path: Path) -> None:
+    progress = tmp_path / "progress.jsonl"
+    progress.write_text(
+        '{"done":0,"of":7,"what":"blue: PostgreSQL 16"}\n{"done":3,"of":7,"what":"ARP: 1,000,000 rows"}\n{"done":4,"of":7,"what":"replica'
+    )
+    source = Story()
+    async with cockpit(source, options=Options(drill=True, progress=progress)) as c:
+        _same("starting-80x24", c.text)
+        full = story(READY)
+        source.state, source.latest, source.seconds = full.state, full.latest, full.seconds
+        await c.look()
+        await c.look()
+        assert "1 LAG" in c.text
+        assert "STARTING" not in c.text
+
+
+async def test_a_small_terminal_shows_one_pane_and_a_tiny_one_the_clock() -> None:
+    async with cockpit(story(SOAK), (60, 18)) as c:
+        _same("small-60x18", c.text)
+    async with cockpit(story(SOAK), (36, 8)) as c:
+        _same("tiny-36x8", c.text)
+
+
+async def test_ascii_draws_nothing_else() -> None:
+    async with cockpit(story(ARMED), (120, 40), options=Options(ascii=True)) as c:
+        assert c.text.isascii()
+        _same("ascii-120x40", c.text)
+
+
+async def test_mono_has_no_colour_at_all() -> None:
+    async with cockpit(_stuck(), (120, 40), options=Options(theme="mono")) as c:
+        styles = [s.style for line in c.segments() for s in line if s.style]
+        assert all(style.color is None or style.color.is_default for style in styles)
+        assert all(style.bgcolor is None or style.bgcolor.is_default for style in styles)
+        assert any(style.reverse for style in styles), "what is bad must stand out without colour"
+
+
+def _same(name: str, text: str) -> None:
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("GOLDEN") == "write":
+        GOLDEN.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()
