@@ -38,10 +38,14 @@ class Claim:
         with (self.folder / _CHILDREN).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def release(self) -> None:
-        """The folder is gone and so is our claim on it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def release(self, keep: bool = False) -> None:
+        """Our claim is gone and, unless `keep`, so is the folder. Safe to repeat."""
+        if self._descriptor < 0:
+            return
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._descriptor)
+        self._descriptor = -1
 
 
 def runtime_base() -> Path:

@@ -119,9 +119,9 @@ class Rig:
         self._progress.now(f"filling blue with about {self.wanted.rows:,} rows")
         site = await self._surround(blue, green, words, verifiers)
         self._progress.now("replicating blue to green")
-        await self._replicate(site)
-        self._progress.now("gathering statistics on both")
-        await _together(arp.settle(blue.superuser), arp.settle(green.superuser), self._cloud_ready())
+        await _together(self._replicate(site), arp.settle(blue.superuser))
+        self._progress.now("gathering statistics on green")
+        await _together(arp.settle(green.superuser), self._cloud_ready())
         self._progress.now(f"starting {len(site.apps)} apps")
         await self._launch_apps(site, words)
         self._progress.now("flying")
@@ -228,8 +228,8 @@ class Rig:
             return str(err)
         return "; ".join(f"{name}: {', '.join(app.kinds) or 'no answer'}" for name, app in totals.items() if not app.writes)
 
-    async def stop(self) -> None:
-        """Every process of the rig has ended and its folder is gone. Safe to repeat."""
+    async def stop(self, keep: bool = False) -> None:
+        """Every process of the rig has ended and its folder is gone, unless `keep`: then its files stay. Safe to repeat."""
         if self._apps is not None and self._apps.poll() is None:
             self._apps.kill()
             await until_ended(self._apps, 5.0)
@@ -238,7 +238,7 @@ class Rig:
         try:
             await asyncio.gather(*endings, return_exceptions=True)
         finally:
-            self.claim.release()
+            self.claim.release(keep)
 
 
 def _address(server: servers.Server) -> dict[str, Any]:

@@ -91,7 +91,11 @@ class Runner:
     async def run(self) -> None:
         """Writes as they come due until `stop`, then what is due is finished. Cancel to leave at once."""
         async with asyncio.TaskGroup() as group:
-            hands = [group.create_task(self._work()) for _ in range(self.workers)]
+            links = [Link(self.finder) for _ in range(self.workers)]
+            for link in links:
+                # Nothing is due before the app is connected: its start is no stall.
+                await link.ready()
+            hands = [group.create_task(self._work(link)) for link in links]
             await self._schedule()
             await self._queue.join()
             for hand in hands:
@@ -128,8 +132,7 @@ class Runner:
         self.ledger.begin(op, due)
         self._queue.put_nowait(Op(op, due, work.transaction(self.app, kind, draw)))
 
-    async def _work(self) -> None:
-        link = Link(self.finder)
+    async def _work(self, link: Link) -> None:
         try:
             while True:
                 op = await self._queue.get()

@@ -1,0 +1,135 @@
+"""The rig's own process: detached from the terminal that asked for it, owner of everything the rig starts.
+
+`python -m cockpit.drill.supervisor FOLDER` reads `order.json` there and ends the rig on SIGTERM or SIGINT, when a file `stop`
+appears in the folder, or when the process that started it has been gone for longer than the order's linger time. While it
+lives it holds the claim on the folder; when it is killed, its children get a signal from the kernel and the next start sweeps
+the folder.
+
+What it says: `progress.jsonl` while starting, then `ready.json` or `failed.json`; the last is left for the starter to read, who
+removes the folder, or the next start does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cockpit.drill.folders import claim, start_time
+from cockpit.drill.rig import Rig, Wanted
+from cockpit.errors import CockpitError
+from cockpit.model.text import plain
+
+_LOOK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that asked for the rig, and for how long the rig outlives it; None: until it is told to stop."""
+
+    pid: int
+    start: int
+    linger_s: float | None
+
+    @property
+    def here(self) -> bool:
+        return start_time(self.pid) == self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What `order.json` holds."""
+
+    wanted: Wanted
+    owner: Owner
+
+    def write(self, folder: Path) -> None:
+        wanted = {**asdict(self.wanted), "runs": str(self.wanted.runs) if self.wanted.runs else None}
+        text = json.dumps({"wanted": wanted, "owner": asdict(self.owner)})
+        (folder / "order.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Order:
+        found = json.loads((folder / "order.json").read_text(encoding="utf-8"))
+        wanted = found["wanted"]
+        runs = Path(wanted.pop("runs")) if wanted.get("runs") else None
+        return cls(Wanted(**{**wanted, "runs": runs}), Owner(**found["owner"]))
+
+
+async def supervise(folder: Path) -> int:
+    """The rig in `folder` has come, flown and gone; 0, or 1 when it did not come up."""
+    order = await asyncio.to_thread(Order.read, folder)
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    rig = Rig(claim(folder), order.wanted)
+    failure: CockpitError | None = None
+    try:
+        failure = await _fly(rig, order.owner, asked)
+    finally:
+        await rig.stop(keep=failure is not None)
+    return 0 if failure is None else 1
+
+
+async def _fly(rig: Rig, owner: Owner, asked: asyncio.Event) -> CockpitError | None:
+    ending = asyncio.create_task(_until_asked(rig.folder, owner, asked))
+    start = asyncio.create_task(rig.start())
+    try:
+        await asyncio.wait({ending, start}, return_when=asyncio.FIRST_COMPLETED)
+        if not start.done():
+            return None
+        await start
+        await asyncio.to_thread(_say, rig.folder / "ready.json", _ready(rig))
+        await ending
+    except CockpitError as err:
+        told = {"what": plain(err.what, 500), "where": plain(err.where, 300), "remedy": plain(err.remedy, 800)}
+        await asyncio.to_thread(_say, rig.folder / "failed.json", told)
+        return err
+    finally:
+        for task in (ending, start):
+            task.cancel()
+        await asyncio.gather(ending, start, return_exceptions=True)
+    return None
+
+
+async def _until_asked(folder: Path, owner: Owner, asked: asyncio.Event) -> None:
+    alone_since: float | None = None
+    while not asked.is_set() and not await asyncio.to_thread((folder / "stop").exists):
+        now = asyncio.get_running_loop().time()
+        alone_since = None if owner.here else alone_since if alone_since is not None else now
+        if owner.linger_s is not None and alone_since is not None and now - alone_since > owner.linger_s:
+            return
+        await asyncio.sleep(_LOOK_S)
+
+
+def _ready(rig: Rig) -> dict[str, Any]:
+    assert rig.site is not None
+    site = rig.site
+    return {
+        "config": str(rig.config),
+        "pid": os.getpid(),
+        "servers": {
+            "blue": {"port": site.blue.port, "major": site.blue.major},
+            "green": {"port": site.green.port, "major": site.green.major},
+        },
+        "pooler": site.pooler.port if site.pooler else None,
+        "cloud": site.cloud.url if site.cloud else None,
+        "apps": {app.name: str(app.path) for app in site.apps},
+        "missing": [] if site.pooler else ["PgBouncer is not installed: its apps fly by the address in a file"],
+    }
+
+
+def _say(file: Path, value: Mapping[str, Any]) -> None:
+    fresh = file.with_suffix(".new")
+    fresh.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    fresh.replace(file)
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(supervise(Path(sys.argv[1]))))
