@@ -147,7 +147,7 @@ def test_the_example_loads_with_its_variables_set(tmp_path: Path) -> None:
     import re
 
     text = Path("config.example.toml").read_text()
-    environ = dict.fromkeys(re.findall(r'"env:([A-Z_]+)"', text), "x")
+    environ = dict.fromkeys(re.findall(r'"env:([A-Z0-9_]+)"', text), "x")
     config = load_config(Path("config.example.toml"), environ)
     assert {app.channel for app in config.pairs["arp"].apps} == {channel.name for channel in config.pairs["arp"].channels}
 

@@ -22,7 +22,7 @@ CANARY = "kanary/+%:{name}@Zq7"
 
 
 def canaries() -> dict[str, str]:
-    names = re.findall(r'"env:([A-Z_]+)"', EXAMPLE.read_text())
+    names = re.findall(r'"env:([A-Z0-9_]+)"', EXAMPLE.read_text())
     return {name: CANARY.format(name=name) for name in names}
 
 
@@ -104,7 +104,7 @@ def test_no_description_shows_one(config: Config, side: Side) -> None:
 
 def test_a_mistake_beside_a_secret_does_not_show_it(tmp_path: Path) -> None:
     path = tmp_path / "wrong.toml"
-    text = re.sub(r'"env:[A-Z_]+"', f'"{CANARY}"', EXAMPLE.read_text())
+    text = re.sub(r'"env:[A-Z0-9_]+"', f'"{CANARY}"', EXAMPLE.read_text())
     path.write_text(text)
     with pytest.raises(Exception, match="a secret does not stand in this file") as caught:
         load_config(path, {})
