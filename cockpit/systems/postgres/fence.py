@@ -76,12 +76,15 @@ BEGIN
     EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = %L', db, here.read_only);
   END IF;
   FOR entry IN
-    SELECT coalesce(quote_ident(r.rolname), 'PUBLIC') AS role
-    FROM aclexplode(here.acl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
-    WHERE a.privilege_type = 'CONNECT' AND NOT EXISTS (SELECT FROM jsonb_to_recordset(here.was) AS w(grantee oid) WHERE w.grantee = a.grantee)
+    SELECT a.grantor, g.rolname AS giver, coalesce(quote_ident(r.rolname), 'PUBLIC') AS role
+    FROM aclexplode(here.acl) a JOIN pg_roles g ON g.oid = a.grantor LEFT JOIN pg_roles r ON r.oid = a.grantee
+    WHERE a.privilege_type = 'CONNECT'
+      AND NOT EXISTS (SELECT FROM jsonb_to_recordset(here.was) AS w(grantor oid, grantee oid) WHERE (w.grantor, w.grantee) = (a.grantor, a.grantee))
   LOOP
+    PERFORM set_config('role', CASE WHEN entry.grantor = here.datdba THEN 'none' ELSE entry.giver END, true);
     EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM %s CASCADE', db, entry.role);
   END LOOP;
+  PERFORM set_config('role', 'none', true);
   FOR entry IN
     SELECT w.grantor, g.rolname AS giver, coalesce(quote_ident(r.rolname), 'PUBLIC') AS role, CASE WHEN w.option THEN ' WITH GRANT OPTION' ELSE '' END AS opt
     FROM jsonb_to_recordset(here.was) AS w(grantor oid, grantee oid, option boolean)

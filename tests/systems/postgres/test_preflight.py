@@ -1,0 +1,162 @@
+"""Preflight on real servers: a sound pair is good throughout, and each planted fault is found, named and has a remedy."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from cockpit.model.events import FindingSeen
+from cockpit.model.settings import AppSpec
+from cockpit.model.words import Severity
+from tests.systems.postgres.conftest import BLUE, GREEN, Rig, Waiver, quoted
+
+pytestmark = pytest.mark.servers
+
+
+def blocks(found: tuple[FindingSeen, ...]) -> set[tuple[str, str]]:
+    return {(f.check, f.object) for f in found if f.severity is Severity.BLOCK and not f.waived}
+
+
+def warnings(found: tuple[FindingSeen, ...]) -> set[tuple[str, str]]:
+    return {(f.check, f.object) for f in found if f.severity is Severity.WARN}
+
+
+async def test_a_sound_pair_is_good(rig: Rig) -> None:
+    pair = await rig.remade(exclude_tables=("public.scratch",))
+    found = await pair.preflight(BLUE)
+    assert blocks(found) == set()
+    assert {f.check for f in found} >= {"R1", "R2", "R3", "R4", "R9", "R10", "R11", "D1", "D3", "D14", "M1", "M2", "P1", "P3", "P4"}
+    assert ("R11", "public.scratch") in warnings(found)
+    assert all(f.query for f in found)
+    assert all(f.remedy for f in found if f.severity is not Severity.GOOD)
+    await rig.mesh()
+    await pair.canary(BLUE, GREEN).apply()
+    found = await pair.preflight(BLUE)
+    assert blocks(found) == set()
+    assert {f.check for f in found} >= {"R3", "R4", "R5", "R7", "R8"}
+
+
+async def test_planted_shape_faults_are_found(rig: Rig) -> None:
+    for side in (BLUE, GREEN):
+        await rig.run(
+            side,
+            """
+            CREATE TABLE nokey (a int); CREATE TABLE unikey (a int NOT NULL UNIQUE); CREATE TABLE unlike (j json, p point);
+            CREATE TABLE fulljson (j json[]); ALTER TABLE fulljson REPLICA IDENTITY FULL;
+            CREATE TABLE fullok (v varchar, t text[], e interval, r int4range, n numeric, x "char", u uuid, b jsonb); ALTER TABLE fullok REPLICA IDENTITY FULL;
+            CREATE TABLE deferred (a int PRIMARY KEY DEFERRABLE);
+            CREATE SEQUENCE tight AS smallint; SELECT setval('tight', 32700);
+            """,
+        )
+    await rig.run(
+        BLUE, "CREATE TABLE blueonly (a int PRIMARY KEY); CREATE SEQUENCE blueseq; CREATE MATERIALIZED VIEW mv AS SELECT 1 AS one"
+    )
+    await rig.run(BLUE, "SELECT lo_create(0); CREATE TABLE typed (a int PRIMARY KEY, b text, c int, d int GENERATED ALWAYS AS (1) STORED)")
+    await rig.run(GREEN, "CREATE TABLE typed (a int PRIMARY KEY, b bytea, d int, e int NOT NULL)")
+    await rig.run(GREEN, "ALTER TABLE plain ADD CONSTRAINT late CHECK (id > 0) NOT VALID; CREATE TABLE big (a int PRIMARY KEY)")
+    await rig.run(BLUE, "CREATE TABLE big (a int PRIMARY KEY)")
+    await rig.run(GREEN, "ALTER TABLE big SET (autovacuum_enabled = off); INSERT INTO big SELECT generate_series(1, 20000)")
+    await rig.run(GREEN, f"REVOKE INSERT ON plain FROM {quoted(rig.role)}")
+    await rig.run(GREEN, "CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+    await rig.run(
+        GREEN, "CREATE TRIGGER tt BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION tf(); ALTER TABLE plain ENABLE ALWAYS TRIGGER tt"
+    )
+    await rig.run(BLUE, "CREATE EXTENSION vector")
+    found = await rig.pair.preflight(BLUE)
+    assert blocks(found) == {
+        *((("D1", f"public.{name}")) for name in ("nokey", "unikey", "unlike", "fulljson", "deferred")),
+        ("R11", "public.blueonly"),
+        ("D3", "public.blueseq"),
+        ("D3", "public.tight"),
+        ("D4", "public.scratch"),
+        ("D5", "blue"),
+        ("D7", "public.typed.b"),
+        ("D7", "public.typed.c"),
+        ("D7", "public.typed.e"),
+        ("D13", "public.typed.d"),
+        ("D8", "public.late on plain"),
+        ("D9", "public.big"),
+        ("D11", "vector"),
+        ("D14", f"public.plain {rig.role}"),
+    }
+    assert {("D6", "public.mv"), ("D10", "public.plain tt"), ("D2", "public.fullok")} <= warnings(found)
+    remedies = {f.object: f.remedy for f in found if f.check == "D1"}
+    assert "USING INDEX" in remedies["public.unikey"]
+    assert "FULL" in remedies["public.nokey"]
+    assert "json" in remedies["public.unlike"]
+
+
+async def test_waivers_need_check_and_object(rig: Rig) -> None:
+    pair = await rig.remade(waivers=(Waiver("D4", "public.scratch", "a cache"), Waiver("D1", "public.other", "no such")))
+    found = await pair.preflight(BLUE)
+    assert [f.waived for f in found if f.check == "D4"] == ["a cache"]
+    assert not any(f.waived for f in found if f.check != "D4")
+
+
+async def test_planted_moment_faults_are_found(rig: Rig) -> None:
+    rig.tuning = replace(rig.tuning, long_transaction=0.05)
+    pair = await rig.remade()
+    await rig.run(
+        BLUE,
+        "SELECT pg_create_logical_replication_slot(format('foreign_%s', oid), 'pgoutput') FROM pg_database WHERE datname = current_database()",
+    )
+    app, there = await rig.app(BLUE), await rig.app(GREEN)
+    await app.execute("BEGIN; INSERT INTO plain (note) VALUES ('x'); PREPARE TRANSACTION 'p 1'")
+    await app.execute("BEGIN; INSERT INTO plain (note) VALUES ('y')")
+    stranger = f"stranger_{rig.spec.name.lower()}"
+    await rig.run(BLUE, f"CREATE ROLE {stranger} LOGIN PASSWORD 'app-secret-canary'")
+    role, rig.role = rig.role, stranger
+    known = await rig.app(BLUE)
+    rig.role = role
+    found = await pair.preflight(BLUE)
+    assert {
+        ("M1", f"pid {app.get_server_pid()}"),
+        ("M2", "blue p 1"),
+        ("M6", f"green pid {there.get_server_pid()}"),
+        ("M8", stranger),
+    } <= blocks(found)
+    assert any(check == "R10" for check, _ in warnings(found))
+    await known.close()
+    await app.execute("ROLLBACK")
+    await rig.run(BLUE, f"DROP ROLE {stranger}")
+    await rig.run(BLUE, "ROLLBACK PREPARED 'p 1'")
+
+
+async def test_planted_rights_faults_are_found(rig: Rig) -> None:
+    other, weak = f"{rig.spec.name}_super".lower(), f"{rig.spec.name}_weak".lower()
+    apps = (*rig.spec.apps, AppSpec("dba", other, "pool"), AppSpec("ghost", "no such role", "pool"))
+    for side in (BLUE, GREEN):
+        await rig.run(
+            side,
+            f"CREATE ROLE {other} SUPERUSER LOGIN; CREATE ROLE {weak} LOGIN PASSWORD 'app-secret-canary'; GRANT {weak} TO {quoted(rig.role)}",
+        )
+    await rig.run(GREEN, f"ALTER ROLE {quoted(rig.role)} SET default_transaction_read_only = off")
+    peer = replace(rig.spec.blue.peer, user=weak, password=rig.spec.blue.peer.password.__class__("app-secret-canary"))
+    lost = replace(rig.spec.green.peer, password=peer.password)
+    pair = await rig.remade(apps=apps, blue=replace(rig.spec.blue, peer=peer), green=replace(rig.spec.green, peer=lost))
+    found = await pair.preflight(BLUE)
+    wanted = {
+        ("P4", f"blue {other}"),
+        ("P4", f"blue {rig.role}"),
+        ("P1", f"blue {weak}"),
+        ("P1", "green postgres"),
+        ("D14", "no such role"),
+    }
+    assert wanted <= blocks(found)
+    assert ("P4", f"green {rig.role}") in warnings(found)
+    assert "app-secret-canary" not in repr(found)
+    for side in (BLUE, GREEN):
+        await rig.run(side, f"DROP ROLE {other}; DROP ROLE {weak}")
+
+
+async def test_limits_are_counted(rig: Rig) -> None:
+    used = 30 - int(await rig.value(BLUE, "SELECT count(*) FROM pg_replication_slots"))
+    make = "SELECT count(pg_create_physical_replication_slot('full_' || g)) FROM generate_series(1, $1::int) g"
+    await asyncio.wait_for(rig.fetch(BLUE, make, used), 20)
+    try:
+        found = await rig.pair.preflight(BLUE)
+        assert ("R2", "blue max_replication_slots") in blocks(found)
+    finally:
+        await rig.run(BLUE, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'full\\_%'")
