@@ -91,7 +91,7 @@ def _channels(site: Site) -> Iterable[str]:
         )
         yield _table("pairs.arp.channels.probe", {"name": "cockpit_probe"})
     if any(app.path is Way.FILE for app in site.apps):
-        yield _entry("channels", {"name": ADDRESS, "kind": "file", "path": str(site.address_file)})
+        yield _entry("channels", {"name": ADDRESS, "kind": "file", "path": str(site.address_file), "format": "json"})
     for app in site.apps:
         if app.path is Way.SECRET and site.cloud is not None:
             yield _entry("channels", {"name": _channel(app), "kind": "aws-secret", **_secret(site.cloud, app)})

@@ -228,6 +228,19 @@ class Rig:
             return str(err)
         return "; ".join(f"{name}: {', '.join(app.kinds) or 'no answer'}" for name, app in totals.items() if not app.writes)
 
+    def described(self) -> dict[str, Any]:
+        """What the rig is made of, for a report."""
+        site = self.site
+        return {
+            "rows": self.wanted.rows,
+            "apps": self.wanted.apps,
+            "rate": self.wanted.rate,
+            "seed": self.wanted.seed,
+            "postgresql": {"blue": 16, "green": 18},
+            "pooler": bool(site and site.pooler),
+            "cloud": bool(site and site.cloud),
+        }
+
     async def stop(self, keep: bool = False) -> None:
         """Every process of the rig has ended and its folder is gone, unless `keep`: then its files stay. Safe to repeat."""
         if self._apps is not None and self._apps.poll() is None:

@@ -1,0 +1,72 @@
+# `make drill` and `make test` work first, on a machine that has only Python 3.11+, make and pip.
+# Python packages go into .venv, as locked. PgBouncer and tmux are the distribution's; where they cannot be had the drill says so.
+
+PYTHON ?= python3
+UV_VERSION := 0.9.11
+VENV := .venv
+UV := $(VENV)/bin/uv
+BIN := $(VENV)/bin
+SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet --extra drill
+ARGS ?=
+
+.PHONY: drill test check bench setup setup-test system clean help
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make drill   set up, then open the cockpit on a rig that is flying already (ARGS=... go to it)"
+	@echo "make test    set up, then every check and every test"
+	@echo "make check   style, types and import contracts alone"
+	@echo "make bench   the figures of benchmarks/"
+	@echo "make clean   remove what was set up"
+
+drill: setup system
+	@$(BIN)/cockpit drill $(ARGS)
+
+test: setup-test system check
+	@# Tests that need real servers or a terminal run alone, so that they have the machine for themselves.
+	$(BIN)/pytest -q -n 2 -m "not servers and not drill and not pty"
+	$(BIN)/pytest -q -m "servers or drill or pty"
+
+check: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup-test system
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+setup: $(VENV)/.synced
+
+setup-test: $(VENV)/.synced-test
+
+$(VENV)/.synced: pyproject.toml uv.lock | $(UV)
+	@$(SYNC) --no-dev
+	@touch $@
+
+$(VENV)/.synced-test: pyproject.toml uv.lock | $(UV)
+	@$(SYNC)
+	@touch $@ $(VENV)/.synced
+
+$(UV):
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; set PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m pip install --quiet --user virtualenv && $(PYTHON) -m virtualenv --quiet $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+
+# Never fails: a drill without PgBouncer flies its apps by other channels, and says so.
+system:
+	@missing=""; \
+	PATH="$$PATH:/usr/sbin:/usr/local/sbin"; \
+	for tool in pgbouncer tmux; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	[ -z "$$missing" ] && exit 0; \
+	if ! command -v apt-get >/dev/null; then echo "not installed:$$missing (no apt-get here: install them by hand)" >&2; exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then sudo=""; elif sudo -n true 2>/dev/null; then sudo="sudo -n"; \
+	else echo "not installed:$$missing (not root: sudo apt-get install$$missing)" >&2; exit 0; fi; \
+	echo "installing$$missing"; \
+	{ $$sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq \
+	  && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing; } >/dev/null 2>&1 \
+	|| echo "could not install:$$missing (apt-get install$$missing)" >&2
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
