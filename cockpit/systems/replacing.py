@@ -119,3 +119,31 @@ def fault(path: Path, err: OSError) -> SystemFault:
     """The operating system's own word on it."""
     name = err.strerror or type(err).__name__
     return SystemFault(name, where=str(path), remedy="check the path and who may write it", code=str(err.errno))
+
+
+class Prepared:
+    """Texts for one file, on disk beside it before they are needed, so that putting one in place is a rename."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ready: dict[str, tuple[bytes, Path]] = {}
+
+    def stage(self, key: str, data: bytes) -> None:
+        """`data` is on disk under `key`."""
+        if not self.staged(key, data):
+            self._ready[key] = (data, write_beside(real(self.path), key, data))
+
+    def staged(self, key: str, data: bytes) -> bool:
+        ready = self._ready.get(key)
+        return ready is not None and ready[0] == data and ready[1].exists()
+
+    def put(self, key: str, data: bytes) -> None:
+        """The file holds `data`: by a rename where exactly that was staged. `sync_folder` makes it last."""
+        self.stage(key, data)
+        put(self._ready.pop(key)[1], real(self.path))
+
+    def clear(self) -> None:
+        """No prepared file is left."""
+        for _, beside in self._ready.values():
+            beside.unlink(missing_ok=True)
+        self._ready.clear()

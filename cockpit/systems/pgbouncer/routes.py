@@ -21,7 +21,7 @@ class Routes:
         self.names = names
         self.addresses = addresses
         self.database = database
-        self._ready: dict[Side, tuple[str, Path]] = {}
+        self._prepared = replacing.Prepared(path)
         self._staging: asyncio.Task[None] | None = None
 
     def text(self, side: Side) -> str:
@@ -39,23 +39,18 @@ class Routes:
 
     def _stage(self) -> None:
         for side in Side:
-            text = self.text(side)
-            if self._ready.get(side, ("", Path()))[0] != text:
-                self._ready[side] = (text, replacing.write_beside(replacing.real(self.path), side, text.encode("utf-8", "surrogateescape")))
+            self._prepared.stage(side, _bytes(self.text(side)))
 
     async def put(self, side: Side) -> None:
         """The file leads to `side`. Whatever else somebody changed in it since it was staged is kept."""
         if self._staging is not None:
             await asyncio.wait({self._staging})
             self._staging = None
-        if self.names_side(side):
-            return
-        text = self.text(side)
-        ready = self._ready.pop(side, None)
-        target = replacing.real(self.path)
-        if ready is None or ready[0] != text or not ready[1].exists():
-            ready = (text, await asyncio.to_thread(replacing.write_beside, target, side, text.encode("utf-8", "surrogateescape")))
-        replacing.put(ready[1], target)
+        if not self.names_side(side):
+            data = _bytes(self.text(side))
+            if not self._prepared.staged(side, data):
+                await asyncio.to_thread(self._prepared.stage, side, data)
+            self._prepared.put(side, data)
 
     async def settle(self) -> None:
         """The change outlives a power cut. The file that was used up is prepared anew in the background."""
@@ -72,9 +67,11 @@ class Routes:
         """No prepared file is left."""
         if self._staging is not None:
             await asyncio.wait({self._staging})
-        for _, path in self._ready.values():
-            path.unlink(missing_ok=True)
-        self._ready.clear()
+        self._prepared.clear()
 
     def _now(self) -> str:
         return replacing.read(self.path).decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
