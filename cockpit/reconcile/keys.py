@@ -16,7 +16,7 @@ from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.statements import bundle, columns_of, keyed_rows
 from cockpit.reconcile.tap import Key, Name
 
-WIDTH = 16
+WIDTH = 64
 BATCH = 20_000
 """Keys of one table in one statement."""
 

@@ -48,7 +48,8 @@ class Standing:
     whole_since: float | None = None
     young: dict[Key, None] = field(default_factory=dict)
     old: dict[Key, None] = field(default_factory=dict)
-    dirty_since: float | None = None
+    young_since: float | None = None
+    old_since: float | None = None
     differing: dict[Key, str] = field(default_factory=dict)
     """Keys confirmed different, and how."""
     differs: str = ""
@@ -91,7 +92,7 @@ class Standing:
     def touch(self, keys: Iterable[Key], now: float) -> None:
         """These rows changed. Too many of them, and the whole table did."""
         self.young.update(dict.fromkeys(keys))
-        self.dirty_since = now if self.dirty_since is None else self.dirty_since
+        self.young_since = now if self.young_since is None else self.young_since
         limit = min(MAX_KEYS, max(self.count() // 100, 2000))
         if self.dirty > limit:
             self.touch_whole(now)
@@ -100,23 +101,24 @@ class Standing:
         """Anything in the table may have changed; a reading that is under way proves nothing any more."""
         self.epoch += 1
         self.work = None
-        self.young, self.old, self.dirty_since = {}, {}, None
+        self.young, self.old, self.young_since, self.old_since = {}, {}, None, None
         if self.proven or self.whole_since is None:
             self.whole_since = now
         self.proven = False
 
     def age_keys(self) -> None:
         """A drain begins: what the last one brought is old."""
+        self.old_since = self.young_since if self.old_since is None else self.old_since
         self.old.update(self.young)
-        self.young = {}
+        self.young, self.young_since = {}, None
 
     def proven_keys(self, keys: Iterable[Key], now: float) -> None:
         """These rows are equal on both sides, unless they changed again since they were asked for."""
         for key in keys:
             self.old.pop(key, None)
             self.differing.pop(key, None)
-        if not self.dirty:
-            self.dirty_since = None
+        if not self.old:
+            self.old_since = None
         if self.proven:
             self.proven_mono = now
 
@@ -135,7 +137,8 @@ class Standing:
             return ProofState.UNVERIFIABLE
         if not self.proven:
             return self._unproven(now)
-        stale = self.dirty_since is not None and now - self.dirty_since > GRACE_S
+        since = self.young_since if self.old_since is None else self.old_since
+        stale = since is not None and now - since > GRACE_S
         return ProofState.DIRTY if stale else ProofState.EQUAL
 
     def _unproven(self, now: float) -> ProofState:

@@ -73,6 +73,7 @@ class Line:
         }
         self._connection: Any = None
         self._statements: dict[str, Any] = {}
+        self._names = 0
         self._turn = asyncio.Lock()
 
     async def fetch(self, sql: str, *args: object, deadline: float = 6.0) -> list[Row]:
@@ -129,7 +130,9 @@ class Line:
         connection = await self._connected()
         statement = self._statements.get(sql)
         if statement is None:
-            statement = self._statements[sql] = await connection.prepare(sql)
+            # Without a name asyncpg sends the text to be parsed and planned again with every call.
+            self._names += 1
+            statement = self._statements[sql] = await connection.prepare(sql, name=f"cockpit_{self._names}")
         return statement
 
     def forget(self, sqls: Sequence[str]) -> None:
