@@ -92,13 +92,17 @@ def _channels(site: Site) -> Iterable[str]:
         yield _table("pairs.arp.channels.probe", {"name": "cockpit_probe"})
     if any(app.path is Way.FILE for app in site.apps):
         yield _entry("channels", {"name": ADDRESS, "kind": "file", "path": str(site.address_file), "format": "json"})
+    if site.cloud is None:
+        return
+    login = {
+        "region": cloud.REGION,
+        "endpoint_url": site.cloud.url,
+        "access_key_id": keep(site.folder, "aws-id", cloud.ACCESS_KEY),
+        "secret_access_key": keep(site.folder, "aws-key", cloud.SECRET_KEY),
+    }
     for app in site.apps:
-        if app.path is Way.SECRET and site.cloud is not None:
-            yield _entry("channels", {"name": _channel(app), "kind": "aws-secret", **_secret(site.cloud, app)})
-
-
-def _secret(place: cloud.Cloud, app: App) -> dict[str, object]:
-    return {"secret_id": app.secret, "region": cloud.REGION, "endpoint_url": place.url}
+        if app.path is Way.SECRET:
+            yield _entry("channels", {"name": _channel(app), "kind": "aws-secret", "secret_id": app.secret, **login})
 
 
 def _waivers() -> Iterable[dict[str, object]]:

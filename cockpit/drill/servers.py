@@ -200,15 +200,19 @@ def _prepare(bin_folder: Path, folder: Path, identity: Identity) -> Path:
 
 def _reachable(bin_folder: Path, folder: Path, identity: Identity) -> Path:
     """`bin_folder`, or a readable copy of its installation below `folder` where the servers' user cannot get to it."""
-    install = bin_folder.parent
     if identity.uid == os.geteuid() or (identity.reaches(bin_folder) and _readable(bin_folder / "postgres")):
         return bin_folder
+    # The binaries find their libraries by a path relative to themselves (RPATH $ORIGIN): package and libraries keep their places.
+    install, package = bin_folder.parent, bin_folder.parent.parent
     copy = folder / "install"
-    shutil.copytree(install, copy, symlinks=True)
+    shutil.copytree(install, copy / package.name / install.name, symlinks=True)
+    libraries = package.parent / f"{package.name}.libs"
+    if libraries.is_dir():
+        shutil.copytree(libraries, copy / libraries.name, symlinks=True)
     for path in (copy, *copy.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444))
-    return copy / "bin"
+    return copy / package.name / install.name / "bin"
 
 
 def _readable(binary: Path) -> bool:
