@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cockpit.config import Mistakes, load_config
@@ -123,6 +123,11 @@ def test_a_hostile_file_name_is_shown_and_not_obeyed(tmp_path: Path) -> None:
     assert str(caught.value).isprintable()
 
 
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How long an example takes is the machine's affair: other tests run beside it."""
+
+
+@calm
 @given(st.binary(max_size=200))
 def test_any_bytes_end_in_mistakes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.toml"
@@ -132,6 +137,7 @@ def test_any_bytes_end_in_mistakes(tmp_path_factory: pytest.TempPathFactory, con
             load(path)
 
 
+@calm
 @given(st.text(alphabet="pairs.arp[]{}=\"' \n,#\\1-:tx", max_size=80))
 def test_almost_toml_ends_in_mistakes(tmp_path_factory: pytest.TempPathFactory, content: str) -> None:
     path = tmp_path_factory.getbasetemp() / "almost.toml"

@@ -6,7 +6,7 @@ import json
 import tomllib
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cockpit._toml import KeyPath, lines
@@ -161,6 +161,11 @@ class Writer:
             self.table(content[key], (*path, key), name)
 
 
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How long an example takes is the machine's affair: other tests run beside it."""
+
+
+@calm
 @given(st.dictionaries(keys, values, max_size=4), st.data())
 def test_every_key_is_found_on_the_line_it_was_written(content: dict[str, Any], data: st.DataObject) -> None:
     writer = Writer(data)
@@ -170,6 +175,7 @@ def test_every_key_is_found_on_the_line_it_was_written(content: dict[str, Any], 
     assert lines(text) == writer.where
 
 
+@calm
 @given(st.lists(st.lists(st.dictionaries(st.sampled_from("abc"), leaves, max_size=2), max_size=3), min_size=1, max_size=4), st.data())
 def test_arrays_of_tables(groups: list[list[dict[str, Any]]], data: st.DataObject) -> None:
     writer = Writer(data)
@@ -188,6 +194,7 @@ def test_arrays_of_tables(groups: list[list[dict[str, Any]]], data: st.DataObjec
     assert set(paths(tomllib.loads(text))) == set(writer.where)
 
 
+@calm
 @given(st.text(alphabet="ab.=[]{}\"'#,\n\t 1\\", max_size=60))
 def test_whatever_the_parser_takes_is_located_whole(text: str) -> None:
     try:

@@ -54,7 +54,8 @@ def facts(word: str) -> list[ev.Fact]:
 
 
 SCORECARD = {
-    "verdict": "clean",
+    "verdict": "fail",
+    "why": ["one write came twice"],
     "sides_equal": True,
     "handovers": [
         {
@@ -62,6 +63,8 @@ SCORECARD = {
             "outcome": "done",
             "seconds": 1.2,
             "stall_ms": {"p50": 20, "p99": 61, "max": 68},
+            "downtime_ms": 71.5,
+            "overlap_ms": 0.0,
             "errors": 0,
             "lost": 0,
             "duplicated": 0,

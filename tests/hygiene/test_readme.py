@@ -27,6 +27,18 @@ def test_every_link_leads_somewhere() -> None:
     assert dead == []
 
 
+def test_the_scorecard_is_documented_key_by_key() -> None:
+    from dataclasses import fields
+
+    from cockpit.drill import scorecard
+
+    page = Path("docs/scorecard.md").read_text()
+    cards = (scorecard.Scorecard, scorecard.HandoverCard, scorecard.Stall, scorecard.StepCard, scorecard.AppCard)
+    assert [
+        name for card in cards for name in (field.name for field in fields(card)) if f"{name}`" not in page and f"{name}[]`" not in page
+    ] == []
+
+
 def test_every_command_it_shows_exists() -> None:
     from cockpit.cli import main
 

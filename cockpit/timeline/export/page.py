@@ -136,12 +136,14 @@ def _scorecard(report: Report) -> Iterator[Block]:
         return
     card = report.scorecard
     yield Words(plain(f"Verdict: {card.get('verdict', 'none')}. Both sides equal: {card.get('sides_equal', 'not compared')}."))
+    for why in _list(card.get("why")):
+        yield Words(plain(why), loud=True)
     handovers = [h for h in _list(card.get("handovers")) if isinstance(h, dict)]
-    head = "direction|outcome|seconds|stall p50 ms|p99 ms|max ms|errors|lost|duplicated"
-    yield _grid(head, map(_score, handovers), "seconds|stall p50 ms|p99 ms|max ms|errors|lost|duplicated")
+    figures = "seconds|downtime ms|stall p50 ms|p99 ms|max ms|errors|lost|duplicated|overlap ms"
+    yield _grid(f"direction|outcome|{figures}", map(_score, handovers), figures)
     apps = [_app(h, app) for h in handovers for app in _list(h.get("apps")) if isinstance(app, dict)]
     if apps:
-        yield _grid("handover|app|channel|stall ms|errors|lost|duplicated", apps, "stall ms|errors|lost|duplicated")
+        yield _grid("handover|app|channel|stall ms|errors|lost|duplicated|breaks", apps, "stall ms|errors|lost|duplicated|breaks")
 
 
 def _list(value: object) -> list[object]:
@@ -151,12 +153,12 @@ def _list(value: object) -> list[object]:
 def _score(handover: Mapping[str, object]) -> tuple[object, ...]:
     stall = handover.get("stall_ms")
     stalls = [stall.get(key) if isinstance(stall, dict) else None for key in ("p50", "p99", "max")]
-    rest = [handover.get(key) for key in ("errors", "lost", "duplicated")]
-    return (*(handover.get(key) for key in ("direction", "outcome", "seconds")), *stalls, *rest)
+    rest = [handover.get(key) for key in ("errors", "lost", "duplicated", "overlap_ms")]
+    return (*(handover.get(key) for key in ("direction", "outcome", "seconds", "downtime_ms")), *stalls, *rest)
 
 
 def _app(handover: Mapping[str, object], app: Mapping[str, object]) -> tuple[object, ...]:
-    return handover.get("direction"), *(app.get(key) for key in ("name", "channel", "stall_ms", "errors", "lost", "duplicated"))
+    return handover.get("direction"), *(app.get(key) for key in ("name", "channel", "stall_ms", "errors", "lost", "duplicated", "breaks"))
 
 
 def _before(report: Report) -> Iterator[Block]:
