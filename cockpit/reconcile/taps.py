@@ -165,12 +165,12 @@ class Tap:
             await self._alter("DROP", ", ".join(_table(n) for n in batch))
         self._published = {n: c for n, c in self._published.items() if n not in gone}
         for batch in _batches([n for n in wanted if n not in self._published]):
-            await self._alter("ADD", ", ".join(_table(n) + _list(wanted[n]) for n in batch))
+            # ONLY holds for the one name it stands before: without it a parent would take its children along.
+            await self._alter("ADD", ", ".join(f"ONLY {_table(n)}{_list(wanted[n])}" for n in batch))
             self._published.update({n: wanted[n] for n in batch})
 
     async def _alter(self, verb: str, tables: str) -> None:
-        only = "ONLY " if verb == "ADD" else ""
-        await self._admin.fetch(f"ALTER PUBLICATION {quoted(self.name)} {verb} TABLE {only}{tables}")
+        await self._admin.fetch(f"ALTER PUBLICATION {quoted(self.name)} {verb} TABLE {tables}")
 
     async def _nudge(self) -> None:
         """Lets the slot's restart point move on, which otherwise only happens every 15 s: each drain starts reading there."""
