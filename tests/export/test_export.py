@@ -19,6 +19,7 @@ from cockpit.timeline.export import FORMATS, export
 from cockpit.timeline.export.html import to_html
 from cockpit.timeline.export.markdown import text, to_markdown
 from cockpit.timeline.export.page import Grid, Heading, Sent, Words
+from cockpit.timeline.folder import RunFolder
 
 MakeRun = Callable[..., Path]
 
@@ -26,6 +27,11 @@ MakeRun = Callable[..., Path]
 def test_every_kind_of_fact_is_told(make_run: MakeRun) -> None:
     told = json.loads(export(make_run(), "json"))
     assert {event["kind"] for event in told["timeline"]} == set(FACTS)
+
+
+def test_a_run_folder_is_taken_as_the_command_line_has_it(make_run: MakeRun) -> None:
+    folder = make_run()
+    assert export(RunFolder(folder), "md") == export(folder, "md")
 
 
 def test_the_numbers_a_reader_asks_for_first(make_run: MakeRun) -> None:

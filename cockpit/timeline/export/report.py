@@ -72,13 +72,12 @@ class Report:
         return self.state.outcome or ("empty" if not self.events else "open")
 
 
-def read_report(folder: Path) -> Report:
-    """Everything a report of the run in `folder` tells; `JournalError` where it has no readable timeline."""
-    run = RunFolder(folder)
+def read_report(run: RunFolder) -> Report:
+    """Everything a report of the run tells; `JournalError` where it has no readable timeline."""
     reading = journal.read(run.timeline)
     scorecard, fault = _scorecard(run.scorecard)
     return Report(
-        name=folder.resolve().name,
+        name=run.root.resolve().name,
         state=replay(reading.events),
         chain=_chain(reading),
         opened=next((e.fact for e in reading.events if isinstance(e.fact, ev.RunOpened)), None),
