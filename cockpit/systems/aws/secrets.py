@@ -159,15 +159,33 @@ class SecretChannel:
 
     async def _stage_side(self, side: Side, labels: Labels, now: dict[str, Any]) -> None:
         """The version that apps have now serves as this side's where it says the same; else a new one is put."""
-        wanted, current = _with(now, self._fields[side]), labels.current or ""
-        had = labels.sides.get(side)
-        if had is not None and (now if had == current else await self._value(had)) == wanted:
+        had, current = labels.sides.get(side), labels.current or ""
+        before = None if had is None else now if had == current else await self._value(had)
+        wanted = self._wanted(side, now, before)
+        if before == wanted:
             return
         if now == wanted:
             move = {"RemoveFromVersionId": had} if had else {}
             await self._call("update_secret_version_stage", effect=True, VersionStage=LABELS[side], MoveToVersionId=current, **move)
             return
         await self._put(side, current, wanted)
+
+    def _wanted(self, side: Side, now: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+        """What apps have now, with this side's fields. A field that only the other side gives is this side's own of `before`."""
+        own = self._fields[side]
+        source = now if before is None and self._named(now) is side else before
+        wanted = dict(now)
+        for key in self._fields[side.other].keys() - own.keys():
+            if source is None:
+                raise SystemFault(f"nothing says {side}'s {key}", where=self._where, remedy=f"give {key} for {side} in this channel")
+            wanted.pop(key, None)
+            wanted |= {key: source[key]} if key in source else {}
+        return _with(wanted, own)
+
+    def _named(self, value: dict[str, Any]) -> Side | None:
+        """The side whose address a value has."""
+        told = (side for side in Side if all(str(value.get(key)) == str(self._fields[side][key]) for key in ("host", "port")))
+        return next(told, None)
 
     async def _put(self, side: Side, base: str, wanted: dict[str, Any]) -> None:
         """A version made once: its id is told from what is public in it, so that a repeated request makes no second one."""
@@ -236,9 +254,7 @@ class SecretChannel:
         labels = await self._labels()
         if len(labels.sides) == 2 or labels.current is None:
             return labels.side
-        now = await self._value(labels.current)
-        told = (side for side in Side if all(str(now.get(key)) == str(self._fields[side][key]) for key in ("host", "port")))
-        return next(told, None)
+        return self._named(await self._value(labels.current))
 
     # --- preflight ----------------------------------------------------------------
 

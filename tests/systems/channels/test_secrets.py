@@ -1,0 +1,325 @@
+"""AWS Secrets Manager, as moto serves it over HTTP, behind a proxy that misbehaves on request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import botocore.session
+import pytest
+import pytest_asyncio
+from aiohttp import ClientSession, web
+from botocore.config import Config
+from moto.server import ThreadedMotoServer
+
+from cockpit.errors import LinkError, OutcomeUnknown, SystemFault
+from cockpit.model.secret import Secret
+from cockpit.model.settings import Endpoint, PairSpec, SideSpec
+from cockpit.model.words import Known, Severity, Side
+from cockpit.systems.aws.secrets import Options, SecretChannel, Values
+from tests.systems.channels.conformance import CHANNEL, ChannelCase
+
+ENDS = [Endpoint(f"{side}.example", 5432, "arp", "cockpit") for side in Side]
+PAIR = PairSpec("arp", SideSpec(ENDS[0], ENDS[0]), SideSpec(ENDS[1], ENDS[1]), (), ())
+VALUE = {
+    "engine": "postgres",
+    "host": "blue.example",
+    "port": "5432",
+    "username": "app",
+    "password": "hush-blue",
+    "dbname": "arp",
+    "pool": 7,
+}
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    _warm(f"http://{host}:{port}")
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def _warm(url: str) -> None:
+    """moto loads a service at its first request, which takes seconds."""
+    client = botocore.session.Session().create_client(
+        "secretsmanager", region_name="eu-central-1", endpoint_url=url, aws_access_key_id="test", aws_secret_access_key="test",
+        config=Config(read_timeout=90, retries={"total_max_attempts": 1}),
+    )  # fmt: skip
+    client.list_secrets()
+    client.close()
+
+
+@dataclass
+class Proxy:
+    """Between the channel and moto. `faults`: for each operation a list of what happens to its next requests."""
+
+    moto: str
+    url: str = ""
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        operation = request.headers.get("X-Amz-Target", "?").split(".")[-1]
+        self.seen.append(operation)
+        planned = self.faults.get(operation, [])
+        fault = planned.pop(0) if planned else ""
+        if fault and fault not in ("lost", "hang after", "500 after"):
+            return await self._refuse(fault)
+        body = await request.read()
+        headers = {key: value for key, value in request.headers.items() if key.lower() not in ("host", "content-length")}
+        async with ClientSession() as session, session.post(self.moto, data=body, headers=headers) as answer:
+            text, status, kind = await answer.read(), answer.status, answer.headers.get("Content-Type", "")
+        if fault == "lost":
+            assert request.transport is not None
+            request.transport.abort()
+        if fault == "hang after":
+            await asyncio.sleep(30)
+        if fault == "500 after":
+            return await self._refuse("500 InternalServiceError")
+        return web.Response(body=text, status=status, headers={"Content-Type": kind})
+
+    async def _refuse(self, fault: str) -> web.Response:
+        if fault == "hang":
+            await asyncio.sleep(30)
+        status, code = fault.split(" ")
+        return web.json_response({"__type": code, "message": "as asked\x1b[31m"}, status=int(status))
+
+
+@pytest_asyncio.fixture
+async def proxy(moto: str) -> AsyncIterator[Proxy]:
+    made = Proxy(moto)
+    application = web.Application()
+    application.router.add_route("*", "/{tail:.*}", made.handle)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+@dataclass
+class Bed:
+    channel: SecretChannel
+    proxy: Proxy
+    options: Options
+
+    async def ask(self, operation: str, **request: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = await getattr(self.channel._aws._client, operation)(SecretId=self.options.secret_id, **request)
+        return answer
+
+    async def value(self) -> dict[str, Any]:
+        # Named, because moto does not follow a label that was moved when none is asked for; AWS does.
+        value: dict[str, Any] = json.loads((await self.ask("get_secret_value", VersionStage="AWSCURRENT"))["SecretString"])
+        return value
+
+    async def somebody_sets(self, side: Side) -> None:
+        await self.ask("put_secret_value", SecretString=json.dumps(await self.value() | {"host": f"{side}.example"}))
+
+    async def app_sees(self) -> Side:
+        return Side(str((await self.value())["host"]).split(".")[0])
+
+    async def versions(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = (await self.ask("describe_secret"))["VersionIdsToStages"]
+        return found
+
+    @property
+    def case(self) -> ChannelCase:
+        return ChannelCase(self.channel, self.app_sees, self.somebody_sets)
+
+
+@pytest_asyncio.fixture
+async def bed(proxy: Proxy) -> AsyncIterator[Bed]:
+    options = Options(
+        secret_id=f"arp/ledger-{random.randrange(10**9)}", region="eu-central-1", endpoint_url=proxy.url, access_key_id=Secret("test"),
+        secret_access_key=Secret("test-secret-key"), green=Values(password=Secret("hush-green")), attempt=0.5, deadline=4.0,
+    )  # fmt: skip
+    channel = SecretChannel("ledger", PAIR, options)
+    await channel._aws.open()
+    await channel._aws._client.create_secret(Name=options.secret_id, SecretString=json.dumps(VALUE))
+    await channel.open()
+    proxy.seen.clear()
+    yield Bed(channel, proxy, options)
+    await channel.close()
+
+
+@pytest.mark.parametrize("case", CHANNEL, ids=lambda case: case.__name__)
+async def test_it_is_a_channel(bed: Bed, case: Callable[[ChannelCase], Awaitable[None]]) -> None:
+    await case(bed.case)
+
+
+async def test_only_the_fields_of_the_side_change(bed: Bed) -> None:
+    await bed.channel.stage().apply()
+    await bed.channel.route(Side.GREEN).apply()
+    assert await bed.value() == VALUE | {"host": "green.example", "password": "hush-green"}
+    await bed.channel.route(Side.BLUE).apply()
+    assert await bed.value() == VALUE
+
+
+async def test_staging_moves_nothing_and_makes_one_version_however_often(bed: Bed) -> None:
+    before = await bed.versions()
+    (original,) = before
+    for _ in range(3):
+        await bed.channel.stage().apply()
+    after = await bed.versions()
+    assert len(after) == 2
+    assert set(after[original]) == {"AWSCURRENT", "COCKPIT_BLUE"}
+    assert await bed.app_sees() is Side.BLUE
+    await bed.channel.route(Side.GREEN).apply()
+    await bed.channel.stage().apply()
+    assert len(await bed.versions()) == 2
+
+
+async def test_a_route_is_one_change_and_one_look_and_reads_no_secret(bed: Bed) -> None:
+    await bed.channel.stage().apply()
+    bed.proxy.seen.clear()
+    await bed.channel.route(Side.GREEN).apply()
+    await bed.channel.route(Side.GREEN).probe()
+    assert bed.proxy.seen == ["UpdateSecretVersionStage", "DescribeSecret", "DescribeSecret"]
+
+
+@pytest.mark.parametrize(
+    "fault", ["400 ThrottlingException", "500 InternalServiceError", "503 ServiceUnavailable", "429 TooManyRequestsException"]
+)
+@pytest.mark.parametrize("operation", ["UpdateSecretVersionStage", "DescribeSecret"])
+async def test_busy_answers_are_tried_again(bed: Bed, operation: str, fault: str) -> None:
+    await bed.channel.stage().apply()
+    bed.proxy.seen.clear()
+    bed.proxy.faults[operation] = [fault] * 2
+    await bed.channel.route(Side.GREEN).apply()
+    assert await bed.app_sees() is Side.GREEN
+    assert bed.proxy.seen.count(operation) == 3
+
+
+async def test_tries_are_bounded(bed: Bed) -> None:
+    await bed.channel.stage().apply()
+    bed.proxy.seen.clear()
+    bed.proxy.faults["UpdateSecretVersionStage"] = ["400 ThrottlingException"] * 50
+    with pytest.raises(SystemFault) as caught:
+        await bed.channel.route(Side.GREEN).apply()
+    assert caught.value.code == "ThrottlingException"
+    assert bed.proxy.seen.count("UpdateSecretVersionStage") == bed.options.attempts
+    assert await bed.app_sees() is Side.BLUE
+
+
+@pytest.mark.parametrize("fault", ["lost", "hang after"])
+async def test_a_lost_answer_is_unknown_then_seen(bed: Bed, fault: str) -> None:
+    await bed.channel.stage().apply()
+    bed.proxy.faults["UpdateSecretVersionStage"] = [fault]
+    with pytest.raises(OutcomeUnknown):
+        await bed.channel.route(Side.GREEN).apply()
+    assert (await bed.channel.route(Side.GREEN).probe()).done
+    await bed.channel.route(Side.GREEN).apply()
+    assert await bed.app_sees() is Side.GREEN
+    await bed.channel.route(Side.BLUE).apply()
+    assert await bed.app_sees() is Side.BLUE
+
+
+async def test_an_error_after_the_effect_is_no_conflict(bed: Bed) -> None:
+    """The repeated request finds the label moved already, by us."""
+    await bed.channel.stage().apply()
+    bed.proxy.faults["UpdateSecretVersionStage"] = ["500 after"]
+    await bed.channel.route(Side.GREEN).apply()
+    assert await bed.app_sees() is Side.GREEN
+
+
+async def test_a_put_whose_answer_was_lost_makes_no_second_version(bed: Bed) -> None:
+    bed.proxy.faults["PutSecretValue"] = ["lost"]
+    with pytest.raises(OutcomeUnknown):
+        await bed.channel.stage().apply()
+    await bed.channel.stage().apply()
+    assert len(await bed.versions()) == 2
+    assert (await bed.channel.stage().probe()).done
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException", "ResourceNotFoundException", "LimitExceededException"])
+async def test_what_cannot_help_is_not_tried_again(bed: Bed, code: str) -> None:
+    await bed.channel.stage().apply()
+    bed.proxy.seen.clear()
+    bed.proxy.faults["UpdateSecretVersionStage"] = [f"400 {code}"] * 9
+    with pytest.raises(SystemFault) as caught:
+        await bed.channel.route(Side.GREEN).apply()
+    assert caught.value.code == code
+    assert "\x1b" not in str(caught.value)
+    assert bed.proxy.seen.count("UpdateSecretVersionStage") == 1
+
+
+async def test_somebody_moved_the_label_both_are_shown(bed: Bed) -> None:
+    await bed.channel.stage().apply()
+    staged = await bed.versions()
+    await bed.somebody_sets(Side.BLUE)
+    theirs = next(version for version in await bed.versions() if version not in staged)
+    with pytest.raises(SystemFault) as caught:
+        await bed.channel.route(Side.GREEN).apply()
+    assert caught.value.code == "conflict"
+    assert theirs in str(caught.value)
+    assert any(version in str(caught.value) for version in staged)
+    assert await bed.app_sees() is Side.BLUE
+    assert (await bed.channel.route(Side.BLUE).probe()).known is Known.PENDING
+    # AWS would leave COCKPIT_BLUE where it was, which blocks; moto drops it, which warns.
+    assert any(f.severity is not Severity.GOOD for f in await bed.channel.preflight())
+    await bed.channel.stage().apply()
+    await bed.channel.route(Side.GREEN).apply()
+    assert await bed.app_sees() is Side.GREEN
+
+
+async def test_unreachable_and_hanging_end_within_the_deadline(bed: Bed) -> None:
+    loop = asyncio.get_running_loop()
+    bed.proxy.faults["DescribeSecret"] = ["hang"] * 9
+    began = loop.time()
+    with pytest.raises(LinkError):
+        await bed.channel.intended()
+    assert loop.time() - began < bed.options.deadline + 1
+    dead = SecretChannel("ledger", PAIR, bed.options.model_copy(update={"endpoint_url": "http://127.0.0.1:9"}))
+    with pytest.raises(LinkError):
+        await dead.open()
+    await dead.close()
+
+
+async def test_rotation_blocks(bed: Bed) -> None:
+    from cockpit.systems.aws.secrets import Labels, _findings
+
+    found = _findings({"RotationEnabled": True}, Labels("1", {Side.BLUE: "1", Side.GREEN: "2"}, 2), Side.BLUE)
+    assert [severity for _, severity, what, _ in found if "rotation" in what] == [Severity.BLOCK]
+
+
+async def test_a_current_version_of_nobodys_blocks() -> None:
+    from cockpit.systems.aws.secrets import Labels, _findings
+
+    stages = {"1": ["COCKPIT_BLUE", "AWSPREVIOUS"], "2": ["COCKPIT_GREEN"], "3": ["AWSCURRENT"]}
+    labels = Labels.of({"VersionIdsToStages": stages})
+    assert labels.side is None
+    assert _findings({}, labels, labels.side)[0][1] is Severity.BLOCK
+
+
+async def test_the_second_flight_knows_the_first_sides_password(bed: Bed) -> None:
+    """The config gives green's password only; blue's is in blue's version, also when staging starts from green."""
+    await bed.channel.stage().apply()
+    await bed.channel.route(Side.GREEN).apply()
+    await bed.ask("put_secret_value", SecretString=json.dumps(await bed.value() | {"pool": 9}))
+    await bed.channel.stage().apply()
+    await bed.channel.route(Side.BLUE).apply()
+    assert await bed.value() == VALUE | {"pool": 9}
+
+
+async def test_no_secret_is_shown(bed: Bed) -> None:
+    evidence = [await bed.channel.stage().apply(), await bed.channel.route(Side.GREEN).apply()]
+    found = await bed.channel.preflight()
+    texts = [action.describe() for action in (bed.channel.stage(), bed.channel.route(Side.GREEN))]
+    assert "hush" not in repr((evidence, found, texts, bed.options, bed.channel.__dict__["_aws"]._place))
+    assert "•••" in str(texts)
+
+
+async def test_a_secret_that_is_no_object_is_refused(bed: Bed) -> None:
+    await bed.ask("put_secret_value", SecretString="just-a-password")
+    with pytest.raises(SystemFault, match="no JSON object") as caught:
+        await bed.channel.stage().apply()
+    assert "just-a-password" not in str(caught.value)
