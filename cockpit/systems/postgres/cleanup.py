@@ -20,6 +20,7 @@ from cockpit.systems.postgres.names import SCHEMA, ident, literal
 from cockpit.systems.postgres.wires import SIDES, Wires
 
 SLOT_S = 15.0
+STATEMENT_S = 30.0
 POLL_S = 0.02
 
 _LEFT = f"""\
@@ -74,9 +75,9 @@ class Gone:
         was = await self._left()
         fence = await self._fence()
         sync_slots = await self._drop_subscription()
-        await self.wires.work[self.side].run(f"DROP PUBLICATION IF EXISTS {ident(self.wires.names.link(self.side))}")
+        await self.wires.work[self.side].run(f"DROP PUBLICATION IF EXISTS {ident(self.wires.names.link(self.side))}", within=STATEMENT_S)
         await self._drop_slots(self.side, self.wires.names.link(self.side), _NEVER)
-        await self.wires.work[self.side].run(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+        await self.wires.work[self.side].run(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE", within=STATEMENT_S)
         left = await self._left()
         if left:
             raise StepError(f"left on {self.side}: {', '.join(left)}", where="cleanup", remedy="try again when they are no longer in use")
@@ -104,7 +105,7 @@ class Gone:
         if not rows:
             return {}
         for statement in _parting(name):
-            await link.run(statement, within=30.0)
+            await link.run(statement, within=STATEMENT_S)
         # Slots of an unfinished initial copy stand on the other side; their name holds the subscription's oid ("Replication Slot Management").
         try:
             await self._drop_slots(self.side.other, _NEVER, f"pg\\_{rows[0]['oid']}\\_sync\\_%")

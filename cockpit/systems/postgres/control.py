@@ -61,7 +61,7 @@ class Install:
         return Probe(Known.PENDING if missing else Known.DONE, {"missing": missing})
 
     async def apply(self) -> Evidence:
-        await self.wires.work[self.side].run(self._script())
+        await self.wires.work[self.side].run(self._script(), within=30.0)
         return {"schema": SCHEMA}
 
     def _script(self) -> str:

@@ -32,6 +32,7 @@ from cockpit.systems.postgres.wires import Wires
 
 SLOT_S = 20.0
 STALL_S = 60.0
+SETUP_S = 60.0
 POLL_S = 0.02
 FILTERED_SINCE = 160000
 
@@ -97,21 +98,23 @@ class Replicate:
             self.wires.watch[self.origin].row(ORIGIN, self.link), self.wires.watch[self.target].row(TARGET, self.link)
         )
         evidence = _evidence(here, there)
-        if not there["subscription"] and not self._filtered():
+        if not there["subscription"] and not await self._filtered():
             evidence |= {"postponed": "made inside the window: no origin filter before PostgreSQL 16"}
         return Probe(Known.DONE if _running(here, there) else Known.PENDING, evidence)
 
     async def apply(self) -> Evidence:
         """Long where data are copied: it ends with `StepTimeout` when nothing moves for a minute, naming the tables that wait."""
-        if not self._filtered() and not await self._only_direction():
+        if not await self._filtered() and not await self._only_direction():
             return {"postponed": "made inside the window: no origin filter before PostgreSQL 16"}
         await self._publish()
         await self._slot()
         await self._subscribe()
         return await self._until_running()
 
-    def _filtered(self) -> bool:
-        return all(self.wires.work[side].version_num >= FILTERED_SINCE for side in (self.origin, self.target))
+    async def _filtered(self) -> bool:
+        links = [self.wires.work[side] for side in (self.origin, self.target)]
+        await asyncio.gather(*(link.open() for link in links if not link.version_num))
+        return all(link.version_num >= FILTERED_SINCE for link in links)
 
     async def _only_direction(self) -> bool:
         """The opposite direction does not run: it was not there, or the target is fenced and it was disabled."""
@@ -133,9 +136,9 @@ class Replicate:
         listed = [t.key for t in catalogue.publishable(spec, here)]
         row = await link.row(ORIGIN, self.link)
         if not row["publication"]:
-            await link.run(self._publication(listed, self._via_root(here, there)))
+            await link.run(self._publication(listed, self._via_root(here, there)), within=SETUP_S)
         elif not await self._same(listed):
-            await link.run(f"ALTER PUBLICATION {ident(self.link)} SET TABLE {self._table_list(listed)}")
+            await link.run(f"ALTER PUBLICATION {ident(self.link)} SET TABLE {self._table_list(listed)}", within=SETUP_S)
 
     async def _same(self, listed: list[tuple[str, str]]) -> bool:
         sql = (
@@ -200,14 +203,14 @@ class Replicate:
         link = self.wires.work[self.target]
         there = await link.row(TARGET, self.link)
         if not there["subscription"]:
-            await link.script((*await self._quiet_log(), self._subscription(masked=False)), within=60.0)
+            await link.script((*await self._quiet_log(), self._subscription(masked=False)), within=SETUP_S)
             return
         published = (await self.wires.work[self.origin].row(ORIGIN, self.link))["published"]
         if list(published) != list(there["subscribed"]):
             if not there["enabled"]:
                 await link.run(f"ALTER SUBSCRIPTION {ident(self.link)} ENABLE")
             copy = str(self.copy).lower()
-            await link.run(f"ALTER SUBSCRIPTION {ident(self.link)} REFRESH PUBLICATION WITH (copy_data = {copy})", within=60.0)
+            await link.run(f"ALTER SUBSCRIPTION {ident(self.link)} REFRESH PUBLICATION WITH (copy_data = {copy})", within=SETUP_S)
         elif not there["enabled"]:
             await link.run(f"ALTER SUBSCRIPTION {ident(self.link)} ENABLE")
 

@@ -111,6 +111,12 @@ class Atlas:
 
     sides: Mapping[Side, dict[tuple[str, str], Numbering]]
 
+    async def fill(self, links: Mapping[Side, Link]) -> None:
+        """Both sides were read at least once."""
+        for side, link in links.items():
+            if side not in self.sides:
+                self.sides = {**self.sides, side: await catalogue(link)}
+
     def pairs(self, origin: Side) -> list[tuple[Numbering, Numbering]]:
         """Each sequence of the origin with its namesake; `SystemFault` names those that have none."""
         there = self.sides[origin.other]
@@ -146,6 +152,7 @@ class Sequences:
         return (Statement(self.origin, read[0]), Statement(self.target, read[1]), Statement(self.target, written))
 
     async def probe(self) -> Probe:
+        await self.atlas.fill(self.wires.watch)
         pairs = self.atlas.pairs(self.origin)
         here, there = await self._read("watch", pairs)
         wanted = self._wanted(pairs, here)
@@ -165,6 +172,7 @@ class Sequences:
         return await self._carry()
 
     async def _carry(self) -> Evidence:
+        await self.atlas.fill(self.wires.act)
         pairs = self.atlas.pairs(self.origin)
         here, there = await self._read("act", pairs)
         wanted = self._wanted(pairs, here)

@@ -1,0 +1,241 @@
+"""Beginnings and ends: connecting, refusing, the lock, what is refused before anything is made, and cleaning up."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cockpit.drill.servers import Server
+from cockpit.errors import LinkError, OutcomeUnknown, Refused, SystemFault
+from cockpit.model.secret import Secret
+from cockpit.model.settings import Tuning
+from cockpit.systems.postgres import PostgresPair, replicate
+from cockpit.systems.postgres.names import Names, conninfo
+from tests.systems.postgres.conftest import BLUE, GREEN, Rig, Waiver, quoted, until
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"password": Secret("wrong-secret-canary")}, "the password of role postgres was refused"),
+        ({"database": "no such\ndatabase"}, r"there is no database no such\\ndatabase"),
+        ({"user": "nobody\x1b[31m"}, r"nobody\^\[\[31m"),
+        ({"port": 1}, "127.0.0.1:1 cannot be reached"),
+        ({"host": "no-such-host.invalid"}, "no-such-host.invalid"),
+    ],
+)
+async def test_a_side_that_cannot_be_reached_is_named(bare: Rig, wrong: dict[str, Any], says: str) -> None:
+    green = replace(bare.spec.green, control=replace(bare.spec.green.control, **wrong))
+    pair = PostgresPair(replace(bare.spec, green=green), bare.tuning)
+    with pytest.raises(LinkError, match=says) as caught:
+        await pair.open()
+    line = str(caught.value)
+    assert "green (" in line
+    assert caught.value.remedy
+    assert "\n" not in line
+    assert "secret-canary" not in line
+    assert type(caught.value) is LinkError
+
+
+async def test_a_broken_connection_is_made_anew(rig: Rig) -> None:
+    link = rig.pair._wires.act[BLUE]
+    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'cockpit%' AND datname = current_database() AND pid <> pg_backend_pid()"
+    await rig.pair.install(BLUE).apply()
+    for _ in range(3):
+        await rig.fetch(BLUE, kill)
+        assert (await link.row("SELECT 1 AS one"))["one"] == 1
+        assert (await rig.pair.server(BLUE)).up
+    await rig.fetch(BLUE, kill)
+
+    async def dropped() -> bool:
+        return not link.up
+
+    await until(dropped)
+    await rig.pair.fence(BLUE, on=True).apply()
+
+
+async def test_a_lost_answer_is_unknown(rig: Rig) -> None:
+    link = rig.pair._wires.act[BLUE]
+    task = asyncio.create_task(link.change("SELECT pg_sleep(20)"))
+    kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(20)' AND state = 'active' AND pid <> pg_backend_pid()"
+
+    async def killed() -> bool:
+        return bool(await rig.value(BLUE, kill))
+
+    await until(killed)
+    with pytest.raises(OutcomeUnknown):
+        await task
+    await link.open()
+    with pytest.raises(OutcomeUnknown):
+        await link.change("SELECT pg_sleep(20)", within=0.05)
+    with pytest.raises(LinkError) as caught:
+        await link.rows("SELECT pg_sleep(20)", within=0.05)
+    assert type(caught.value) is LinkError
+
+
+async def test_one_cockpit_flies(rig: Rig) -> None:
+    await rig.pair.lock("cockpit ann@ops pid 7")
+    await rig.pair.lock("cockpit ann@ops pid 7")
+    second = PostgresPair(rig.spec, rig.tuning)
+    try:
+        with pytest.raises(Refused, match=r"cockpit ann@ops pid 7, since \d{4}-.* from 127.0.0.1"):
+            await second.lock("cockpit bob@ops pid 8")
+        await rig.pair.close()
+
+        async def taken() -> bool:
+            try:
+                await second.lock("cockpit bob@ops pid 8")
+            except Refused:
+                return False
+            return True
+
+        await until(taken)
+    finally:
+        await second.close()
+
+
+async def test_of_many_exactly_one_gets_the_lock(rig: Rig) -> None:
+    pairs = [PostgresPair(rig.spec, rig.tuning) for _ in range(8)]
+    outcomes = await asyncio.gather(*(pair.lock(f"cockpit {n}") for n, pair in enumerate(pairs)), return_exceptions=True)
+    won = [outcome for outcome in outcomes if outcome is None]
+    await asyncio.gather(*(pair.close() for pair in pairs))
+    assert len(won) == 1
+    assert all(outcome is None or isinstance(outcome, Refused) for outcome in outcomes)
+
+
+async def test_nothing_is_made_for_a_table_that_cannot_be_replicated(rig: Rig) -> None:
+    for side in (BLUE, GREEN):
+        await rig.run(side, "CREATE TABLE log (line text)")
+        await rig.pair.install(side).apply()
+    with pytest.raises(SystemFault, match=r"1 table.s. cannot carry UPDATE or DELETE: public.log"):
+        await rig.pair.replicate(BLUE, GREEN, copy=True).apply()
+    assert await rig.value(BLUE, "SELECT count(*) FROM pg_publication") == 0
+    pair = await rig.remade(exclude_tables=("public.log",))
+    await pair.replicate(BLUE, GREEN, copy=True).apply()
+    published = "SELECT count(*) FROM pg_publication_tables WHERE tablename = 'log'"
+    assert await rig.value(BLUE, published) == 0
+    pair = await rig.remade(exclude_tables=(), waivers=(Waiver("D1", "public.log", "only INSERT"),))
+    await rig.run(BLUE, "INSERT INTO log VALUES ('old')")
+    assert not (await pair.replicate(BLUE, GREEN, copy=True).probe()).evidence["not_ready"]
+    await pair.replicate(BLUE, GREEN, copy=True).apply()
+    assert await rig.value(BLUE, published) == 1
+    assert await rig.value(GREEN, "SELECT count(*) FROM log") == 1
+
+
+async def test_a_slot_held_up_names_the_holder(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicate, "SLOT_S", 0.5)
+    for side in (BLUE, GREEN):
+        await rig.pair.install(side).apply()
+    app = await rig.app(BLUE)
+    await app.execute("BEGIN; INSERT INTO plain (note) VALUES ('open')")
+    with pytest.raises(SystemFault, match=f"pid {app.get_server_pid()}"):
+        await rig.pair.replicate(BLUE, GREEN, copy=True).apply()
+    await app.execute("COMMIT")
+    await rig.pair.replicate(BLUE, GREEN, copy=True).apply()
+
+
+async def test_a_lost_slot_is_never_papered_over(rig: Rig) -> None:
+    await rig.mesh()
+    name = rig.pair._wires.names.link(BLUE)
+    await rig.run(GREEN, f"ALTER SUBSCRIPTION {name} DISABLE")
+
+    async def dropped() -> bool:
+        return bool(
+            await rig.fetch(
+                BLUE, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active", name
+            )
+        )
+
+    await until(dropped)
+    probe = await rig.pair.replicate(BLUE, GREEN, copy=True).probe()
+    assert (probe.done, probe.evidence["slot"]) == (False, "missing")
+    assert (await rig.pair.lag(BLUE, GREEN)).slot_state == "missing"
+    with pytest.raises(SystemFault, match="is gone: what was written since is missing"):
+        await rig.pair.replicate(BLUE, GREEN, copy=True).apply()
+
+
+async def test_a_disabled_subscription_is_taken_up_again(rig: Rig) -> None:
+    await rig.mesh()
+    await rig.run(GREEN, f"ALTER SUBSCRIPTION {rig.pair._wires.names.link(BLUE)} DISABLE")
+    await rig.run(BLUE, "INSERT INTO plain (note) VALUES ('meanwhile')")
+    action = rig.pair.replicate(BLUE, GREEN, copy=False)
+    assert not (await action.probe()).done
+    await action.apply()
+    await rig.pair.canary(BLUE, GREEN).apply()
+    assert await rig.value(GREEN, "SELECT count(*) FROM plain") == 1
+
+
+_LEFT = """SELECT (SELECT count(*) FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()))
+  + (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())
+  + (SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'cockpit%')"""
+
+
+async def test_cleanup_leaves_nothing(rig: Rig) -> None:
+    assert len(rig.pair.objects()) == 8
+    await rig.mesh()
+    for _ in range(2):
+        for side in (BLUE, GREEN):
+            await rig.pair.gone(side).apply()
+            assert (await rig.pair.gone(side).probe()).done
+            assert await rig.value(side, _LEFT) == 0
+    await rig.mesh()
+
+
+async def test_cleanup_of_half_a_set_up(rig: Rig) -> None:
+    await rig.pair.install(BLUE).apply()
+    await rig.run(BLUE, f"CREATE PUBLICATION {rig.pair._wires.names.link(BLUE)}")
+    assert not (await rig.pair.gone(BLUE).probe()).done
+    for side in (GREEN, BLUE):
+        await rig.pair.gone(side).apply()
+        assert await rig.value(side, _LEFT) == 0
+
+
+async def test_cleanup_with_the_other_side_down(rig: Rig, blue16: Server) -> None:
+    await rig.mesh()
+    pair = await rig.remade()
+    away = replace(rig.spec.blue, control=replace(rig.spec.blue.control, port=1))
+    lone = PostgresPair(replace(rig.spec, blue=away), rig.tuning)
+    try:
+        evidence = await lone.gone(GREEN).apply()
+        assert "sync_slots" in evidence
+        assert await rig.value(GREEN, _LEFT) == 0
+    finally:
+        await lone.close()
+    await pair.gone(BLUE).apply()
+    assert await rig.value(BLUE, _LEFT) == 0
+
+
+async def test_cleanup_says_how_to_lift_a_fence_that_stays(rig: Rig) -> None:
+    await rig.pair.install(BLUE).apply()
+    await rig.pair.fence(BLUE, on=True).apply()
+    evidence = await rig.pair.gone(BLUE).apply()
+    lifts = evidence["fence_stays"]
+    assert isinstance(lifts, list)
+    assert f"GRANT CONNECT ON DATABASE {quoted(rig.blue.database)} TO PUBLIC" in lifts
+    with pytest.raises(Exception, match="permission denied"):
+        await rig.app(BLUE)
+    for statement in lifts:
+        await rig.run(BLUE, statement)
+    await rig.app(BLUE)
+
+
+def test_names() -> None:
+    assert Names.of("ARP").link(BLUE) == "cockpit_arp_b2g"
+    assert Names.of("ARP").link(GREEN) == "cockpit_arp_g2b"
+    odd = {Names.of(name).link(BLUE) for name in ("A-B", "A.B", "Имя", "x" * 80, "x" * 81)}
+    assert len(odd) == 5
+    assert all(len(name) <= 63 and name.isascii() and name == name.lower() for name in odd)
+    assert len({Names.of(name).lock_key for name in ("a", "b", "A-B", "A.B")}) == 4
+    assert Tuning().sequence_stride > 0
+
+
+def test_conninfo_quotes_and_masks(bare: Rig) -> None:
+    end = replace(bare.blue, password=Secret("a'b\\c"), database="d'x")
+    assert "password='a\\'b\\\\c'" in conninfo(end, "app", masked=False)
+    assert "dbname='d\\'x'" in conninfo(end, "app", masked=True)
+    assert "a\\'b" not in conninfo(end, "app", masked=True)
