@@ -34,6 +34,11 @@ def test_a_run_folder_is_taken_as_the_command_line_has_it(make_run: MakeRun) -> 
     assert export(RunFolder(folder), "md") == export(folder, "md")
 
 
+def test_a_statement_of_several_lines_is_one_statement(make_run: MakeRun) -> None:
+    report = export(make_run("calm\nblue: DROP TABLE x"), "md")
+    assert "\npgbouncer p1: PAUSE calm\n    blue: DROP TABLE x\n" in report
+
+
 def test_the_numbers_a_reader_asks_for_first(make_run: MakeRun) -> None:
     report = export(make_run(scorecard=True), "md")
     for figure in (

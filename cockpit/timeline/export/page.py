@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cockpit.model.budgets import mm_ss
 from cockpit.model.events import IntentRefused, IntentTaken, NoteTaken
+from cockpit.model.plan import Statement
 from cockpit.model.text import plain
 from cockpit.model.words import StepState
 from cockpit.timeline.export.report import Report, Story
@@ -113,7 +114,7 @@ def _story(story: Story) -> Iterator[Block]:
             step.id,
             step.title,
             "writes stalled" if step.in_window else "",
-            step.state,
+            _standing(step.state, view.outcome is not None),
             milliseconds(step.planned_s * 1000),
             milliseconds(step.ms),
             step.detail if step.state is not StepState.DONE else evidence_text(story.evidence(step.id)),
@@ -121,10 +122,23 @@ def _story(story: Story) -> Iterator[Block]:
         for step in view.steps
     ]
     yield _grid("step|what|window|state|planned|actual|seen", rows, "planned|actual")
-    sent = tuple(plain(f"{s.target}: {s.text}") for action in story.sent for s in action.statements)
+    sent = tuple(row for action in story.sent for statement in action.statements for row in _rows(statement))
     if sent:
         yield Words("What was sent, in order:")
         yield Sent(sent)
+
+
+def _standing(state: StepState, over: bool) -> str:
+    """A step's state; in a handover that is over nothing waits or runs any more."""
+    ended = {StepState.WAITING: "not reached", StepState.RUNNING: "interrupted"}
+    return ended.get(state, state.value) if over else state.value
+
+
+def _rows(statement: Statement) -> Iterator[str]:
+    """A statement's lines; those after the first are indented, so that no text in it passes for a statement of its own."""
+    first, *more = f"{statement.target}: {statement.text}".split("\n")
+    yield plain(first)
+    yield from (f"    {plain(row)}" for row in more)
 
 
 def _scorecard(report: Report) -> Iterator[Block]:
