@@ -144,6 +144,9 @@ def _spec(file: Path) -> dict[str, Any]:
 async def _all_done(apps: Crew) -> None:
     async with asyncio.TaskGroup() as group:
         for runner in apps.runners.values():
+            group.create_task(runner.connect())
+    async with asyncio.TaskGroup() as group:
+        for runner in apps.runners.values():
             group.create_task(runner.run())
 
 

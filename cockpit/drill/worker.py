@@ -73,6 +73,7 @@ class Runner:
     workers: int = 3
     _queue: asyncio.Queue[Op] = field(default_factory=asyncio.Queue)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _links: list[Link] = field(default_factory=list)
     _made: int = 0
     _rng: random.Random = field(default_factory=random.Random)
 
@@ -88,14 +89,18 @@ class Runner:
         if self.app.path is Path.POOL:
             self.ledger.error(asyncio.get_running_loop().time(), why)
 
+    async def connect(self) -> None:
+        """Every worker has its connection; nothing is due before `run`, so an app's start is no stall."""
+        self._links = [Link(self.finder) for _ in range(self.workers)]
+        for link in self._links:
+            await link.ready()
+
     async def run(self) -> None:
         """Writes as they come due until `stop`, then what is due is finished. Cancel to leave at once."""
+        if not self._links:
+            await self.connect()
         async with asyncio.TaskGroup() as group:
-            links = [Link(self.finder) for _ in range(self.workers)]
-            for link in links:
-                # Nothing is due before the app is connected: its start is no stall.
-                await link.ready()
-            hands = [group.create_task(self._work(link)) for link in links]
+            hands = [group.create_task(self._work(link)) for link in self._links]
             await self._schedule()
             await self._queue.join()
             for hand in hands:
