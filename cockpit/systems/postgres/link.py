@@ -198,6 +198,9 @@ class Link:
                 await self._statement(conn, sql)
             except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
                 continue  # the control schema is made later; the first use prepares it then
+        if self._warm:
+            # asyncpg prepares without a Sync: until the next one the session would stand in a transaction, with its locks and snapshot.
+            await conn.execute("SELECT 1")
 
     async def _statement(self, conn: Any, sql: str) -> Any:
         statement = self._prepared.get(sql)

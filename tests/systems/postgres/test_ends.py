@@ -59,6 +59,14 @@ async def test_a_broken_connection_is_made_anew(rig: Rig) -> None:
     await rig.pair.fence(BLUE, on=True).apply()
 
 
+async def test_warm_connections_hold_nothing(rig: Rig) -> None:
+    await rig.mesh()
+    await rig.remade()
+    for side in (BLUE, GREEN):
+        open_ones = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'cockpit%' AND xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        assert await rig.value(side, open_ones) == 0
+
+
 async def test_a_lost_answer_is_unknown(rig: Rig) -> None:
     link = rig.pair._wires.act[BLUE]
     task = asyncio.create_task(link.change("SELECT pg_sleep(20)"))
