@@ -13,9 +13,11 @@ import os
 import platform
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 
 from rich.segment import Segment, Segments
 from textual.app import App
@@ -28,6 +30,9 @@ from cockpit.timeline.follow import Follower
 from cockpit.timeline.wire import PilotLink, Reply
 
 NO_TERMINAL = "cockpit draws on the terminal through stderr: stdin and stderr must both be a terminal; without one use --headless"
+
+
+PATIENCE_S = 3.0
 
 
 class CockpitApp(App[int], inherit_bindings=False):
@@ -44,18 +49,40 @@ class CockpitApp(App[int], inherit_bindings=False):
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
         self._parts = (source, link, options)
+        self._lost = False
         self.animation_level = "none"
 
     def on_mount(self) -> None:
         source, link, options = self._parts
         self.push_screen(MainScreen(source, link, options, self.leave))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            with contextlib.suppress(RuntimeError, ValueError):
-                loop.add_signal_handler(number, self.leave, Ending.LOST)
+        with contextlib.suppress(ValueError):
+            self._hear_signals(asyncio.get_running_loop())
+
+    def _hear_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A lost terminal ends the screen. `ValueError` outside the main thread, where no signal can be heard.
+
+        A closing terminal sends SIGHUP and SIGCONT together ("kill(2)", "setpgid(2)"); the driver takes SIGCONT for a return to the
+        foreground and would start drawing again while it is being shut down, so a lost terminal no longer continues."""
+        draw_again = signal.getsignal(signal.SIGCONT)
+
+        def lose(number: int, frame: FrameType | None) -> None:
+            self._lost = True
+            loop.call_soon_threadsafe(self.leave, Ending.LOST)
+
+        def go_on(number: int, frame: FrameType | None) -> None:
+            if not self._lost and callable(draw_again):
+                draw_again(number, frame)
+
+        signal.signal(signal.SIGHUP, lose)
+        signal.signal(signal.SIGTERM, lose)
+        signal.signal(signal.SIGCONT, go_on)
 
     def leave(self, ending: Ending) -> None:
-        """The screen ends; the pilot flies on."""
+        """The screen ends; the pilot flies on. Where the terminal is gone, nothing is waited for longer than `PATIENCE_S`."""
+        if ending is Ending.LOST:
+            last_resort = threading.Timer(PATIENCE_S, os._exit, (int(Ending.LOST),))
+            last_resort.daemon = True
+            last_resort.start()
         self.exit(int(ending), return_code=int(ending))
 
     def _fatal_error(self) -> None:

@@ -126,7 +126,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.paint()
 
     def _look_now(self) -> View:
-        return View(self._source.now(), self._source.state, self._source.latest, self._source.damage, self._link is None)
+        source, clock = self._source, self._source.now()
+        now = source.state.mono if source.state.mode is Mode.CLOSED else clock
+        return View(now, source.state, source.latest, source.damage, self._link is None, clock)
 
     def _start_or_fly(self) -> None:
         waiting = self.view.state.seq == 0 and self._options.progress is not None
@@ -165,7 +167,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
             return (crop(((" enlarge the terminal: 80x24 shows all", "warn"),), width),)
         first, second = self.prompt.lines(self.view, self.focus_name, width)
         if self._frozen is not None and self.prompt.kind is Kind.IDLE:
-            first = ((f" ! VIEW FROZEN {int(self.view.now - self._frozen.now)}s", "warn"), ("   p releases it; the run goes on", "text"))
+            first = (
+                (f" ! VIEW FROZEN {int(self.view.clock - self._frozen.clock)}s", "warn"),
+                ("   p releases it; the run goes on", "text"),
+            )
         return first, second
 
     def _content(self, name: str, width: int, height: int) -> Content:
@@ -244,7 +249,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def on_paste(self, event: events.Paste) -> None:
         event.stop()
-        self.prompt.pasted(event.text, self.view.now)
+        self.prompt.pasted(event.text, self.view.clock)
         self.paint()
 
     def _decided(self, decision: Decision) -> None:
@@ -262,11 +267,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """`action` is done, or the prompt row says why it cannot be."""
         refused = action.refused(self.view, self.focus_name)
         if refused:
-            self.prompt.say(Status.WARN, f"{action.short or action.id}: {refused}", self.view.now)
+            self.prompt.say(Status.WARN, f"{action.short or action.id}: {refused}", self.view.clock)
             return
         if action.id in ("back", "note", "close"):
             self.prompt.message = None
-            self.prompt.open({"back": Kind.BACK, "note": Kind.NOTE, "close": Kind.CLOSE}[action.id], self.view.now)
+            self.prompt.open({"back": Kind.BACK, "note": Kind.NOTE, "close": Kind.CLOSE}[action.id], self.view.clock)
         elif action.ask is not None and action.id != "go":
             self._send(action.ask, action.argument)
         else:
@@ -332,7 +337,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._toggle("help")
 
     def _do_palette(self, key: str) -> None:
-        self.prompt.open(Kind.PALETTE, self.view.now)
+        self.prompt.open(Kind.PALETTE, self.view.clock)
         self._cover_with(Over("palette"))
 
     def _toggle(self, kind: str) -> None:
@@ -345,11 +350,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _do_filter(self, key: str) -> None:
         self._filtered = self.focus_name
-        self.prompt.open(Kind.FILTER, self.view.now, self.wish.needle)
+        self.prompt.open(Kind.FILTER, self.view.clock, self.wish.needle)
 
     def _do_sort(self, key: str) -> None:
         self.wish.order = _ORDERS[(_ORDERS.index(self.wish.order) + 1) % len(_ORDERS)]
-        self.prompt.say(Status.OK, f"order: {self.wish.order}", self.view.now)
+        self.prompt.say(Status.OK, f"order: {self.wish.order}", self.view.clock)
 
     def _do_freeze(self, key: str) -> None:
         if self._frozen is not None:
@@ -370,12 +375,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _do_theme(self, key: str) -> None:
         self.look = self.look.next_theme()
-        self.prompt.say(Status.OK, f"theme: {self.look.theme}", self.view.now)
+        self.prompt.say(Status.OK, f"theme: {self.look.theme}", self.view.clock)
 
     def _do_leave(self, key: str) -> None:
         running = self.view.state.mode is not Mode.CLOSED
         if self._options.drill and running and self._link is not None:
-            self.prompt.open(Kind.LEAVE, self.view.now)
+            self.prompt.open(Kind.LEAVE, self.view.clock)
         else:
             self._leave(Ending.LEFT)
 
@@ -391,21 +396,21 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _keep(self, name: str, text: str, said: str) -> None:
         if self._options.files is None:
-            self.prompt.say(Status.OK, said, self.view.now)
+            self.prompt.say(Status.OK, said, self.view.clock)
             return
         path = self._options.files / name
         try:
             path.write_text(text)
         except OSError as err:
-            self.prompt.say(Status.WARN, f"NOT SAVED: {err.strerror}", self.view.now)
+            self.prompt.say(Status.WARN, f"NOT SAVED: {err.strerror}", self.view.clock)
         else:
-            self.prompt.say(Status.OK, f"{said}: {path}", self.view.now)
+            self.prompt.say(Status.OK, f"{said}: {path}", self.view.clock)
 
     # --- asking the pilot ----------------------------------------------------------------------------------
 
     def _send(self, ask: Ask, argument: str = "") -> None:
         if self._link is None:
-            self.prompt.say(Status.WARN, "this screen only watches", self.view.now)
+            self.prompt.say(Status.WARN, "this screen only watches", self.view.clock)
             return
         intent = Intent(ask, self._options.by, self.view.state.seq, argument)
         task = asyncio.get_running_loop().create_task(self._ask(self._link, intent))
@@ -416,11 +421,14 @@ class MainScreen(Screen[None], inherit_bindings=False):
         try:
             reply = await link.ask(intent)
         except CockpitError as err:
-            self.prompt.answered(False, str(err), self.view.now)
+            self.prompt.answered(False, str(err), self.view.clock)
+        except Exception as err:
+            # Whatever it is, the screen goes on; its message may hold what nobody may see.
+            self.prompt.answered(False, f"asking failed ({type(err).__name__})", self.view.clock)
         else:
-            self.prompt.answered(reply.ok, reply.reason, self.view.now)
+            self.prompt.answered(reply.ok, reply.reason, self.view.clock)
             if reply.ok and intent.ask in (Ask.NOTE, Ask.RECHECK, Ask.DUTY, Ask.BACK):
-                self.prompt.say(Status.OK, f"{intent.ask.value}: taken", self.view.now)
+                self.prompt.say(Status.OK, f"{intent.ask.value}: taken", self.view.clock)
         self.tick()
 
     # --- the mouse: it chooses and opens, it never fires a step ----------------------------------------------

@@ -83,12 +83,12 @@ class Prompt:
         if self.kind is Kind.GO and not armed:
             self.shut()
         if armed and self.kind in (Kind.IDLE, *FREE):
-            self.open(Kind.GO, view.now)
+            self.open(Kind.GO, view.clock)
             self.message = None
-        if self.kind is Kind.BACK and view.now - self.since > BACK_S:
+        if self.kind is Kind.BACK and view.clock - self.since > BACK_S:
             self.shut()
-            self.say(Status.SKIP, "back to blue: not confirmed in time, nothing was done", view.now)
-        if self.message and view.now > self.message_until:
+            self.say(Status.SKIP, "back to blue: not confirmed in time, nothing was done", view.clock)
+        if self.message and view.clock > self.message_until:
             self.message = None
 
     def answered(self, ok: bool, reason: str, now: float) -> None:
@@ -126,7 +126,7 @@ class Prompt:
         self.shut()
         if key == "Y":
             return Decision(Ask.BACK)
-        self.say(Status.SKIP, "stayed: nothing was done", view.now)
+        self.say(Status.SKIP, "stayed: nothing was done", view.clock)
         return USED if key == "escape" else None
 
     def _key_leave(self, key: str) -> Decision:
@@ -145,19 +145,19 @@ class Prompt:
             return Decision(Ask.DISARM) if going else USED
         if key == "enter":
             return self._enter(view)
-        if view.now - self.since < GUARD_S or self.sent:
+        if view.clock - self.since < GUARD_S or self.sent:
             return USED if character or key == "backspace" else None
         return self._edit(key, character, len(view.state.pair) + 16, {"B", "D"} - {view.state.pair[:1]})
 
     def _enter(self, view: View) -> Decision:
         left = view.armed_left_s
-        if view.now - self.since < GUARD_S or self.sent:
+        if view.clock - self.since < GUARD_S or self.sent:
             return USED
         if self.kind is Kind.GO and left is not None and left <= 0:
-            self.say(Status.WARN, "EXPIRED: arm again", view.now)
+            self.say(Status.WARN, "EXPIRED: arm again", view.clock)
         elif self.text != view.state.pair:
             said = f"{self.text} is not it: type {view.state.pair}" if self.text else f"enter alone does nothing: type {view.state.pair}"
-            self.say(Status.WARN, said.upper() if not self.text else said, view.now)
+            self.say(Status.WARN, said.upper() if not self.text else said, view.clock)
             self.text = ""
         else:
             self.sent = True
@@ -258,7 +258,7 @@ def _back_rows(view: View, since: float, width: int) -> tuple[Line, Line]:
     in_air = view.in_air and view.direction is Direction.CUTOVER
     what = "abort the cutover, blue serves again" if in_air else "fly the rollback: green is fenced and drained, blue serves"
     first: Line = (("BACK TO BLUE?", "warn"), (f"  {what}{takes}", "text"))
-    left = max(BACK_S - (view.now - since), 0.0)
+    left = max(BACK_S - (view.clock - since), 0.0)
     second = apart(
         (("Y", "key"), (" = do it now     ", "text"), ("esc", "key"), (" = stay", "text")), ((f"{left:.0f} s left ", "text"),), width - 1
     )

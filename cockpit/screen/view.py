@@ -43,13 +43,15 @@ class Link(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One look at the run. `now` is of the pilot's monotonic clock."""
+    """One look at the run. `now` is of the pilot's monotonic clock, and stands still once the run is closed."""
 
     now: float
     state: RunState
     latest: Latest
     damage: str = ""
     watch: bool = False
+    clock: float = 0.0
+    """The same clock, always going on: what questions and messages expire by."""
 
     def age(self, mono: float | None) -> float | None:
         """Seconds since `mono`; None where there is nothing to be old."""

@@ -349,7 +349,7 @@ def main(argv: list[str]) -> None:
     source = story(float(argv[0]) if argv else 0.0)
     source.frozen = False
     options = Options(theme=argv[1] if len(argv) > 1 else "dark", ascii="ascii" in argv, drill=True, by="ana@bastion", files=Path("/tmp"))
-    CockpitApp(source, Recorder(source), options).run()
+    sys.exit(CockpitApp(source, Recorder(source), options).run())
 
 
 if __name__ == "__main__":

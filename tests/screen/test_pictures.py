@@ -48,6 +48,13 @@ def _silent() -> Story:
     return made
 
 
+def _closed() -> Story:
+    made = story(BACK)
+    made.take(ev.RunClosed("rolled-back", 5, Side.BLUE, ("publication cockpit_arp_g2b on green",)))
+    made.seconds += 86_400
+    return made
+
+
 MOMENTS: dict[str, Callable[[], Story]] = {
     "empty": Story,
     "opening": lambda: story(3.5),
@@ -60,6 +67,7 @@ MOMENTS: dict[str, Callable[[], Story]] = {
     "stuck": _stuck,
     "stragglers": _stragglers,
     "silent": _silent,
+    "closed": _closed,
 }
 
 

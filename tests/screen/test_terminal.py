@@ -1,0 +1,169 @@
+"""What belongs to a terminal: losing it, not having one, a screen that fails, a folder that is really there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cockpit.model.intents import Intent
+from cockpit.model.telemetry import PulseSample
+from cockpit.screen.app import NO_TERMINAL, CockpitApp, FolderLink, crash_text, wants_no_color
+from cockpit.screen.main import Ending, Options
+from cockpit.timeline.folder import RunFolder, create
+from cockpit.timeline.follow import Follower
+from cockpit.timeline.journal import Journal
+from cockpit.timeline.samples import Samples
+from cockpit.timeline.wire import Reply, serve
+from tests.screen.demo import READY, Story, story
+from tests.screen.flying import Cockpit
+from tests.screen.measure import Terminal
+
+FAILING = """
+import sys
+from cockpit.screen.app import CockpitApp
+from cockpit.screen.main import Options
+from tests.screen.demo import story
+source = story(30.0)
+polls = []
+def poll():
+    password = "hunter2"
+    polls.append(1)
+    if len(polls) > 5:
+        raise RuntimeError(f"cannot connect with {password}")
+    return False
+source.poll = poll
+app = CockpitApp(source, None, Options())
+ending = app.run()
+sys.exit(1 if ending is None else ending)
+"""
+
+
+def _wait(terminal: Terminal) -> int:
+    terminal.drain(0.3)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(terminal.pid, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        select_pause()
+    os.kill(terminal.pid, signal.SIGKILL)
+    os.waitpid(terminal.pid, 0)
+    raise AssertionError("the screen did not end")
+
+
+def select_pause() -> None:
+    """Gives the other process the processor for a moment."""
+    subprocess.run(["true"], check=True)
+
+
+@pytest.mark.pty
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_lost_terminal_ends_the_screen_cleanly(number: signal.Signals) -> None:
+    terminal = Terminal(80, 24, "-m", "tests.screen.demo", "30")
+    terminal.wait_for(b"PROCEDURE", 20)
+    os.kill(terminal.pid, number)
+    terminal.wait_for(b"\x1b[?1049l", 10)
+    assert b"\x1b[?1049l" in terminal.seen, "the terminal is given back"
+    assert _wait(terminal) == Ending.LOST
+    os.close(terminal.master)
+
+
+@pytest.mark.pty
+def test_a_closed_terminal_leaves_no_process_behind() -> None:
+    terminal = Terminal(80, 24, "-m", "tests.screen.demo", "30")
+    terminal.wait_for(b"PROCEDURE", 20)
+    os.close(terminal.master)
+    deadline = time.monotonic() + 10
+    pid = 0
+    while not pid and time.monotonic() < deadline:
+        pid, _ = os.waitpid(terminal.pid, os.WNOHANG)
+        select_pause()
+    assert pid == terminal.pid
+
+
+@pytest.mark.pty
+def test_a_failing_screen_shows_no_variable_and_says_that_the_pilot_flies_on() -> None:
+    terminal = Terminal(80, 24, "-c", FAILING)
+    terminal.wait_for(b"the pilot flies on", 20)
+    assert b"the screen failed (RuntimeError); the pilot flies on" in terminal.seen
+    assert b"hunter2" not in terminal.seen
+    assert _wait(terminal) == Ending.CRASHED
+    os.close(terminal.master)
+
+
+def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:
+    code = f"import sys; from pathlib import Path; from cockpit.screen.app import run_screen; sys.exit(run_screen(Path({str(tmp_path)!r}), watch=True, drill=False))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (Ending.REFUSED, "", NO_TERMINAL + "\n")
+
+
+def test_a_crash_is_told_by_type_and_place_alone() -> None:
+    try:
+        raise ValueError("postgresql://cockpit:hunter2@db/arp")
+    except ValueError as err:
+        text = crash_text(err)
+    assert "ValueError" in text
+    assert "test_terminal.py" in text
+    assert "hunter2" not in text
+
+
+def test_no_color_means_set_and_not_empty() -> None:
+    assert wants_no_color({"NO_COLOR": "1"})
+    assert not wants_no_color({"NO_COLOR": ""})
+    assert not wants_no_color({})
+
+
+def test_the_way_to_first_paint_imports_no_driver() -> None:
+    code = "import sys, cockpit.screen.app; print([m for m in ('httpx', 'asyncpg', 'psycopg', 'pydantic', 'boto3', 'aioboto3') if m in sys.modules], len(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    loaded, _, count = ran.stdout.strip().rpartition(" ")
+    assert loaded == "[]"
+    assert int(count) <= 480
+
+
+async def test_a_real_folder_is_followed_and_its_pilot_is_asked(tmp_path: Path) -> None:
+    folder = create(tmp_path, "arp")
+    asked: list[Intent] = []
+
+    async def answer(intent: Intent) -> Reply:
+        asked.append(intent)
+        return Reply(False, 7, "the run is closed")
+
+    follower = Follower(folder)
+    app = CockpitApp(follower, FolderLink(folder), Options(by="ana@bastion"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        c = Cockpit(app, pilot, Story(), None)  # type: ignore[arg-type]
+        await c.look()
+        assert "waiting" in c.text
+        _write(folder)
+        server = await serve(folder.socket, answer)
+        try:
+            await c.look()
+            await c.look()
+            assert "BLUE serves" in c.text
+            await c.press("a")
+            async with asyncio.timeout(5):
+                while "REFUSED" not in c.prompt:
+                    await pilot.pause(0.02)
+            assert asked[0].ask == "arm"
+            assert asked[0].saw == follower.state.seq
+        finally:
+            server.close()
+    follower.close()
+
+
+def _write(folder: RunFolder) -> None:
+    """What a pilot writes until its panes are live."""
+    journal, samples = Journal.create(folder.timeline, "pilot"), Samples(folder.samples)
+    for event in story(READY).state.tail:
+        journal.append(event.fact)
+    samples.write(PulseSample(time.monotonic(), os.getpid(), journal.seq))
+    samples.close()
+    journal.close()
