@@ -176,7 +176,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from cockpit import wiring
 
-    _need_terminal()
+    need_terminal()
     order = _order(arguments)
     asyncio.run(wiring.check_reachable(order))
     runs = arguments.runs or Path(order.config.runs)
@@ -186,7 +186,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _join(arguments: argparse.Namespace) -> int:
-    _need_terminal()
+    need_terminal()
     folder = _found(arguments)
     from cockpit.errors import Refused
     from cockpit.timeline.journal import is_flown
@@ -197,26 +197,27 @@ def _join(arguments: argparse.Namespace) -> int:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    _need_terminal()
+    need_terminal()
     return _on_screen(_found(arguments), arguments, watch=True)
 
 
 def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool) -> int:
     """The run's exit code where it ended, else 0 with a word on how to come back."""
     from cockpit.screen.app import run_screen
+    from cockpit.screen.main import Ending
 
-    code = run_screen(folder.root, watch=watch, drill=False, progress=None, theme=arguments.theme, ascii_only=arguments.ascii)
-    if code:
-        return code
+    ending = run_screen(folder.root, watch=watch, drill=False, progress=None, theme=arguments.theme, ascii=arguments.ascii)
+    if ending == Ending.CRASHED:
+        _say(f"the screen failed, the run goes on: `cockpit join {folder.name}` opens it again")
+        return 1
     return 0 if watch else _afterwards(folder)
 
 
 def _afterwards(folder: RunFolder) -> int:
-    from cockpit.model.state import replay
-    from cockpit.timeline.journal import is_flown, read
+    from cockpit.wiring import closed_state
 
-    state = replay(read(folder.timeline).events) if folder.timeline.exists() else None
-    if state is None or is_flown(folder.timeline):
+    state = closed_state(folder)
+    if state is None:
         _say(f"run {folder.name} is still flown: `cockpit join {folder.name}` opens it again")
         return 0
     why = state.alarms[-1].what if state.alarms else ""
@@ -224,7 +225,7 @@ def _afterwards(folder: RunFolder) -> int:
     return state.exit_code if state.exit_code is not None else 1
 
 
-def _need_terminal() -> None:
+def need_terminal() -> None:
     """The screen is drawn on stderr by its library; without a terminal there is nothing to draw on."""
     from cockpit.errors import Refused
 

@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ import msgspec
 
 from cockpit import __version__
 from cockpit.config import load_config, runtime_folder
-from cockpit.errors import CockpitError, ConfigError, JournalError
+from cockpit.errors import CockpitError, ConfigError, JournalError, Refused
 from cockpit.handover.guardian import Guardian
 from cockpit.handover.pilot import Orders, Pilot, close, look, who_serves
 from cockpit.handover.plan import lines, make_plan
@@ -33,10 +34,12 @@ from cockpit.handover.watch import Watch
 from cockpit.model import events as ev
 from cockpit.model.plan import Plan
 from cockpit.model.settings import Config, PairSpec, Scenario
+from cockpit.model.state import RunState, replay
 from cockpit.model.words import Direction, Side
+from cockpit.scenario import find as find_scenario
 from cockpit.scenario import load_scenario
 from cockpit.timeline.folder import RunFolder, create
-from cockpit.timeline.journal import Journal
+from cockpit.timeline.journal import Journal, is_flown, read
 from cockpit.timeline.samples import Samples
 
 
@@ -124,19 +127,41 @@ async def check_reachable(order: Order) -> None:
 def open_run(runs: Path, config: Path, scenario: str, spec: PairSpec, *, drill: bool) -> RunFolder:
     """A new run folder that knows how its processes are started."""
     folder = create(runs, spec.name)
-    launch = Launch(str(config.resolve()), scenario, spec.name, getpass.getuser(), socket.gethostname(), drill)
+    write_launch(folder, config, scenario, spec.name, drill=drill)
+    return folder
+
+
+def write_launch(folder: RunFolder, config: Path, scenario: str, pair: str, *, drill: bool) -> None:
+    """The run folder knows how its processes are started."""
+    launch = Launch(str(config.resolve()), _lasting(scenario), pair, getpass.getuser(), socket.gethostname(), drill)
     try:
         folder.launch.write_bytes(msgspec.json.encode(launch))
     except OSError as err:
         raise JournalError(f"cannot write to the run folder: {err.strerror}", where=str(folder.root)) from None
-    return folder
+
+
+def _lasting(scenario: str) -> str:
+    """A scenario given by a path is named by its whole path: the run's processes have another working folder."""
+    return str(find_scenario(scenario).resolve())
+
+
+def closed_state(folder: RunFolder) -> RunState | None:
+    """The state of a run that has ended; None while it is flown or was never opened."""
+    if not folder.timeline.exists() or is_flown(folder.timeline):
+        return None
+    return replay(read(folder.timeline).events)
+
+
+def guard_command(folder: RunFolder) -> list[str]:
+    """What starts a run's guardian."""
+    return [sys.executable, "-m", "cockpit", "_guard", str(folder.root)]
 
 
 def start(folder: RunFolder) -> subprocess.Popen[bytes]:
     """The guardian runs, in a session of its own, and starts the pilot; both outlive the caller."""
     with folder.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "cockpit", "_guard", str(folder.root)],
+            guard_command(folder),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -212,10 +237,19 @@ async def _fly(folder: RunFolder, launch: Launch, order: Order, recorder: Record
     recorder.record(ev.PilotSeated("pilot", os.getpid(), secrets.token_hex(8)))
     folder.plan.write_bytes(msgspec.json.format(msgspec.json.encode(plans)))
     owner = f"{launch.user}@{launch.host} pid {os.getpid()} since {time.strftime('%H:%M:%S', time.gmtime())}Z"
-    orders = Orders(order.spec, order.scenario, plans, folder.place_socket(runtime_folder()), owner)
+    orders = Orders(order.spec, order.scenario, plans, folder.place_socket(_private(runtime_folder())), owner)
     pilot = Pilot(order.world(), orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))
     return await pilot.fly()
+
+
+def _private(folder: Path) -> Path:
+    """The folder exists and is this user's alone; `Refused` where somebody else made it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    seen = folder.lstat()
+    if seen.st_uid != os.getuid() or stat.S_IMODE(seen.st_mode) & 0o077 or not stat.S_ISDIR(seen.st_mode):
+        raise Refused("this folder is not private to you", where=str(folder), remedy="remove it, or set XDG_RUNTIME_DIR")
+    return folder
 
 
 def _opened(folder: RunFolder, launch: Launch, order: Order, plans: dict[Direction, Plan]) -> ev.RunOpened:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,14 @@ class Standing:
         told: dict[str, Any] = json.loads(ready.read_text(encoding="utf-8"))
         return told
 
+    def failure(self) -> str:
+        """Why the rig did not come up; empty while it may, or when it did."""
+        try:
+            self._told()
+        except CockpitError as err:
+            return str(err)
+        return ""
+
     async def stop(self, deadline_s: float = STOP_S) -> None:
         """The rig's processes have ended and its folder is gone. `CockpitError` when it does not end."""
         await asyncio.to_thread(self._ask_to_stop)
@@ -100,10 +109,14 @@ class Standing:
             pass
 
 
-def ask(wanted: Wanted, *, linger_s: float | None = 0.0) -> Standing:
-    """A rig is starting in a process of its own, which ends `linger_s` after we do; None: only when it is told to."""
+def ask(wanted: Wanted, *, linger_s: float | None = 0.0, run: Path | None = None, before: Callable[[Path], None] | None = None) -> Standing:
+    """A rig is starting in a process of its own, which ends `linger_s` after we do; None: only when it is told to.
+
+    `run`: the folder of a run that its process flies as soon as the rig is up. `before` gets the rig's folder before it starts."""
     folder = new_folder()
-    Order(wanted, Owner(os.getpid(), start_time(os.getpid()), linger_s)).write(folder)
+    if before is not None:
+        before(folder)
+    Order(wanted, Owner(os.getpid(), start_time(os.getpid()), linger_s), str(run) if run else None).write(folder)
     with (folder / "supervisor.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "cockpit.drill.supervisor", str(folder)],

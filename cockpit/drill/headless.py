@@ -7,17 +7,15 @@ What an app felt of a handover is taken from `BEFORE_S` before writes were stall
 from __future__ import annotations
 
 import asyncio
-import signal
-import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from cockpit import wiring
+from cockpit.drill.crew import end_guardian, launch_guardian
 from cockpit.drill.folders import Claim
 from cockpit.drill.lead import Lead
 from cockpit.drill.ledger import Felt
-from cockpit.drill.privileges import spawn, until_ended
 from cockpit.drill.rig import Rig, Wanted
 from cockpit.drill.scorecard import Flown, Scorecard, scorecard
 from cockpit.model.settings import DrillSpec
@@ -26,7 +24,6 @@ from cockpit.timeline.folder import RunFolder
 
 BEFORE_S = 0.5
 AFTER_S = 2.0
-QUIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +51,9 @@ async def fly(claim: Claim, flight: Flight, tell: Callable[[str], None]) -> Scor
             flown = await _handovers(rig, folder, flight, tell)
             card = await scorecard(rig, flown)
         finally:
-            await _end(guardian)
-    (folder.scorecard).write_bytes(card.to_json().encode())
-    return replace(card)
-
-
-def launch_guardian(claim: Claim, folder: RunFolder) -> subprocess.Popen[bytes]:
-    """The run's guardian, which ends with the rig's owner: a drill's pilot has nothing to fly once its servers are gone."""
-    with folder.log.open("ab") as log:
-        guardian = spawn(wiring.guard_command(folder), log=log, cwd=folder.root, death_signal=signal.SIGTERM)
-    claim.adopt(guardian.pid)
-    return guardian
-
-
-async def _end(guardian: subprocess.Popen[bytes]) -> None:
-    """The guardian and its pilot have left; killed where they do not."""
-    if not await until_ended(guardian, QUIT_S):
-        guardian.terminate()
-        if not await until_ended(guardian, QUIT_S):
-            guardian.kill()
-            await until_ended(guardian, 1.0)
+            await end_guardian(guardian, told_to=False)
+    folder.scorecard.write_bytes(card.to_json().encode())
+    return card
 
 
 async def _handovers(rig: Rig, folder: RunFolder, flight: Flight, tell: Callable[[str], None]) -> tuple[Flown, ...]:

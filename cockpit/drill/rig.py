@@ -62,10 +62,15 @@ class Progress:
 
     def now(self, what: str) -> None:
         self.done = min(self.done + 1, self.of)
+        self._say({"what": what})
+
+    def failed(self, why: str) -> None:
+        self._say({"what": "the rig did not come up", "error": why})
+
+    def _say(self, told: Mapping[str, str]) -> None:
+        line = {"done": self.done, "of": self.of, **told, "mono": round(time.monotonic(), 3)}
         with self.file.open("a", encoding="utf-8") as lines:
-            lines.write(
-                json.dumps({"done": self.done, "of": self.of, "what": what, "mono": round(time.monotonic(), 3)}, ensure_ascii=False) + "\n"
-            )
+            lines.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 class Rig:
@@ -240,6 +245,10 @@ class Rig:
             "pooler": bool(site and site.pooler),
             "cloud": bool(site and site.cloud),
         }
+
+    def say_failed(self, why: str) -> None:
+        """Whoever watches the start reads why it ended."""
+        self._progress.failed(why)
 
     async def stop(self, keep: bool = False) -> None:
         """Every process of the rig has ended and its folder is gone, unless `keep`: then its files stay. Safe to repeat."""

@@ -15,16 +15,19 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cockpit.drill.crew import end_guardian, launch_guardian
 from cockpit.drill.folders import claim, start_time
 from cockpit.drill.rig import Rig, Wanted
 from cockpit.errors import CockpitError
 from cockpit.model.text import plain
+from cockpit.timeline.folder import RunFolder
 
 _LOOK_S = 0.1
 
@@ -48,10 +51,12 @@ class Order:
 
     wanted: Wanted
     owner: Owner
+    run: str | None = None
+    """The folder of the run that is to be flown as soon as the rig is up; None: whoever asked flies it himself."""
 
     def write(self, folder: Path) -> None:
         wanted = {**asdict(self.wanted), "runs": str(self.wanted.runs) if self.wanted.runs else None}
-        text = json.dumps({"wanted": wanted, "owner": asdict(self.owner)})
+        text = json.dumps({"wanted": wanted, "owner": asdict(self.owner), "run": self.run})
         (folder / "order.json").write_text(text, encoding="utf-8")
 
     @classmethod
@@ -59,7 +64,7 @@ class Order:
         found = json.loads((folder / "order.json").read_text(encoding="utf-8"))
         wanted = found["wanted"]
         runs = Path(wanted.pop("runs")) if wanted.get("runs") else None
-        return cls(Wanted(**{**wanted, "runs": runs}), Owner(**found["owner"]))
+        return cls(Wanted(**{**wanted, "runs": runs}), Owner(**found["owner"]), found["run"])
 
 
 async def supervise(folder: Path) -> int:
@@ -71,27 +76,32 @@ async def supervise(folder: Path) -> int:
     rig = Rig(claim(folder), order.wanted)
     failure: CockpitError | None = None
     try:
-        failure = await _fly(rig, order.owner, asked)
+        failure = await _fly(rig, order, asked)
     finally:
         await rig.stop(keep=failure is not None)
     return 0 if failure is None else 1
 
 
-async def _fly(rig: Rig, owner: Owner, asked: asyncio.Event) -> CockpitError | None:
-    ending = asyncio.create_task(_until_asked(rig.folder, owner, asked))
+async def _fly(rig: Rig, order: Order, asked: asyncio.Event) -> CockpitError | None:
+    ending = asyncio.create_task(_until_asked(rig.folder, order.owner, asked))
     start = asyncio.create_task(rig.start())
+    guardian: subprocess.Popen[bytes] | None = None
     try:
         await asyncio.wait({ending, start}, return_when=asyncio.FIRST_COMPLETED)
         if not start.done():
             return None
         await start
+        guardian = launch_guardian(rig.claim, RunFolder(Path(order.run))) if order.run else None
         await asyncio.to_thread(_say, rig.folder / "ready.json", _ready(rig))
         await ending
     except CockpitError as err:
         told = {"what": plain(err.what, 500), "where": plain(err.where, 300), "remedy": plain(err.remedy, 800)}
         await asyncio.to_thread(_say, rig.folder / "failed.json", told)
+        rig.say_failed(plain(err, 800))
         return err
     finally:
+        if guardian is not None:
+            await end_guardian(guardian)
         for task in (ending, start):
             task.cancel()
         await asyncio.gather(ending, start, return_exceptions=True)

@@ -20,7 +20,7 @@ from cockpit.systems.postgres.lag import Meter
 from cockpit.systems.postgres.lock import PairLock
 from cockpit.systems.postgres.names import SCHEMA
 from cockpit.systems.postgres.preflight import findings
-from cockpit.systems.postgres.quiesce import Quiesce
+from cockpit.systems.postgres.quiesce import Quiesce, Terminated
 from cockpit.systems.postgres.replicate import Replicate
 from cockpit.systems.postgres.sequences import Atlas, Sequences
 from cockpit.systems.postgres.shape import shape
@@ -108,6 +108,9 @@ class PostgresPair:
 
     def quiesce(self, side: Side) -> Action:
         return Quiesce(self._wires, side)
+
+    def terminate(self, side: Side, pids: tuple[int, ...]) -> Action:
+        return Terminated(self._wires, side, pids)
 
     def drain(self, origin: Side, target: Side) -> Action:
         return Drain(self._wires, origin, target)

@@ -31,6 +31,9 @@ a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.usename IS NO
 
 TERMINATE = f"SELECT a.pid, pg_terminate_backend(a.pid) AS sent FROM pg_stat_activity a WHERE {_APP_BACKEND}"
 
+END = f"{TERMINATE} AND a.pid = ANY ($3::int[])"
+STAYING = f"SELECT a.pid FROM pg_stat_activity a WHERE {_APP_BACKEND} AND a.pid = ANY ($3::int[])"
+
 LEFT = f"""\
 WITH app AS (SELECT a.pid, a.usename, a.application_name, a.state, a.xact_start FROM pg_stat_activity a WHERE {_APP_BACKEND}),
 starting AS (SELECT l.pid FROM pg_locks l WHERE l.locktype = 'object' AND l.classid = 'pg_database'::regclass AND l.mode = 'RowExclusiveLock'
@@ -92,6 +95,44 @@ class Quiesce:
     async def _left(self, link: Link) -> Row:
         exempt, user = list(self.wires.exempt(self.side)), self.wires.spec.side(self.side).control.user
         return await link.row(LEFT, exempt, list(self.wires.app_roles), user)
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """The app sessions with these process ids are gone from `side`; a pid that is no app session is left alone."""
+
+    wires: Wires
+    side: Side
+    pids: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"terminate {len(self.pids)} session(s) on {self.side}"
+
+    def describe(self) -> tuple[Statement, ...]:
+        exempt, apps = (text_array(roles) for roles in (self.wires.exempt(self.side), self.wires.app_roles))
+        chosen = f"ARRAY[{', '.join(str(pid) for pid in self.pids)}]::int[]"
+        return (Statement(self.side, END.replace("$1::text[]", exempt).replace("$2::text[]", apps).replace("$3::int[]", chosen)),)
+
+    async def probe(self) -> Probe:
+        left = await self._left(self.wires.watch[self.side])
+        return Probe(Known.PENDING if left else Known.DONE, {"left": left})
+
+    async def apply(self) -> Evidence:
+        loop = asyncio.get_running_loop()
+        link, ends = self.wires.act[self.side], loop.time() + QUIESCE_S
+        await link.change(END, list(self.wires.exempt(self.side)), list(self.wires.app_roles), list(self.pids))
+        while left := await self._left(link):
+            if loop.time() > ends:
+                raise StepError(
+                    f"{self.side}: pids {left} do not end", where="terminate", remedy="look at what they wait for", pids=tuple(left)
+                )
+            await asyncio.sleep(POLL_S)
+        return {"terminated": list(self.pids)}
+
+    async def _left(self, link: Link) -> list[int]:
+        rows = await link.rows(STAYING, list(self.wires.exempt(self.side)), list(self.wires.app_roles), list(self.pids))
+        return [int(row["pid"]) for row in rows]
 
 
 def _clear(row: Row) -> bool:

@@ -1,0 +1,126 @@
+"""`cockpit drill`: the rig, a pilot on it, and the screen or an unattended flight."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from cockpit import wiring
+from cockpit.config import runs_folder
+from cockpit.drill import hangar, headless
+from cockpit.drill.folders import claim, new_folder
+from cockpit.drill.rig import Wanted
+from cockpit.drill.scorecard import Scorecard
+from cockpit.errors import Refused
+from cockpit.model.settings import DrillSpec, Scenario
+from cockpit.scenario import load_scenario
+from cockpit.timeline.folder import RunFolder, create
+
+LINGER_S = 900.0
+"""Seconds a drill flies on when its screen is gone without having ended it."""
+PAIR = "arp"
+
+
+def drill(arguments: argparse.Namespace) -> int:
+    """The exit code: 0 when everything that was flown passed, or the lead left."""
+    scenario = load_scenario(arguments.scenario)
+    spec = _asked(scenario, arguments)
+    runs = (arguments.runs or runs_folder()).absolute()
+    if arguments.headless:
+        return asyncio.run(_unattended(arguments, spec, runs))
+    if arguments.json or arguments.repeat != 1:
+        raise Refused("--json and --repeat belong to an unattended drill", remedy="add --headless")
+    from cockpit.cli import need_terminal
+
+    need_terminal()
+    return _on_screen(arguments, spec, runs)
+
+
+def _asked(scenario: Scenario, arguments: argparse.Namespace) -> DrillSpec:
+    """The scenario's drill with what the command line says instead."""
+    said = {name: getattr(arguments, name) for name in ("rows", "apps", "rate") if getattr(arguments, name) is not None}
+    spec = replace(scenario.drill, **said)
+    limits = (("rows", spec.rows, 1000, 50_000_000), ("apps", spec.apps, 1, 200), ("rate", spec.rate, 1, 20_000))
+    for name, value, least, most in limits:
+        if not least <= value <= most:
+            raise Refused(f"--{name} {value:g} is out of range", remedy=f"from {least:,} to {most:,}")
+    if not 1 <= arguments.repeat <= 1000:
+        raise Refused(f"--repeat {arguments.repeat} is out of range", remedy="from 1 to 1,000")
+    return spec
+
+
+# --- unattended -----------------------------------------------------------------------------------------
+
+
+async def _unattended(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> int:
+    flight = headless.Flight(arguments.scenario, spec, arguments.seed, arguments.repeat, runs)
+    card = await headless.fly(claim(new_folder()), flight, _tell)
+    sys.stdout.write((card.to_json() if arguments.json else render(card)) + "\n")
+    return 0 if card.verdict == "pass" else 1
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def render(card: Scorecard) -> str:
+    """The scorecard as a table."""
+    rows = [("handover", "outcome", "seconds", "writes stalled", "stall p50/p99/max", "errors", "lost", "doubled")]
+    for number, each in enumerate(card.handovers, 1):
+        stalled = f"{each.downtime_ms:.0f} ms" if each.downtime_ms is not None else "-"
+        waits = f"{each.stall_ms.p50:.0f}/{each.stall_ms.p99:.0f}/{each.stall_ms.max:.0f} ms"
+        counts = (str(each.errors), str(each.lost), str(each.duplicated))
+        rows.append((f"{number} {each.direction}", each.outcome, f"{each.seconds:.1f}", stalled, waits, *counts))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    equal = "both sides hold the same rows" if card.sides_equal else f"the sides differ in {', '.join(card.differing[:5])}"
+    return "\n".join([*table, "", equal, f"verdict: {card.verdict}" + "".join(f"\n  {why}" for why in card.why)])
+
+
+# --- on screen ---------------------------------------------------------------------------------------------
+
+
+def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> int:
+    from cockpit.screen.app import run_screen
+    from cockpit.screen.main import Ending
+
+    folder = create(runs, PAIR)
+    wanted = Wanted(rows=spec.rows, apps=spec.apps, rate=spec.rate, seed=arguments.seed, runs=runs)
+    standing = hangar.ask(
+        wanted, linger_s=LINGER_S, run=folder.root, before=lambda rig: _launch(folder, rig / "config.toml", arguments.scenario)
+    )
+    ending = run_screen(folder.root, watch=False, drill=True, progress=standing.progress_file, theme=arguments.theme, ascii=arguments.ascii)
+    closed = wiring.closed_state(folder)
+    if ending == Ending.END_DRILL or closed is not None or not standing.alive:
+        return _end(folder, standing)
+    minutes = LINGER_S / 60
+    _tell(f"the drill flies on for {minutes:.0f} minutes: `cockpit join {folder.name}` opens it again, and it ends by itself")
+    return 0
+
+
+def _launch(folder: RunFolder, config: Path, scenario: str) -> None:
+    wiring.write_launch(folder, config, scenario, PAIR, drill=True)
+
+
+def _end(folder: RunFolder, standing: hangar.Standing) -> int:
+    """Everything of the rig has ended; the run's folder stays, and what it says is the exit code."""
+    failure = asyncio.run(_stop(standing))
+    closed = wiring.closed_state(folder)
+    if failure:
+        _tell(failure)
+        return 1
+    if closed is None:
+        _tell("the drill was ended before it flew")
+        return 0
+    _tell(f"run {folder.name}: {closed.outcome}, {closed.serving or 'nobody'} served; `cockpit export {folder.name}` writes the report")
+    return 0 if len(closed.past) == 0 else closed.exit_code or 0
+
+
+async def _stop(standing: hangar.Standing) -> str:
+    """Why the rig did not come up; empty when it did."""
+    why = standing.failure()
+    await standing.stop()
+    return why
