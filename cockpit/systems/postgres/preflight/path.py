@@ -81,11 +81,12 @@ SELECT r.rolname::text AS name, r.rolsuper AS super, r.rolname = ANY ($2::text[]
     AND pg_has_role(r.oid, e.oid, 'USAGE')) AS through,
   ARRAY(SELECT s FROM pg_db_role_setting d, unnest(d.setconfig) s WHERE d.setrole = r.oid AND s LIKE 'default\\_transaction\\_read\\_only=%'
     AND d.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))) AS overrides
-FROM pg_roles r WHERE r.rolname = ANY ($1::text[])"""
+FROM pg_roles r WHERE r.rolname = ANY ($1::text[]) OR (r.rolcanlogin AND NOT r.rolsuper AND r.rolname <> ALL ($2::text[])
+  AND EXISTS (SELECT FROM pg_roles e WHERE e.rolname = ANY ($2::text[]) AND e.oid <> r.oid AND pg_has_role(r.oid, e.oid, 'USAGE')))"""
 
 
 async def fence(look: Look) -> list[FindingSeen]:
-    """P4: no app passes the fence: as a superuser, as an exempt role or a member of one; role settings that weaken it are shown."""
+    """P4: no role passes the fence: as a superuser app, as an exempt role or a member of one; role settings that weaken it are shown."""
     found = []
     for side in SIDES:
         for row in await look.rows(side, _PASSERS, list(look.wires.app_roles), list(look.wires.exempt(side))):
@@ -105,8 +106,8 @@ async def fence(look: Look) -> list[FindingSeen]:
                     )
                 )
             if row["through"]:
-                seen = f"an app is a member of exempt {', '.join(row['through'])} and connects through it"
-                found.append(block("P4", about, seen, _PASSERS, "revoke the membership"))
+                seen = f"it is a member of exempt {', '.join(row['through'])} and connects through it"
+                found.append(block("P4", about, seen, _PASSERS, "revoke the membership, or name it in exempt_roles"))
             if row["overrides"]:
                 seen = f"{', '.join(row['overrides'])} of the role overrides the database's: only the CONNECT revocation fences it"
                 found.append(warn("P4", about, seen, _PASSERS, "ALTER ROLE .. RESET default_transaction_read_only"))

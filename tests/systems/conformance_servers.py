@@ -1,0 +1,116 @@
+"""What any `Servers` must show, whatever stands behind it: subclass it and give the fixtures `pair` (opened) and `second` (not opened).
+
+`pair` has both sides sound and one app; nothing of the cockpit stands on either side yet. `second` is another cockpit on the same pair.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from cockpit.errors import Refused
+from cockpit.handover.ports import Action, Servers
+from cockpit.model.words import Known, Severity, Side
+
+BLUE, GREEN = Side.BLUE, Side.GREEN
+LSN = re.compile(r"[0-9A-F]+/[0-9A-F]+")
+
+
+async def made_so(action: Action) -> None:
+    """Applied twice without harm, and seen to be so."""
+    await action.apply()
+    await action.apply()
+    assert (await action.probe()).known is Known.DONE, action.name
+
+
+async def arm(pair: Servers) -> None:
+    for side in (BLUE, GREEN):
+        await made_so(pair.install(side))
+    await made_so(pair.replicate(BLUE, GREEN, copy=True))
+    await made_so(pair.replicate(GREEN, BLUE, copy=False))
+
+
+def actions(pair: Servers) -> Sequence[Action]:
+    return (
+        pair.install(BLUE),
+        pair.replicate(BLUE, GREEN, copy=True),
+        pair.canary(BLUE, GREEN),
+        pair.fence(BLUE, on=True),
+        pair.fence(BLUE, on=False),
+        pair.quiesce(BLUE),
+        pair.drain(BLUE, GREEN),
+        pair.sequences(BLUE, GREEN),
+        pair.gone(BLUE),
+    )
+
+
+class ServersConformance:
+    """The behaviours themselves."""
+
+    async def test_describing_changes_nothing(self, pair: Servers) -> None:
+        texts = [statement.text for action in actions(pair) for statement in action.describe()]
+        assert texts
+        assert all(text.strip() for text in texts)
+        assert len({action.name for action in actions(pair)}) == len(actions(pair))
+        for action in (pair.install(BLUE), pair.replicate(BLUE, GREEN, copy=True), pair.fence(BLUE, on=True)):
+            assert (await action.probe()).known is Known.PENDING, action.name
+        assert (await pair.fence(BLUE, on=False).probe()).done
+        for side in (BLUE, GREEN):
+            assert (await pair.gone(side).probe()).done
+
+    async def test_a_handover_there_and_back(self, pair: Servers) -> None:
+        await arm(pair)
+        for origin in (BLUE, GREEN):
+            target = origin.other
+            await made_so(pair.fence(target, on=True))
+            for way in ((origin, target), (target, origin)):
+                evidence = await pair.canary(*way).apply()
+                assert isinstance(evidence["round_trip_ms"], float | int)
+            await made_so(pair.fence(origin, on=True))
+            assert not (await pair.fence(origin, on=False).probe()).done
+            quiet = await pair.quiesce(origin).apply()
+            assert LSN.fullmatch(str(quiet["lsn"]))
+            assert "terminated" in quiet
+            assert (await pair.quiesce(origin).probe()).done
+            drained = await pair.drain(origin, target).apply()
+            assert {"canary_ms", "confirmed_lsn", "fence_lsn"} <= drained.keys()
+            await made_so(pair.sequences(origin, target))
+            assert (await pair.replicate(target, origin, copy=False).probe()).done
+            await made_so(pair.fence(target, on=False))
+            assert (await pair.fence(origin, on=True).probe()).done
+
+    async def test_what_is_measured(self, pair: Servers) -> None:
+        assert set(await pair.versions()) == {BLUE, GREEN}
+        await arm(pair)
+        await pair.beat(BLUE)
+        sample = await pair.lag(BLUE, GREEN)
+        assert (sample.origin, sample.target) == (BLUE, GREEN)
+        assert sample.slot_state == "active"
+        assert sample.tables_ready == sample.tables_total > 0
+        assert (await pair.shape()) == (await pair.shape())
+        for side in (BLUE, GREEN):
+            server = await pair.server(side)
+            assert (server.side, server.up) == (side, True)
+            assert all(session.side is side for session in await pair.census(side))
+
+    async def test_preflight_says_all_it_looked_at(self, pair: Servers) -> None:
+        found = await pair.preflight(BLUE)
+        assert any(finding.severity is Severity.GOOD for finding in found)
+        assert all(finding.check and finding.object and finding.seen for finding in found)
+        assert all(finding.remedy for finding in found if finding.severity is not Severity.GOOD)
+
+    async def test_one_pilot(self, pair: Servers, second: Servers) -> None:
+        await pair.lock("cockpit ann@ops pid 7")
+        await pair.lock("cockpit ann@ops pid 7")
+        with pytest.raises(Refused, match="ann@ops"):
+            await second.lock("cockpit bob@ops pid 8")
+
+    async def test_every_object_is_listed_and_removed(self, pair: Servers) -> None:
+        assert all(re.match(r"(blue|green): .*cockpit_", name) for name in pair.objects())
+        await arm(pair)
+        for side in (BLUE, GREEN):
+            assert not (await pair.gone(side).probe()).done
+        for side in (GREEN, BLUE):
+            await made_so(pair.gone(side))
