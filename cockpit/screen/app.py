@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from rich.segment import Segment, Segments
 from textual.app import App
@@ -50,6 +51,8 @@ class CockpitApp(App[int], inherit_bindings=False):
         self.theme = "ansi-dark"
         self._parts = (source, link, options)
         self._lost = False
+        self._handlers: dict[signal.Signals, Any] = {}
+        self._last_resort: threading.Timer | None = None
         self.animation_level = "none"
 
     def on_mount(self) -> None:
@@ -73,16 +76,26 @@ class CockpitApp(App[int], inherit_bindings=False):
             if not self._lost and callable(draw_again):
                 draw_again(number, frame)
 
-        signal.signal(signal.SIGHUP, lose)
-        signal.signal(signal.SIGTERM, lose)
-        signal.signal(signal.SIGCONT, go_on)
+        heard = {signal.SIGHUP: lose, signal.SIGTERM: lose, signal.SIGCONT: go_on}
+        self._handlers = {number: signal.signal(number, handler) for number, handler in heard.items()}
+
+    def on_unmount(self) -> None:
+        """Signals are whose they were."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def settle(self) -> None:
+        """The program goes on after the screen: nothing of the screen ends it any more."""
+        if self._last_resort is not None:
+            self._last_resort.cancel()
 
     def leave(self, ending: Ending) -> None:
         """The screen ends; the pilot flies on. Where the terminal is gone, nothing is waited for longer than `PATIENCE_S`."""
         if ending is Ending.LOST:
-            last_resort = threading.Timer(PATIENCE_S, os._exit, (int(Ending.LOST),))
-            last_resort.daemon = True
-            last_resort.start()
+            self._last_resort = threading.Timer(PATIENCE_S, os._exit, (int(Ending.LOST),))
+            self._last_resort.daemon = True
+            self._last_resort.start()
         self.exit(int(ending), return_code=int(ending))
 
     def _fatal_error(self) -> None:
@@ -152,6 +165,7 @@ def run_screen(
     try:
         ending = app.run()
     finally:
+        app.settle()
         follower.close()
     return int(Ending.CRASHED) if ending is None else ending
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 
@@ -19,7 +20,14 @@ async def draw(source: Story, columns: int, rows: int, *keys: str, options: Opti
     async with app.run_test(size=(columns, rows)) as pilot:
         await pilot.press(*keys)
         await pilot.pause()
-        return app.export_screenshot(title="cockpit", simplify=True)
+        return _self_contained(app.export_screenshot(title="cockpit", simplify=True))
+
+
+def _self_contained(svg: str) -> str:
+    """`svg` without fonts from elsewhere: the viewer's own monospace font; text lengths in it keep the columns."""
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
+    return svg.replace("font-family: Fira Code, monospace", "font-family: monospace").replace("Fira Code", "monospace")
 
 
 def main(argv: list[str]) -> None:

@@ -7,7 +7,8 @@ from textual import events
 from cockpit.errors import LinkError
 from cockpit.model.intents import Ask, Intent
 from cockpit.model.words import Mode
-from cockpit.screen.main import Ending, Options
+from cockpit.screen.actions import ACTIONS, table
+from cockpit.screen.main import Ending, MainScreen, Options
 from cockpit.timeline.wire import Reply
 from tests.screen.demo import ARMED, READY, SOAK, WINDOW, Story, story
 from tests.screen.flying import Cockpit, cockpit
@@ -247,7 +248,17 @@ async def test_only_changed_rows_are_painted() -> None:
         assert [p.repainted for p in parts] == before  # type: ignore[attr-defined]
 
 
-async def test_a_stuck_run_is_left_by_the_way_back() -> None:
+def test_every_action_is_done_somewhere_and_no_key_has_two_meanings() -> None:
+    keys = [key for action in ACTIONS for key in action.keys]
+    assert len(keys) == len(set(keys))
+    for action in ACTIONS:
+        here = hasattr(MainScreen, f"_do_{action.id}")
+        assert here or action.ask is not None, action.id
+        assert action.level == 0 or action.ask is not None, action.id
+    assert table().count("\n") == len(ACTIONS) + 2
+
+
+async def test_after_a_cutover_the_rollback_is_what_a_arms() -> None:
     source = story(SOAK)
     assert source.state.mode is Mode.READY
     async with cockpit(source) as c:
