@@ -39,6 +39,9 @@ class Alias(Strict):
     name: str = "cockpit_probe"
     user: str | None = None
     password: Secret | None = None
+    blue: str | None = None
+    """An entry that always leads to blue: preflight proves by it that the pooler's logins reach blue while it does not serve."""
+    green: str | None = None
 
 
 class Options(Strict):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cockpit.errors import CockpitError, LinkError, SystemFault
 from cockpit.model.events import FindingSeen
 from cockpit.model.text import plain
-from cockpit.model.words import Severity
+from cockpit.model.words import Severity, Side
 from cockpit.systems import replacing
 from cockpit.systems.pgbouncer import seen
 from cockpit.systems.pgbouncer.console import quoted
@@ -147,6 +147,22 @@ async def _proof(pooler: PgBouncer) -> Findings:
         return [_finding(pooler, "P6", Severity.BLOCK, str(err), query, remedy)]
     entry = seen.Entry.of(await pooler.console.ask("SHOW DATABASES", pooler.options.deadline), pooler.database)
     side = pooler.side_of(entry) if entry else None
+    ahead = [] if side is None else [await _ahead(pooler, side.other)]
     agrees = side is not None and proof.side is side
     what = f"{proof} answers through the pool; the console says {side or 'neither'}"
-    return [_finding(pooler, "P6", Severity.GOOD if agrees else Severity.BLOCK, what, query, "look where the entries of the file lead")]
+    severity = Severity.GOOD if agrees else Severity.BLOCK
+    return [_finding(pooler, "P6", severity, what, query, "look where the entries of the file lead"), *ahead]
+
+
+async def _ahead(pooler: PgBouncer, side: Side) -> FindingSeen:
+    """The pooler's logins reach the side that does not serve yet: its pg_hba.conf, its roles and the network between them."""
+    query = f"through probe.{side}: {pooler.witness.texts[0]}"
+    try:
+        proof = await pooler.witness.answer_of(side, pooler.options.deadline)
+    except (LinkError, SystemFault) as err:
+        return _finding(pooler, "P6", Severity.BLOCK, f"{side} is not reached: {err}", query, f"check pg_hba.conf and roles of {side}")
+    if not proof.asked:
+        remedy = f"add an entry that always leads to {side} and name it as `{side}` of this channel's `probe`"
+        return _finding(pooler, "P6", Severity.WARN, f"whether its logins reach {side} shows only in the window", query, remedy)
+    reached = proof.side is side
+    return _finding(pooler, "P6", Severity.GOOD if reached else Severity.BLOCK, f"{proof} answers there", query, "correct that entry")

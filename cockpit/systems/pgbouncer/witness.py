@@ -15,7 +15,7 @@ from cockpit.model.settings import Endpoint, PairSpec
 from cockpit.model.words import Side
 from cockpit.systems.pgbouncer.console import Console
 from cockpit.systems.pgbouncer.identity import QUESTION, Identity, told
-from cockpit.systems.pgbouncer.options import Options
+from cockpit.systems.pgbouncer.options import Alias, Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,13 @@ class Witness:
     _alias: Console | None = None
 
     def __post_init__(self) -> None:
-        if (alias := self.options.probe) is not None:
-            admin, control = self.options.admin, self.pair.blue.control
-            login = (alias.user, alias.password) if alias.user else (control.user, control.password)
-            end = Endpoint(admin.host, admin.port, alias.name, *login, admin.sslmode, admin.sslrootcert)
-            self._alias = Console(end, f"{self.where}, through {alias.name}")
+        if self.options.probe is not None:
+            self._alias = self._through(self.options.probe, self.options.probe.name)
+
+    def _through(self, alias: Alias, name: str) -> Console:
+        admin, control = self.options.admin, self.pair.blue.control
+        login = (alias.user, alias.password) if alias.user else (control.user, control.password)
+        return Console(Endpoint(admin.host, admin.port, name, *login, admin.sslmode, admin.sslrootcert), f"{self.where}, through {name}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,7 +95,21 @@ class Witness:
         """Which side answers through the pool now. `LinkError` when nobody does."""
         if self._alias is None:
             return Proof(asked=False)
-        seen = Identity.of((await self._alias.ask(QUESTION, deadline_s))[0])
+        return self._told(Identity.of((await self._alias.ask(QUESTION, deadline_s))[0]))
+
+    async def answer_of(self, side: Side, deadline_s: float) -> Proof:
+        """Which side answers through the entry that always leads to `side`; not asked where there is none."""
+        alias = self.options.probe
+        name = None if alias is None else alias.blue if side is Side.BLUE else alias.green
+        if alias is None or name is None:
+            return Proof(asked=False)
+        console = self._through(alias, name)
+        try:
+            return self._told(Identity.of((await console.ask(QUESTION, deadline_s))[0]))
+        finally:
+            await console.close()
+
+    def _told(self, seen: Identity) -> Proof:
         if len(self.known) == 1:
             [(only, identity)] = self.known.items()
             same = (identity.system, identity.version) == (seen.system, seen.version)

@@ -201,6 +201,23 @@ async def test_without_an_alias_it_says_so(start: Start) -> None:
     assert any(f.check == "P6" and f.severity is Severity.WARN for f in await bed.port.preflight(10))
 
 
+@pytest.mark.parametrize(("leads_to", "severity"), [("green", Severity.GOOD), ("blue", Severity.BLOCK), (None, Severity.WARN)])
+async def test_the_side_ahead_is_reached_before_the_window_or_said_not_to_be_known(
+    start: Start, leads_to: str | None, severity: Severity
+) -> None:
+    bed = await start()
+    if leads_to is not None:
+        server = bed.green if leads_to == "green" else bed.blue
+        text = bed.instance.databases.read_text() + bouncer.entry("fixed", server, dbname=f"'{DATABASE}'")
+        bed.instance.databases.write_text(text)
+        await bed.port.console.ask("RELOAD", 2)
+    port = bed.again(probe=Alias(green="fixed" if leads_to else None))
+    await port.open()
+    found = [f for f in await port.preflight(10) if f.check == "P6"]
+    assert [f.severity for f in found] == [Severity.GOOD, severity]
+    await port.close()
+
+
 async def test_session_pooling_blocks(start: Start) -> None:
     bed = await start(pool_mode="session")
     await bed.transact()
