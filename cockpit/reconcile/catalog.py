@@ -86,6 +86,15 @@ class KeyColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """How a publication carries a table: these columns only, or all (None). `inserts`: for want of a replica identity inserts alone,
+    for a publication of its updates would make the apps' updates fail; such a table replicates no updates either."""
+
+    columns: tuple[str, ...] | None = None
+    inserts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """One entry. `unprovable` is empty where both sides can be compared by content, else the reason that they cannot."""
 
@@ -100,8 +109,8 @@ class Table:
     """What the proof rests on beside PostgreSQL itself, or why there is no key."""
     unprovable: str = ""
     missing_on: Side | None = None
-    tapped: Mapping[Side, tuple[str, ...] | None] | None = None
-    """How a side's publication carries it: these columns only, or all (None); a side that cannot is absent."""
+    tapped: Mapping[Side, Carried] | None = None
+    """How a side's tap carries it."""
 
     @property
     def shown(self) -> str:
@@ -237,7 +246,7 @@ def _comparable(name: Name, blue: SideCatalog, green: SideCatalog, estimate: int
         estimate,
         size,
         reason="; ".join(r for r in reasons if r),
-        tapped={side.side: columns for side in (blue, green) for columns in _tapped(side, name, key)},
+        tapped={side.side: _carried(side, name, key) for side in (blue, green)},
     )
 
 
@@ -261,15 +270,14 @@ def _key_column(column: Row, equals: str, kinds: Mapping[int, Kind], same_order:
     return KeyColumn(column["name"], kind, column["shown"], equals, ordered)
 
 
-def _tapped(side: SideCatalog, name: Name, key: tuple[KeyColumn, ...]) -> tuple[tuple[str, ...] | None, ...]:
-    """The columns the side's publication carries, as a list of one; empty where publishing it would make the apps' updates fail."""
+def _carried(side: SideCatalog, name: Name, key: tuple[KeyColumn, ...]) -> Carried:
     shape = side.shapes[name]
     identity = shape.row["identity"]
     if identity == "f":
-        return (None,)
+        return Carried()
     known = [u for u in shape.uniques if u["primary" if identity == "d" else "identity"]] if identity in {"d", "i"} else []
     if not known:
-        return ()
+        return Carried(inserts=True)
     columns = tuple(known[0]["columns"])
     whole = side.version < 150000 or not {c.name for c in key} <= set(columns)
-    return (None,) if whole else (columns,)
+    return Carried(None if whole else columns)

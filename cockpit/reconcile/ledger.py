@@ -57,6 +57,8 @@ class Standing:
     unequal: int = 0
     work: Pass | None = None
     blocked: str = ""
+    tracked: bool = False
+    """Was proven, and of every change since it is known that it happened; a table without a key cannot say to which row."""
     waiting: str = ""
     """Why it cannot be compared now, though it can be later."""
     content: bool = True
@@ -80,7 +82,7 @@ class Standing:
 
     @property
     def coverage(self) -> float:
-        if self.proven:
+        if self.proven or self.tracked:
             return 1.0
         if self.work is None or not self.table.estimate:
             return 0.0
@@ -91,14 +93,17 @@ class Standing:
 
     def touch(self, keys: Iterable[Key], now: float) -> None:
         """These rows changed. Too many of them, and the whole table did."""
+        self.young_since = now if self.young_since is None or not self.young else self.young_since
         self.young.update(dict.fromkeys(keys))
-        self.young_since = now if self.young_since is None else self.young_since
         limit = min(MAX_KEYS, max(self.count() // 100, 2000))
         if self.dirty > limit:
             self.touch_whole(now)
 
-    def touch_whole(self, now: float) -> None:
-        """Anything in the table may have changed; a reading that is under way proves nothing any more."""
+    def touch_whole(self, now: float, *, tracked: bool = False) -> None:
+        """Anything in the table may have changed; a reading that is under way proves nothing any more.
+
+        `tracked`: single rows changed, all of them seen, though without a key to name them."""
+        self.tracked = tracked and (self.proven or self.tracked)
         self.epoch += 1
         self.work = None
         self.young, self.old, self.young_since, self.old_since = {}, {}, None, None
@@ -108,7 +113,7 @@ class Standing:
 
     def age_keys(self) -> None:
         """A drain begins: what the last one brought is old."""
-        self.old_since = self.young_since if self.old_since is None else self.old_since
+        self.old_since = self.old_since if self.old else self.young_since
         self.old.update(self.young)
         self.young, self.young_since = {}, None
 
@@ -117,8 +122,6 @@ class Standing:
         for key in keys:
             self.old.pop(key, None)
             self.differing.pop(key, None)
-        if not self.old:
-            self.old_since = None
         if self.proven:
             self.proven_mono = now
 
@@ -128,7 +131,7 @@ class Standing:
             return
         self.rows = dict(work.read)
         self.proven, self.proven_mono, self.whole_since, self.unequal, self.waiting = True, now, None, 0, ""
-        self.work = None
+        self.work, self.tracked = None, False
 
     def state(self, now: float) -> ProofState:
         if self.differences:
@@ -137,7 +140,7 @@ class Standing:
             return ProofState.UNVERIFIABLE
         if not self.proven:
             return self._unproven(now)
-        since = self.young_since if self.old_since is None else self.old_since
+        since = self.old_since if self.old else self.young_since if self.young else None
         stale = since is not None and now - since > GRACE_S
         return ProofState.DIRTY if stale else ProofState.EQUAL
 
@@ -207,7 +210,7 @@ class Ledger:
                 standing.touch(keys, now)
         for name in batch.whole | batch.reshaped:
             if (standing := self.standings.get(name)) is not None:
-                standing.touch_whole(now)
+                standing.touch_whole(now, tracked=not standing.table.key and name not in batch.reshaped)
 
     def stale(self, now: float) -> None:
         """Changes may have been missed: nothing counts as proven."""

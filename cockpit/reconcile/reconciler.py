@@ -28,7 +28,7 @@ from cockpit.reconcile.schedule import next_table
 from cockpit.reconcile.selftest import faults
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.tap import Name
-from cockpit.reconcile.taps import Tap, tap_name
+from cockpit.reconcile.taps import Tap, inserts_name, tap_name
 from cockpit.reconcile.watch import Watch
 from cockpit.reconcile.window import Window
 
@@ -137,9 +137,10 @@ class PostgresReconciler:
         return await findings(self._ledger, self._hash_faults, self._probe, tap_name(self._spec.name))
 
     def objects(self) -> tuple[str, ...]:
-        """Slot and publication of the tap on either side."""
+        """Slot and publications of the tap on either side."""
         name = tap_name(self._spec.name)
-        return tuple(f"{side}: {what} {name}" for side in Side for what in ("publication", "slot"))
+        each = (f"publication {name}", f"publication {inserts_name(name)}", f"slot {name}")
+        return tuple(f"{side}: {what}" for side in Side for what in each)
 
     def gone(self, side: Side) -> Action:
         """No tap is left on the side."""

@@ -16,7 +16,7 @@ from cockpit.errors import CockpitError, LinkError, SystemFault
 from cockpit.model.plan import Statement
 from cockpit.model.settings import Endpoint
 from cockpit.model.words import Side
-from cockpit.reconcile.catalog import Table
+from cockpit.reconcile.catalog import Carried, Table
 from cockpit.reconcile.rows import quoted
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.tap import FENCE, Batch, Decoder, Garbled, Name, visible
@@ -39,25 +39,30 @@ def tap_name(pair: str) -> str:
     return f"cockpit_{slug[:40]}_tap"
 
 
+def inserts_name(tap: str) -> str:
+    """The publication beside the tap's own that carries tables without a replica identity: their inserts and truncates alone."""
+    return f"{tap}_inserts"
+
+
 def removal(side: Side, name: str) -> tuple[Statement, ...]:
     """What removes the tap from a side."""
     return (
         Statement(str(side), f"SELECT pg_drop_replication_slot('{name}')"),
-        Statement(str(side), f"DROP PUBLICATION IF EXISTS {quoted(name)}"),
+        Statement(str(side), f"DROP PUBLICATION IF EXISTS {quoted(name)}, {quoted(inserts_name(name))}"),
     )
 
 
 async def remains(line: Line, name: str) -> list[str]:
     """What of the tap exists on the line's side."""
     sql = """SELECT 'slot' AS what FROM pg_replication_slots WHERE slot_name = $1
-             UNION ALL SELECT 'publication' FROM pg_publication WHERE pubname = $1"""
-    return [row["what"] for row in await line.fetch(sql, name)]
+             UNION ALL SELECT 'publication' FROM pg_publication WHERE pubname IN ($1, $2)"""
+    return [row["what"] for row in await line.fetch(sql, name, inserts_name(name))]
 
 
 async def remove(line: Line, name: str) -> None:
     """Neither slot nor publication of that name exists on the line's side; `SystemFault` while another process reads the slot."""
     await line.fetch("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", name)
-    await line.fetch(f"DROP PUBLICATION IF EXISTS {quoted(name)}")
+    await line.fetch(f"DROP PUBLICATION IF EXISTS {quoted(name)}, {quoted(inserts_name(name))}")
 
 
 class Tap:
@@ -69,10 +74,10 @@ class Tap:
         self.up = False
         self.why = "not made yet"
         self.drain_s = 0.01
-        self._line = Line(side, endpoint, writes=True, settings={"statement_timeout": "20s"})
+        self._line = Line(side, endpoint, writes=True, settings={"statement_timeout": "20s", "synchronous_commit": "local"})
         self._admin = Line(side, endpoint, writes=True, settings={"statement_timeout": "4s"})
         self._decoder = Decoder({})
-        self._published: dict[Name, tuple[str, ...] | None] = {}
+        self._published: dict[Name, Carried] = {}
         self._options: tuple[str, ...] = ()
         self._nudges = True
         self._unseen: list[Batch] = []
@@ -152,6 +157,7 @@ class Tap:
         self._nudges = version >= 160000
         await remove(self._admin, self.name)
         await self._admin.fetch(f"CREATE PUBLICATION {quoted(self.name)}")
+        await self._admin.fetch(f"CREATE PUBLICATION {quoted(inserts_name(self.name))} WITH (publish = 'insert, truncate')")
         self._published = {}
         await self._publish(tables)
         await self._admin.fetch("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", self.name)
@@ -159,27 +165,34 @@ class Tap:
 
     async def _publish(self, tables: Mapping[Name, Table]) -> None:
         """Small batches: one statement that locks thousands of tables would not fit the server's lock table."""
-        wanted = {name: t.tapped[self.side] for name, t in tables.items() if t.tapped and self.side in t.tapped}
-        gone = [n for n in self._published if n not in wanted or wanted[n] != self._published[n]]
+        wanted = {name: t.tapped[self.side] for name, t in tables.items() if t.tapped}
+        gone = [n for n in self._published if wanted.get(n) != self._published[n]]
         for batch in _batches([n for n in gone if n in tables]):
-            await self._alter("DROP", ", ".join(_table(n) for n in batch))
+            await self._alter("DROP", batch, self._published)
         self._published = {n: c for n, c in self._published.items() if n not in gone}
         for batch in _batches([n for n in wanted if n not in self._published]):
-            # ONLY holds for the one name it stands before: without it a parent would take its children along.
-            await self._alter("ADD", ", ".join(f"ONLY {_table(n)}{_list(wanted[n])}" for n in batch))
+            await self._alter("ADD", batch, wanted)
             self._published.update({n: wanted[n] for n in batch})
 
-    async def _alter(self, verb: str, tables: str) -> None:
-        await self._admin.fetch(f"ALTER PUBLICATION {quoted(self.name)} {verb} TABLE {tables}")
+    async def _alter(self, verb: str, names: Sequence[Name], how: Mapping[Name, Carried]) -> None:
+        for inserts, publication in ((False, self.name), (True, inserts_name(self.name))):
+            tables = [_table(n) + (_list(how[n].columns) if verb == "ADD" else "") for n in names if how[n].inserts is inserts]
+            if tables:
+                await self._admin.fetch(f"ALTER PUBLICATION {quoted(publication)} {verb} TABLE ONLY {', ONLY '.join(tables)}")
 
     async def _nudge(self) -> None:
-        """Lets the slot's restart point move on, which otherwise only happens every 15 s: each drain starts reading there."""
-        if not self._nudges:
-            return
+        """Lets the slot's restart point move on, which otherwise only happens every 15 s, and flushes the log up to a whole record:
+        decoding waits for the rest of a record that asynchronous commits left half flushed (up to `wal_writer_delay`)."""
+        mark = "pg_logical_emit_message(true, $1, '')::pg_catalog.text"
         try:
-            await self._line.run("SELECT pg_log_standby_snapshot()::pg_catalog.text")
-        except SystemFault:
+            await self._line.run(f"SELECT pg_log_standby_snapshot()::pg_catalog.text, {mark}" if self._nudges else f"SELECT {mark}", FENCE)
+        except SystemFault as err:
+            if err.code != "42501" or not self._nudges:
+                raise
             self._nudges = False
+
+    def _publications(self) -> str:
+        return f"{quoted(self.name)},{quoted(inserts_name(self.name))}"
 
     def _changes(self) -> str:
         options = "".join(f", '{option}'" for option in self._options)
@@ -188,7 +201,7 @@ class Tap:
         )
 
     async def _pull(self) -> None:
-        async for rows in self._line.stream(self._changes(), self.name, quoted(self.name)):
+        async for rows in self._line.stream(self._changes(), self.name, self._publications()):
             for row in rows:
                 self._decoder.feed(row["data"])
             await asyncio.sleep(0)
@@ -197,7 +210,7 @@ class Tap:
         """The mark is a transactional message: it commits, flushed, behind everything that committed before it was written."""
         await self._line.run("SELECT pg_logical_emit_message(true, $1, $2)::pg_catalog.text", FENCE, fence)
         while True:
-            for row in await self._line.run(self._changes(), self.name, quoted(self.name)):
+            for row in await self._line.run(self._changes(), self.name, self._publications()):
                 self._decoder.feed(row["data"])
             if not self._options or self._decoder.saw(fence):
                 return
