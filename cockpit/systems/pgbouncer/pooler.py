@@ -99,20 +99,22 @@ class PgBouncer:
     async def _pause(self) -> Evidence:
         try:
             await self._pausing.ask(self._pause_text, self.options.pause_attempt, effect=True)
-        except (OutcomeUnknown, asyncio.CancelledError) as err:
+            return await self._in_effect()
+        except (LinkError, TimeoutError, asyncio.CancelledError) as err:
             # On a task of its own: what was begun is taken back also when nobody waits for us any more.
             back = asyncio.get_running_loop().create_task(self._take_back())
             await _finished(back, 3 * self.options.deadline)
             if isinstance(err, asyncio.CancelledError):
                 raise
+            if not back.done():
+                raise OutcomeUnknown("PAUSE is not known to be taken back", where=self.where, remedy="it may be paused") from None
             raise back.result() from None
-        probe = await self._paused()
-        if not probe.done:
-            raise StepError(
-                f"PAUSE was answered and is not in effect: {dict(probe.evidence)}",
-                where=f"pause {self.name}",
-                remedy="look at SHOW DATABASES",
-            )
+
+    async def _in_effect(self) -> Evidence:
+        """PAUSE was answered and is seen: a server connection that was still logging in has gone too."""
+        async with asyncio.timeout(self.options.pause_attempt):
+            while not (probe := await self._paused()).done:  # noqa: ASYNC110 (the console tells nobody by itself)
+                await asyncio.sleep(POLL_S)
         return probe.evidence
 
     async def _take_back(self) -> StepError:
