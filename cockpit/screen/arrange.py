@@ -41,7 +41,7 @@ def _panes(middle: Region, shown: Shown) -> dict[str, Region]:
     top, bottom = _split_rows(middle, middle.height - lower)
     upper = _three(top)
     if middle.width >= 110:
-        left, right = _split_columns(bottom, bottom.width // 2)
+        left, right = _split_columns(bottom, bottom.width * 11 // 20)
         return upper | {"procedure": left, "timeline": right}
     if middle.height >= 34:
         steps, story = _split_rows(bottom, 17)

@@ -127,7 +127,7 @@ def sync_word(state: str) -> str:
 
 def _slot_line(sample: LagSample) -> Line:
     errors = f"  {sample.apply_errors} APPLY ERRORS" if sample.apply_errors else ""
-    return ((f"slot {sample.slot}  retains {size(sample.retained_bytes)}", "dim"), (errors, "warn"))
+    return ((f"{sample.slot} keeps {size(sample.retained_bytes)}", "dim"), (errors, "warn"))
 
 
 def _worst(sample: LagSample) -> Line:

@@ -105,7 +105,7 @@ def _standing(view: View, handover: HandoverView) -> Line:
     if handover.outcome is None:
         return ((f"  left {seconds(eta_s(handover, view.now))}", "run"),)
     if handover.outcome is Outcome.DONE:
-        stall = f", writes stalled {seconds(handover.downtime_s)}" if handover.downtime_s is not None else ""
+        stall = f", stall {seconds(handover.downtime_s)}" if handover.downtime_s is not None else ""
         return ((f"  ✓ done in {seconds(handover.seconds)}{stall}", "ok"),)
     role = "warn" if handover.outcome is Outcome.ABORTED else "bad"
     return ((f"  {handover.outcome.value.upper()}: {handover.why}" if handover.why else f"  {handover.outcome.value.upper()}", role),)

@@ -102,6 +102,7 @@ def _summary(view: View, sample: ReconSample, width: int, height: int) -> tuple[
     parts: list[Line] = [((cost, "text"),), ((f"load {sample.duty:.0%}", "text"),)]
     if not short:
         parts.append(((f"{count(sample.dirty_keys)} dirty", "text"),))
+    if width >= 46:
         parts.append(((f"oldest {age(view.age(sample.oldest_mono))}", "text"),))
     return (crop(first, width), crop(joined(parts), width))
 
