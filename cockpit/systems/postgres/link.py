@@ -36,7 +36,6 @@ def session_settings(application: str, statement_s: float) -> dict[str, str]:
         "search_path": "pg_catalog",
         "synchronous_commit": "on",
         "standard_conforming_strings": "on",
-        "session_replication_role": "origin",
         "jit": "off",
         "statement_timeout": str(round(statement_s * 1000)),
         "lock_timeout": str(round(statement_s * 800)),

@@ -65,7 +65,16 @@ class PostgresPair:
 
     async def _warm(self, side: Side) -> None:
         numbering = sequences.reading(list(self._atlas.sides[side].values()))
-        seen = (fence.FENCED, quiesce.TERMINATE, quiesce.LEFT, control.WRITE_CANARY, control.SEE_CANARY, control.FLUSH, POSITION)
+        seen = (
+            fence.FENCED,
+            quiesce.TERMINATE,
+            quiesce.STILL,
+            quiesce.LEFT,
+            control.WRITE_CANARY,
+            control.SEE_CANARY,
+            control.FLUSH,
+            POSITION,
+        )
         await self._wires.act[side].warm(*seen, sequences.SETTING, numbering)
         await self._wires.watch[side].warm(activity.CENSUS, activity.STANDING)
 

@@ -23,16 +23,21 @@ from cockpit.systems.postgres.wires import Wires
 
 QUIESCE_S = 5.0
 POLL_S = 0.001
+AGAIN_S = 0.25
+"""After that long a session that is still there is terminated again."""
 
 _APP_BACKEND = """\
-a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.usename IS NOT NULL
+a.datid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND a.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL
   AND a.backend_type NOT LIKE 'logical replication%' AND a.backend_type NOT IN ('walsender', 'autovacuum worker', 'parallel worker')
-  AND a.usename <> ALL ($1::text[]) AND (a.usename = ANY ($2::text[]) OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.usesysid AND r.rolsuper))"""
+  AND a.usesysid <> ALL (ARRAY(SELECT oid FROM pg_roles WHERE rolname = ANY ($1::text[]) OR (rolsuper AND rolname <> ALL ($2::text[]))))"""
 
 TERMINATE = f"SELECT a.pid, pg_terminate_backend(a.pid) AS sent FROM pg_stat_activity a WHERE {_APP_BACKEND}"
 
 END = f"{TERMINATE} AND a.pid = ANY ($3::int[])"
 STAYING = f"SELECT a.pid FROM pg_stat_activity a WHERE {_APP_BACKEND} AND a.pid = ANY ($3::int[])"
+
+STILL = f"SELECT count(*) AS sessions FROM pg_stat_activity a WHERE {_APP_BACKEND}"
+"""Cheap enough to ask every millisecond while a hundred backends share the processors to exit."""
 
 LEFT = f"""\
 WITH app AS (SELECT a.pid, a.usename, a.application_name, a.state, a.xact_start FROM pg_stat_activity a WHERE {_APP_BACKEND}),
@@ -65,7 +70,7 @@ class Quiesce:
     def describe(self) -> tuple[Statement, ...]:
         exempt, apps = (text_array(roles) for roles in (self.wires.exempt(self.side), self.wires.app_roles))
         user = text_array((self.wires.spec.side(self.side).control.user,)) + "[1]"
-        texts = (text.replace("$1::text[]", exempt).replace("$2::text[]", apps).replace("$3", user) for text in (TERMINATE, LEFT))
+        texts = (text.replace("$1::text[]", exempt).replace("$2::text[]", apps).replace("$3", user) for text in (TERMINATE, STILL, LEFT))
         return tuple(Statement(self.side, text) for text in texts)
 
     async def probe(self) -> Probe:
@@ -77,6 +82,7 @@ class Quiesce:
         loop = asyncio.get_running_loop()
         link, ends = self.wires.act[self.side], loop.time() + QUIESCE_S
         terminated = await self._terminate(link)
+        await self._gone(link, ends)
         row = await self._left(link)
         while not _clear(row) or not _clear(row := await self._left(link)):
             if loop.time() > ends:
@@ -84,9 +90,20 @@ class Quiesce:
             await asyncio.sleep(POLL_S)
             if row["sessions"]:
                 terminated |= await self._terminate(link)
+                await self._gone(link, ends)
             row = await self._left(link)
         self.wires.fence_lsn[self.side] = row["lsn"]
         return _evidence(row, len(terminated))
+
+    async def _gone(self, link: Link, ends: float) -> None:
+        """The terminated sessions are gone, or it is time to look what they are."""
+        now = asyncio.get_running_loop().time
+        until = min(ends, now() + AGAIN_S)
+        args = (list(self.wires.exempt(self.side)), list(self.wires.app_roles))
+        while now() < until:
+            if not (await link.row(STILL, *args))["sessions"]:
+                return
+            await asyncio.sleep(POLL_S)
 
     async def _terminate(self, link: Link) -> set[int]:
         rows = await link.change(TERMINATE, list(self.wires.exempt(self.side)), list(self.wires.app_roles))

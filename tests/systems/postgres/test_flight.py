@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
-from tests.systems.postgres.conftest import BLUE, GREEN, Rig, until
+from cockpit.model.secret import Secret
+from cockpit.model.settings import SideSpec
+from cockpit.model.words import Severity
+from tests.systems.postgres.conftest import BLUE, GREEN, PASSWORD, Rig, quoted, until
 
 pytestmark = pytest.mark.servers
 
@@ -147,3 +151,38 @@ async def test_a_cancelled_call_leaves_the_link_usable(rig: Rig) -> None:
 
 async def _sleeping(rig: Rig) -> bool:
     return bool(await rig.value(BLUE, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(20)' AND state = 'active'"))
+
+
+async def test_a_control_role_that_is_no_superuser(bare: Rig) -> None:
+    """The rights that preflight asks for are enough: owner of the database and its tables, replication, four predefined roles."""
+    owner = f"owner_{bare.spec.name.lower()}"
+    rights = "pg_create_subscription, pg_signal_backend, pg_monitor, pg_read_all_data"
+    for side in (BLUE, GREEN):
+        await bare.run(side, f"CREATE ROLE {owner} LOGIN REPLICATION PASSWORD '{PASSWORD}'; GRANT {rights} TO {owner}")
+        await bare.run(side, f"ALTER DATABASE {quoted(bare.blue.database)} OWNER TO {owner}")
+        await bare.run(
+            side,
+            f"SET ROLE {owner}; CREATE SCHEMA s; CREATE TABLE s.t (id serial PRIMARY KEY); GRANT USAGE ON SCHEMA s TO {quoted(bare.role)}",
+        )
+        await bare.run(side, f"GRANT ALL ON s.t TO {quoted(bare.role)}; GRANT ALL ON ALL SEQUENCES IN SCHEMA s TO {quoted(bare.role)}")
+    ends = [replace(end, user=owner, password=Secret(PASSWORD)) for end in (bare.blue, bare.green)]
+    pair = await bare.remade(blue=SideSpec(ends[0], ends[0]), green=SideSpec(ends[1], ends[1]))
+    assert [f for f in await pair.preflight(BLUE) if f.severity is Severity.BLOCK] == []
+    await bare.mesh()
+    app = await bare.app(BLUE)
+    await app.execute("INSERT INTO s.t DEFAULT VALUES")
+    for origin in (BLUE, GREEN):
+        target = origin.other
+        await pair.fence(target, on=True).apply()
+        for action in (pair.fence(origin, on=True), pair.quiesce(origin), pair.drain(origin, target), pair.sequences(origin, target)):
+            await action.apply()
+        await pair.fence(target, on=False).apply()
+        app = await bare.app(target)
+        await app.execute("INSERT INTO s.t DEFAULT VALUES")
+    await pair.canary(BLUE, GREEN).apply()
+    assert [await bare.value(side, "SELECT count(*) FROM s.t") for side in (BLUE, GREEN)] == [3, 3]
+    for side in (BLUE, GREEN):
+        await pair.gone(side).apply()
+    await pair.close()
+    for side in (BLUE, GREEN):
+        await bare.run(side, f"REASSIGN OWNED BY {owner} TO postgres; DROP OWNED BY {owner}; DROP ROLE {owner}")
