@@ -118,7 +118,7 @@ def crash_text(error: BaseException | None) -> str:
     lines = [
         f"the screen failed ({type(error).__name__}); the pilot flies on",
         *where,
-        "open it again with: cockpit watch last   (or resume where you were with: cockpit attach last)",
+        "open it again with: cockpit join last   (only looking: cockpit watch last)",
     ]
     return "\n".join(lines)
 
