@@ -33,7 +33,7 @@ SELECT (SELECT count(*) FROM pg_replication_slots) AS slots, (SELECT count(*) FR
   (SELECT count(*) FROM pg_stat_subscription WHERE pid IS NOT NULL) AS workers,
   (SELECT count(*) FROM pg_stat_activity WHERE backend_type NOT IN ('client backend', 'walsender', 'autovacuum worker', 'autovacuum launcher',
     'background writer', 'checkpointer', 'walwriter', 'startup', 'archiver', 'walsummarizer', 'io worker', 'slotsync worker')) AS background,
-  (SELECT count(*) FROM pg_replication_origin_status) AS origins,
+  (SELECT count(*) FROM pg_replication_origin) AS origins,
   EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1) AS outward, EXISTS (SELECT FROM pg_subscription WHERE subname = $2) AS inward"""
 
 
