@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import secrets
@@ -23,12 +24,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cockpit.drill import fleet
+from cockpit.drill import fleet, work
 from cockpit.drill.ledger import Ledger
 from cockpit.drill.reach import Address, Finder, Fixed, InFile, InSecret, Source
 from cockpit.drill.worker import Runner
 
 FEED_S = 0.25
+_SLOW_S = 0.1
 _WINDOW = 4
 """Feed ticks that `writes_s` is counted over: one second."""
 
@@ -102,10 +104,16 @@ def crew(folder: Path, spec: Mapping[str, Any], ledgers: ExitStack) -> Crew:
     for app in apps:
         file = ledgers.enter_context((folder / "ledger" / f"{app.number}.acks").open("a", encoding="utf-8"))
         finder = Finder(app, _source(app, spec), random.Random(f"{spec['seed']}/{app.name}/way"))  # noqa: S311 - a drill repeats itself
-        runner = Runner(app, rates[app.name], finder, Ledger(file), spec["sizes"], nonce, spec["workers"])
+        runner = Runner(app, rates[app.name], finder, Ledger(file), spec["sizes"], nonce, _workers(app, rates[app.name]))
         runner.seed(spec["seed"])
         runners[app.name] = runner
     return Crew(folder, runners, asyncio.Event())
+
+
+def _workers(app: fleet.App, rate: float) -> int:
+    """Connections that keep up with `rate` while a round trip takes a tenth of a second, so that one slow call holds up nobody."""
+    trips = 1 if work.one_trip(app) else 2
+    return max(2, math.ceil(rate * trips * _SLOW_S))
 
 
 def _source(app: fleet.App, spec: Mapping[str, Any]) -> Source:

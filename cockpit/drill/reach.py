@@ -20,9 +20,11 @@ from cockpit.drill.fleet import App
 from cockpit.model.text import plain
 
 CONNECT_S = 5
-POLL_S = (0.010, 0.025)
-"""How long a direct app waits before it looks at its source again, drawn anew each time."""
-AGAIN_S = (0.05, 0.15)
+FILE_S = (0.010, 0.025)
+"""How long a direct app waits before it looks at its file again, drawn anew each time."""
+SECRET_S = (0.040, 0.080)
+"""The same for a secret: one request costs what a hundred looks at a file do, and the service limits them."""
+AGAIN_S = (0.08, 0.20)
 """How long it waits before it knocks again at the address that refused it."""
 
 
@@ -40,6 +42,10 @@ class Address:
 class Source(Protocol):
     """Where an app learns its address."""
 
+    @property
+    def every_s(self) -> tuple[float, float]:
+        """How long to wait between two looks: from, to."""
+
     async def read(self) -> Address: ...
 
     async def close(self) -> None: ...
@@ -50,6 +56,10 @@ class Fixed:
     """An address that never changes: the pooler's."""
 
     address: Address
+
+    @property
+    def every_s(self) -> tuple[float, float]:
+        return FILE_S
 
     async def read(self) -> Address:
         return self.address
@@ -65,6 +75,10 @@ class InFile:
     file: Path
     user: str
     password: str = field(repr=False)
+
+    @property
+    def every_s(self) -> tuple[float, float]:
+        return FILE_S
 
     async def read(self) -> Address:
         text = await asyncio.to_thread(self.file.read_text, encoding="utf-8")
@@ -83,6 +97,10 @@ class InSecret:
     cloud: dict[str, str] = field(repr=False)
     _client: Any = None
     _context: Any = None
+
+    @property
+    def every_s(self) -> tuple[float, float]:
+        return SECRET_S
 
     async def read(self) -> Address:
         client = await self._opened()
@@ -177,7 +195,7 @@ class Finder:
             found = await self._read()
             if found is not None and (found != self._refused or loop.time() >= again):
                 return found
-            await asyncio.sleep(self.rng.uniform(*POLL_S))
+            await asyncio.sleep(self.rng.uniform(*self.source.every_s))
 
     async def _read(self) -> Address | None:
         # A source that cannot be read now, or holds half a file, is read again.

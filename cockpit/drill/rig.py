@@ -46,7 +46,6 @@ class Wanted:
     apps: int = 15
     rate: float = 400.0
     seed: int = 1
-    workers: int = 3
     runs: Path | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -204,7 +203,6 @@ class Rig:
             "apps": self.wanted.apps,
             "rate": self.wanted.rate,
             "seed": self.wanted.seed,
-            "workers": self.wanted.workers,
             "sizes": arp.sizes(self.wanted.rows),
             "passwords": {app.role: words[app.role] for app in site.apps},
             "pool": {"host": servers.HOST, "port": site.pooler.port, "database": arp.DATABASE} if site.pooler else None,
