@@ -106,11 +106,10 @@ SELECT coalesce((SELECT bool_or(lower(split_part(s, '=', 2)) IN ('on', 'true', '
   ARRAY(SELECT rolname::text FROM pg_roles r WHERE rolcanlogin AND NOT rolsuper AND rolname <> ALL ($1::text[])
     AND has_database_privilege(r.oid, d.oid, 'CONNECT') ORDER BY 1) AS open_to,
   ARRAY(SELECT rolname::text FROM pg_roles WHERE rolcanlogin AND rolsuper AND rolname = ANY ($2::text[]) ORDER BY 1) AS superuser_apps,
-  d.datacl::text AS acl
+  d.datacl::text AS acl, to_regclass('cockpit_control.fence') IS NOT NULL AS made
 FROM pg_database d WHERE d.datname = current_database()"""
 
 _LEDGER = f"SELECT at::text, former, read_only FROM {SCHEMA}.fence"
-_HAS_LEDGER = f"SELECT to_regclass('{SCHEMA}.fence') IS NOT NULL AS made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +150,7 @@ class Fence:
     async def _seen(self, use: str) -> Probe:
         link = self.wires.act[self.side] if use == "act" else self.wires.watch[self.side]
         row = await link.row(FENCED, list(self.wires.exempt(self.side)), list(self.wires.app_roles))
-        made = (await link.row(_HAS_LEDGER))["made"]
-        ledger = await link.rows(_LEDGER) if made else []
+        ledger = await link.rows(_LEDGER) if row["made"] else []
         open_to = [plain(role) for role in row["open_to"]]
         apps = [role for role in open_to if role in {plain(name) for name in self.wires.app_roles}]
         shut = bool(row["read_only"]) and not open_to and bool(ledger)

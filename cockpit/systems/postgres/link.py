@@ -40,6 +40,10 @@ def session_settings(application: str, statement_s: float) -> dict[str, str]:
         "statement_timeout": str(round(statement_s * 1000)),
         "lock_timeout": str(round(statement_s * 800)),
         "idle_in_transaction_session_timeout": "60000",
+        # A cockpit whose machine vanished must not hold the pair's lock for hours.
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
         "DateStyle": "ISO",
         "TimeZone": "UTC",
     }

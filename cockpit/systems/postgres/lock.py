@@ -31,7 +31,7 @@ class PairLock:
     async def take(self, owner: str) -> None:
         """Held on both sides, blue first; safe to repeat, takes it anew on a connection that broke. `Refused` names who holds it."""
         for side in SIDES:
-            link = self._links.get(side) or Link(side, self._spec.side(side).control, plain(owner, 55))
+            link = self._links.get(side) or Link(side, self._spec.side(side).control, plain(owner, 55).removeprefix("cockpit "))
             self._links[side] = link
             try:
                 await self._take(link)
