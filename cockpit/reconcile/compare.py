@@ -18,6 +18,7 @@ from cockpit.reconcile.ledger import Pass, Standing
 from cockpit.reconcile.passage import Passage
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.suspects import Sum, settle
+from cockpit.reconcile.tails import End, read_end
 from cockpit.reconcile.tap import Key
 
 PIECE_S = 0.25
@@ -27,6 +28,9 @@ LEASE_S = 600.0
 MOST_SUSPECTS = 2000
 MOST_ROWS = 50_000
 """Rows fetched to find the differing ones of a piece."""
+
+Ended = tuple[Sum, End]
+"""A whole table's count and sum, and its end, of one snapshot."""
 
 Rest = Callable[[float], Awaitable[None]]
 """Sleeps as long as the load limit asks for after that many busy seconds."""
@@ -59,13 +63,17 @@ class Comparison:
         loop = asyncio.get_running_loop()
         started = loop.time()
         standing.attempted_mono = started
-        work = standing.work = standing.work or Pass(standing.epoch)
+        work = standing.work = standing.work or Pass(standing.epoch, standing.hard)
+        if not standing.table.key:
+            await self._unkeyed(standing, work, serving)
+            return loop.time() - started if self._short(standing) else 0.0
         if self._short(standing):
             await self._piece(standing, work, Piece(), serving)
         elif standing.table.ranged:
             await self._piece(standing, work, await self._next(standing.table, work, serving), serving)
         else:
-            return await self._walked(standing, work, serving)
+            await self._walked(standing, work, serving)
+            return 0.0
         return loop.time() - started
 
     def rows_in(self, seconds: float) -> int:
@@ -108,9 +116,6 @@ class Comparison:
 
     async def _settled(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> bool:
         """Whether everything in the unequal piece is accounted for: equal, changing and marked dirty, or confirmed different."""
-        if not standing.table.key:
-            await self._settle_whole(standing, work, serving)
-            return False
         suspects, complete = await self._suspects(standing.table, piece)
         settled = await settle(self._bundles, self._passage, standing.table, suspects, serving)
         standing.differing.update(settled.confirmed)
@@ -138,44 +143,59 @@ class Comparison:
         keys = [key for key in one.keys() | other.keys() if one.get(key) != other.get(key)]
         return keys[:MOST_SUSPECTS], len(keys) <= MOST_SUSPECTS and len(chosen) == len(unequal)
 
-    async def _settle_whole(self, standing: Standing, work: Pass, serving: Side) -> None:
-        """A table without a key is judged as a whole by the same three readings."""
+    async def _unkeyed(self, standing: Standing, work: Pass, serving: Side) -> None:
+        """A table without a key is judged as a whole, by the three readings that settle a key where the first two are unequal."""
         table, other = standing.table, serving.other
-        first = await self.total(table, serving)
+        first, there = await asyncio.gather(self._ended(table, serving), self._ended(table, other))
+        if first[0] == there[0]:
+            return self._same(standing, work, serving, first, there)
         passed = await self._passage.passed(serving, 2.0)
-        there, again = await asyncio.gather(self.total(table, other), self.total(table, serving))
-        work.read.update({serving: again[0], other: there[0]})
-        if there in (first, again):
-            standing.differs = ""
-            standing.proven_whole(work, asyncio.get_running_loop().time())
-        elif first == again and passed is not False:
-            standing.differs = (
-                f"{first[0]} rows on {serving}, {there[0]} on {other}, contents differ; without a key the rows cannot be named"
-            )
-            standing.rows, standing.work = dict(work.read), None
+        there, again = await asyncio.gather(self._ended(table, other), self._ended(table, serving))
+        for here in (first, again):
+            if here[0] == there[0]:
+                return self._same(standing, work, serving, here, there)
+        work.read.update({serving: again[0][0], other: there[0][0]})
+        standing.work = None
+        if first[0] == again[0] and passed is not False:
+            counts = f"{again[0][0]} rows on {serving}, {there[0][0]} on {other}"
+            standing.differs = f"{counts}, contents differ; without a key the rows cannot be named"
+            standing.rows = dict(work.read)
         else:
-            standing.unequal, standing.work = standing.unequal + 1, None
+            standing.unequal += 1
             standing.waiting = "is written faster than both sides can be read at one moment; proven inside the window"
+        return None
 
-    async def _walked(self, standing: Standing, work: Pass, serving: Side) -> float:
-        """A long table without a usable order is read on both sides at once; the resting is inside. Returns no busy time to rest for."""
-        blue, green = await asyncio.gather(self.total(standing.table, Side.BLUE), self.total(standing.table, Side.GREEN))
-        work.read.update({Side.BLUE: blue[0], Side.GREEN: green[0]})
-        if blue == green:
-            standing.differs = ""
-            standing.proven_whole(work, asyncio.get_running_loop().time())
-        elif await self._settled(standing, work, Piece(), serving):
-            standing.proven_whole(work, asyncio.get_running_loop().time())
-        return 0.0
+    def _same(self, standing: Standing, work: Pass, serving: Side, here: Ended, there: Ended) -> None:
+        standing.differs = ""
+        work.read.update({serving: here[0][0], serving.other: there[0][0]})
+        standing.tail.proven({serving: here[1], serving.other: there[1]})
+        standing.proven_whole(work, asyncio.get_running_loop().time())
 
-    async def total(self, table: Table, side: Side) -> Sum:
-        """Count and sum of the whole table on one side: one statement where it is short, else block by block in one snapshot."""
+    async def _ended(self, table: Table, side: Side) -> Ended:
+        """Count, sum and end of a table in one snapshot."""
         line = self._lines[side]
-        if table.size <= WHOLE_BYTES and table.estimate <= self.rows_in(PIECE_S):
-            (row,) = await line.fetch(statements.whole(table))
-            return int(row["n"]), str(row["h"])
         async with line.snapshot(LEASE_S):
-            return await self._walk(table, line)
+            return await self._read(table, line), await read_end(line, table)
+
+    async def _walked(self, standing: Standing, work: Pass, serving: Side) -> None:
+        """A long table whose key does not sort alike on both sides is read on both at once; the resting is inside."""
+        blue, green = await asyncio.gather(self._total(standing.table, Side.BLUE), self._total(standing.table, Side.GREEN))
+        work.read.update({Side.BLUE: blue[0], Side.GREEN: green[0]})
+        if blue == green or await self._settled(standing, work, Piece(), serving):
+            standing.proven_whole(work, asyncio.get_running_loop().time())
+
+    async def _total(self, table: Table, side: Side) -> Sum:
+        async with self._lines[side].snapshot(LEASE_S) as line:
+            return await self._read(table, line)
+
+    async def _read(self, table: Table, line: Line) -> Sum:
+        """Count and sum inside the line's snapshot: one statement where the table is short, else block by block, resting between."""
+        if table.size <= WHOLE_BYTES and table.estimate <= self.rows_in(PIECE_S):
+            started = asyncio.get_running_loop().time()
+            (row,) = await line.fetch(statements.whole(table))
+            self._measured(int(row["n"]), asyncio.get_running_loop().time() - started)
+            return int(row["n"]), str(row["h"])
+        return await self._walk(table, line)
 
     async def _walk(self, table: Table, line: Line) -> Sum:
         loop = asyncio.get_running_loop()

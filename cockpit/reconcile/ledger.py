@@ -15,6 +15,7 @@ from cockpit.model.text import plain
 from cockpit.model.words import Exactness, ProofState, Side
 from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.statements import whole
+from cockpit.reconcile.tails import Tail
 from cockpit.reconcile.tap import Batch, Key, Name
 
 MAX_KEYS = 200_000
@@ -31,6 +32,7 @@ class Pass:
     """One reading of a whole table, piece by piece."""
 
     epoch: int
+    hard: int = 0
     low: Key | None = None
     read: dict[Side, int] = field(default_factory=lambda: {Side.BLUE: 0, Side.GREEN: 0})
 
@@ -45,6 +47,8 @@ class Standing:
     attempted_mono: float = NEVER
     rows: dict[Side, int] = field(default_factory=dict)
     epoch: int = 0
+    hard: int = 0
+    """Rises where it is not known what changed; a reading that began before proves nothing."""
     whole_since: float | None = None
     young: dict[Key, None] = field(default_factory=dict)
     old: dict[Key, None] = field(default_factory=dict)
@@ -57,6 +61,7 @@ class Standing:
     unequal: int = 0
     work: Pass | None = None
     blocked: str = ""
+    tail: Tail = field(default_factory=Tail)
     tracked: bool = False
     """Was proven, and of every change since it is known that it happened; a table without a key cannot say to which row."""
     waiting: str = ""
@@ -104,6 +109,7 @@ class Standing:
 
         `tracked`: single rows changed, all of them seen, though without a key to name them."""
         self.tracked = tracked and (self.proven or self.tracked)
+        self.hard += not tracked
         self.epoch += 1
         self.work = None
         self.young, self.old, self.young_since, self.old_since = {}, {}, None, None
@@ -127,7 +133,11 @@ class Standing:
 
     def proven_whole(self, work: Pass, now: float) -> None:
         """The reading `work` found all of the table equal, or settled what was not."""
+        if work.hard != self.hard:
+            return
         if work.epoch != self.epoch:
+            # Rows changed during the reading, all of them seen: equal then, dirty since.
+            self.tracked, self.proven_mono, self.whole_since, self.unequal, self.rows = not self.table.key, now, now, 0, dict(work.read)
             return
         self.rows = dict(work.read)
         self.proven, self.proven_mono, self.whole_since, self.unequal, self.waiting = True, now, None, 0, ""
@@ -203,19 +213,29 @@ class Ledger:
     def provable(self) -> list[Standing]:
         return [s for s in self.standings.values() if not s.unprovable and not s.missing]
 
-    def dirty(self, batch: Batch, now: float) -> None:
-        """What a drain brought is marked."""
+    def dirty(self, side: Side, batch: Batch, now: float) -> None:
+        """What a drain of the side's tap brought is marked."""
+        for name, changes in batch.unkeyed.items():
+            if (standing := self.standings.get(name)) is not None and not standing.table.key:
+                standing.tail.note(side, changes)
         for name, keys in batch.keys.items():
             if (standing := self.standings.get(name)) is not None:
                 standing.touch(keys, now)
         for name in batch.whole | batch.reshaped:
             if (standing := self.standings.get(name)) is not None:
+                standing.tail = Tail() if name in batch.reshaped else standing.tail
                 standing.touch_whole(now, tracked=not standing.table.key and name not in batch.reshaped)
+
+    def turned(self) -> None:
+        """The other side serves: what the ends of tables expected of either tap holds no more; the next proof sets them anew."""
+        for standing in self.standings.values():
+            standing.tail.ends = {}
 
     def stale(self, now: float) -> None:
         """Changes may have been missed: nothing counts as proven."""
         for standing in self.standings.values():
             standing.touch_whole(now)
+            standing.tail = Tail()
 
     def changed(self, now: float) -> tuple[TableProof, ...]:
         """The proofs that are not as they were last shown; a proof that only got younger is shown every two seconds."""

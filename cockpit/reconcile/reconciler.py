@@ -104,6 +104,8 @@ class PostgresReconciler:
 
     def release(self, serving: Side) -> None:
         """The background goes on; the tap of `serving` now shows the apps' changes, the other side's the strangers'."""
+        if serving is not self._serving:
+            self._ledger.turned()
         self._serving = serving
         self._catalog_mono = float("-inf")
         self._free.set()
@@ -266,7 +268,8 @@ class PostgresReconciler:
             return None
         drain = max(tap.drain_s for tap in self._taps.values())
         keys = sum(s.dirty for s in provable if s.proven) / self._watch.keys_s
-        rows = sum(s.count() for s in provable if not s.proven) / self._comparison.rate
+        grown = [s.tracked and s.tail.expected(self._serving) is not None for s in provable]
+        rows = sum(1000 if end else s.count() for s, end in zip(provable, grown, strict=True) if not s.proven) / self._comparison.rate
         return round(drain + self._watch.round_trip_s + max(keys, rows), 4)
 
     def _note(self) -> str:

@@ -107,6 +107,10 @@ class Line:
         try:
             async with asyncio.timeout(lease_s):
                 yield self
+        except TimeoutError as err:
+            raise LinkError(
+                f"the reading outlasted its snapshot of {lease_s:g} s", where=str(self.side), remedy="raise the load limit"
+            ) from err
         finally:
             await self._end()
 

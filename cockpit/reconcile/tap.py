@@ -31,6 +31,8 @@ class Batch:
 
     keys: dict[Name, dict[Key, None]] = field(default_factory=dict)
     whole: set[Name] = field(default_factory=set)
+    unkeyed: dict[Name, dict[int, int | None]] = field(default_factory=dict)
+    """For tables without a key: by transaction, how many rows it inserted; None where it did anything else."""
     xids: set[int] = field(default_factory=set)
     """Transactions (32 bit) whose changes these are: a read proves something only if they were visible to it."""
     fences: set[str] = field(default_factory=set)
@@ -43,6 +45,8 @@ class Batch:
         """What the other batch dirtied is in this one too."""
         for name, keys in other.keys.items():
             self.keys.setdefault(name, {}).update(keys)
+        for name, counts in other.unkeyed.items():
+            self.unkeyed.setdefault(name, {}).update(counts)
         self.whole |= other.whole
         self.reshaped |= other.reshaped
 
@@ -66,6 +70,7 @@ class Decoder:
         self._relations: dict[int, Relation] = {}
         self._shapes: dict[Name, tuple[str, ...]] = {}
         self._batch = Batch()
+        self._xid = 0
 
     def feed(self, message: bytes) -> None:
         """The message is in the batch. `Garbled` when it is not one."""
@@ -87,7 +92,8 @@ class Decoder:
         kind, reader = message[:1], _Reader(message)
         match kind:
             case b"B":
-                self._batch.xids.add(reader.unpack(">qqI")[2])
+                self._xid = reader.unpack(">qqI")[2]
+                self._batch.xids.add(self._xid)
             case b"C":
                 self._batch.end_lsn = max(self._batch.end_lsn, reader.unpack(">Bqqq")[2])
             case b"R":
@@ -126,10 +132,16 @@ class Decoder:
         if reader.byte() != b"N":
             raise Garbled("an insert without its row")
         self._dirty(relation, reader.tuple())
+        if relation.positions is None:
+            counts = self._batch.unkeyed.setdefault(relation.name, {})
+            before = counts.get(self._xid, 0)
+            counts[self._xid] = None if before is None else before + 1
 
     def _update_or_delete(self, reader: _Reader) -> None:
         """Old key and new key: an update that moves a row to another key dirties both."""
         relation = self._changed(reader)
+        if relation.positions is None:
+            self._batch.unkeyed.setdefault(relation.name, {})[self._xid] = None
         while not reader.ended:
             if reader.byte() not in (b"K", b"O", b"N"):
                 raise Garbled("an update or delete without its row")
@@ -156,7 +168,9 @@ class Decoder:
             (oid,) = reader.unpack(">I")
             if oid not in self._relations:
                 raise Garbled(f"a truncate of table {oid} before its description")
-            self._batch.whole.add(self._relations[oid].name)
+            name = self._relations[oid].name
+            self._batch.whole.add(name)
+            self._batch.unkeyed.setdefault(name, {})[self._xid] = None
 
     def _message(self, reader: _Reader) -> None:
         reader.unpack(">Bq")

@@ -72,16 +72,17 @@ class Watch:
 
     async def _drain(self) -> None:
         up = [tap for tap in self._taps.values() if tap.up]
+        sides = [tap.side for tap in up]
         batches = await asyncio.gather(*(tap.drain() for tap in up), return_exceptions=True)
         now = asyncio.get_running_loop().time()
         for standing in self._ledger.standings.values():
             if standing.young:
                 standing.age_keys()
-        for batch in batches:
+        for side, batch in zip(sides, batches, strict=True):
             if isinstance(batch, BaseException):
                 self._ledger.stale(now)
             else:
-                self._ledger.dirty(batch, now)
+                self._ledger.dirty(side, batch, now)
         for batch in batches:
             if isinstance(batch, BaseException):
                 raise batch

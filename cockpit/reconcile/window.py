@@ -21,6 +21,7 @@ from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Ledger, Pass, Standing
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.suspects import how
+from cockpit.reconcile.tails import read_end
 from cockpit.reconcile.tap import Key, Name
 from cockpit.reconcile.taps import Tap
 
@@ -35,6 +36,7 @@ class Tally:
 
     keys: int = 0
     rows: int = 0
+    tails: int = 0
     changes: int = 0
     differing: list[str] = field(default_factory=list)
     open_keys: dict[Name, list[Key]] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class Window:
             async with asyncio.timeout(box_s):
                 await self._drain(origin)
                 self._ask(origin)
-                await asyncio.gather(self._prove_keys(origin), self._prove_tables(started + box_s * RESERVE))
+                await asyncio.gather(self._prove_keys(origin), self._prove_tables(origin, started + box_s * RESERVE))
         except TimeoutError:
             tally.trouble = f"the time box of {box_s:g} s ended"
         except CockpitError as err:
@@ -81,9 +83,9 @@ class Window:
         up = [tap for tap in self._taps.values() if tap.up]
         batches = await asyncio.gather(*(tap.drain(secrets.token_hex(8)) for tap in up))
         now = asyncio.get_running_loop().time()
-        for batch in batches:
+        for tap, batch in zip(up, batches, strict=True):
             self._tally.changes += batch.changes
-            self._ledger.dirty(batch, now)
+            self._ledger.dirty(tap.side, batch, now)
         self._tally.drained = self._taps[origin].up
         self._tally.drain_s = now - started
 
@@ -134,17 +136,40 @@ class Window:
         else:
             self._tally.open_keys.pop(name, None)
 
-    async def _prove_tables(self, until: float) -> None:
+    async def _prove_tables(self, origin: Side, until: float) -> None:
         tally, loop = self._tally, asyncio.get_running_loop()
         started = loop.time()
         for standing in list(tally.open_tables):
+            if await self._grown(standing, origin):
+                tally.open_tables.remove(standing)
+                tally.tails += 1
+                continue
             if not standing.content or loop.time() + standing.count() / self._comparison.rate > until:
                 continue
             await self._prove_table(standing)
             tally.tables_s = loop.time() - started
 
+    async def _grown(self, standing: Standing, origin: Side) -> bool:
+        """Whether the table is proven by its new end alone: both taps saw everything since the proof, and it only grew."""
+        watched = all(tap.up and tap.carries(standing.table.name) for tap in self._taps.values())
+        if not (standing.tracked and standing.content and watched and not standing.differs):
+            return False
+        tail = standing.tail
+        expected = tail.expected(origin)
+        if expected is None:
+            return False
+        ends = await asyncio.gather(*(read_end(self._scan[side], standing.table, tail.ends[side].block) for side in Side))
+        now = dict(zip(Side, ends, strict=True))
+        if not tail.agrees(now, expected):
+            return False
+        standing.rows = {side: n + expected for side, n in standing.rows.items()}
+        work = Pass(standing.epoch, standing.hard, read=dict(standing.rows))
+        tail.proven(now)
+        standing.proven_whole(work, asyncio.get_running_loop().time())
+        return True
+
     async def _prove_table(self, standing: Standing) -> None:
-        work = Pass(standing.epoch)
+        work = Pass(standing.epoch, standing.hard)
         rows = await asyncio.gather(*(self._scan[side].fetch(statements.whole(standing.table)) for side in Side))
         sums = {side: (int(r[0]["n"]), str(r[0]["h"])) for side, r in zip(Side, rows, strict=True)}
         work.read = {side: n for side, (n, _) in sums.items()}
@@ -180,6 +205,7 @@ class Window:
             "tables_ms": round(tally.tables_s * 1000, 2),
             "keys_s": round(tally.keys / tally.keys_s) if tally.keys_s else None,
             "rows_read_whole": tally.rows,
+            "tables_by_their_end": tally.tails,
             "seconds": round(seconds, 4),
         }
         if not tally.drained:

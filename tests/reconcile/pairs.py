@@ -23,6 +23,7 @@ CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM ('2024-01-01') TO ('2025-0
 CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 CREATE TABLE log (at timestamptz, line text);
 ALTER TABLE log REPLICA IDENTITY FULL;
+CREATE TABLE click (at timestamptz, payload json);
 CREATE UNLOGGED TABLE scratch (id int);
 CREATE TABLE "left out" (id int PRIMARY KEY);
 """
@@ -32,6 +33,7 @@ INSERT INTO account SELECT i, 'owner ' || i, i * 1.50, now(), 'glad', jsonb_buil
 INSERT INTO entry SELECT i, n, i + n, 'note' FROM generate_series(1, 500) i, generate_series(1, 4) n;
 INSERT INTO "Odd Schema"."Täble" SELECT 'k' || i, ARRAY[i, NULL] FROM generate_series(1, 300) i;
 INSERT INTO part SELECT i, date '2024-06-01' + (i % 2) * 365, 'v' FROM generate_series(1, 1000) i;
+INSERT INTO click SELECT now(), json_build_object('x', i) FROM generate_series(1, 3000) i;
 INSERT INTO log SELECT now(), 'line ' || (i / 2) FROM generate_series(1, 400) i;
 """
 
@@ -127,8 +129,9 @@ async def load(endpoint: Endpoint, rate: float = 200.0) -> AsyncIterator[Load]:
                 )
                 await connection.execute("INSERT INTO entry VALUES (100000 + $1, 1, 3, 'new')", number)
                 await connection.execute("DELETE FROM entry WHERE account = $1", 100000 + number - 50)
-                if number % 40 == 0:
+                if number % 20 == 0:
                     await connection.execute("INSERT INTO log VALUES (now(), 'x')")
+                    await connection.execute("INSERT INTO click VALUES (now(), '{}')")
             running.transactions += 1
             await asyncio.sleep(1 / rate)
 

@@ -144,6 +144,43 @@ async def _silently_lost(pane: Pane) -> None:
     await _silently(pane.green, "UPDATE account SET owner = 'owner 600' WHERE id = 600")
 
 
+async def test_a_table_without_a_key_that_grew_is_proven_by_its_end(pane: Pane) -> None:
+    await pane.all_equal()
+    for _ in range(2):
+        pane.reconciler.hold()
+        await run(
+            pane.blue,
+            "INSERT INTO click SELECT now(), '{}' FROM generate_series(1, 700)",
+            "INSERT INTO log VALUES (now(), 'x'), (now(), 'x')",
+        )
+        await drained(pane.blue, pane.green)
+        verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+        assert verification.equal is True, verification
+        assert verification.evidence["tables_by_their_end"] == 2, verification
+        assert verification.evidence["rows_read_whole"] == 0
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "DELETE FROM log WHERE line = 'new'",
+        "UPDATE log SET line = 'other' WHERE line = 'new'",
+        "UPDATE log SET at = at + interval '1 us' WHERE line = 'line 7'",
+        "DELETE FROM log WHERE line = 'line 7'",
+    ],
+)
+async def test_a_row_lost_or_changed_in_a_table_that_grew_is_found(pane: Pane, lost: str) -> None:
+    """Also where the loss is in the old part of the table and the taps do not show it."""
+    await pane.all_equal()
+    pane.reconciler.hold()
+    await run(pane.blue, "INSERT INTO log VALUES (now(), 'new'), (now(), 'new')")
+    await drained(pane.blue, pane.green)
+    await _silently(pane.green, lost)
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.equal is False, verification
+    assert any("public.log" in text for text in verification.differing)
+
+
 async def test_strangers_writes_on_the_other_side_are_looked_at(pane: Pane) -> None:
     """With replication back stopped, a write on green stays there: the other side's tap shows it, the background confirms it."""
     await pane.all_equal()
