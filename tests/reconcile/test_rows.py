@@ -156,12 +156,10 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize("how", PLANTED)
-@pytest.mark.parametrize("key", ["int", "bigint", "text", "uuid-like"])
+@pytest.mark.parametrize("kind", ["int", "bigint", "text", "numeric"])
 async def test_planted_differences_are_seen_with_every_kind_of_key(
-    blue16: Server, green18: Server, make_database: MakeDatabase, how: str, key: str
+    blue16: Server, green18: Server, make_database: MakeDatabase, kind: str
 ) -> None:
-    kind = {"int": "int", "bigint": "bigint", "text": "text", "uuid-like": "numeric"}[key]
     lines = await _pair(
         blue16,
         green18,
@@ -172,19 +170,27 @@ async def test_planted_differences_are_seen_with_every_kind_of_key(
         "UPDATE plain SET t = 'ab', u = 'c' WHERE id = 5",
         f"ALTER TABLE plain ALTER id TYPE {kind}",
         "ALTER TABLE plain ADD PRIMARY KEY (id)",
+        "CREATE TABLE kept AS TABLE plain",
     )
     try:
         table = (await catalog.read(lines, (), Side.BLUE))[("public", "plain")]
-        sums = await _sums(lines, table)
-        assert sums[Side.BLUE] == sums[Side.GREEN]
-        planted = PLANTED[how].replace("plain", "public.plain")
-        if kind == "text":
-            planted = planted.replace("id = ", "id::int = ").replace("SET id::int = 101", "SET id = 101").replace("CASE id", "CASE id::int")
-        await lines[Side.GREEN].fetch(planted)
-        sums = await _sums(lines, table)
-        assert sums[Side.BLUE] != sums[Side.GREEN]
+        for how, planted in PLANTED.items():
+            sums = await _sums(lines, table)
+            assert sums[Side.BLUE] == sums[Side.GREEN], how
+            await lines[Side.GREEN].fetch(_for_key(planted, kind))
+            sums = await _sums(lines, table)
+            assert sums[Side.BLUE] != sums[Side.GREEN], how
+            await lines[Side.GREEN].fetch("TRUNCATE public.plain")
+            await lines[Side.GREEN].fetch("INSERT INTO public.plain SELECT * FROM public.kept")
     finally:
         await _close(lines)
+
+
+def _for_key(planted: str, kind: str) -> str:
+    planted = planted.replace("plain", "public.plain")
+    if kind != "text":
+        return planted
+    return planted.replace("id = ", "id::int = ").replace("SET id::int = 101", "SET id = 101").replace("CASE id", "CASE id::int")
 
 
 async def test_duplicates_without_a_key_are_counted_not_cancelled(blue16: Server, green18: Server, make_database: MakeDatabase) -> None:
