@@ -50,16 +50,16 @@ def _panes(middle: Region, shown: Shown) -> dict[str, Region]:
 
 
 def _lower_height(middle: Region) -> int:
-    """Thirteen steps in one column where there is room, in two where there is not."""
+    """Fourteen steps and their heading in one column where there is room, in two where there is not."""
     if middle.width < 110:
         return 9 if middle.height < 34 else max(24, middle.height // 2 + 2)
-    return 16 if middle.height >= 30 else 9
+    return 17 if middle.height >= 32 else 9
 
 
 def _wide(middle: Region, *, tall: bool) -> dict[str, Region]:
     column = middle.width // 4
     rest, timeline = _split_columns(middle, middle.width - column)
-    top, bottom = _split_rows(rest, middle.height - (18 if tall else 16))
+    top, bottom = _split_rows(rest, middle.height - (18 if tall else 17))
     steps, side = _split_columns(bottom, rest.width * 3 // 5)
     return _three(top) | {"timeline": timeline, "procedure": steps, "side": side}
 

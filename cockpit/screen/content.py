@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cockpit.screen.cells import Line
 
@@ -29,11 +29,10 @@ class Content:
 
 @dataclass(slots=True)
 class Wish:
-    """What a person asked of a list: filter, order, what is chosen. Not part of the run."""
+    """What a person asked of a list: filter and order. Not part of the run."""
 
     needle: str = ""
     order: str = "worst"
-    chosen: dict[str, str] = field(default_factory=dict)
 
     def wants(self, *texts: str) -> bool:
         needle = self.needle.casefold()

@@ -15,6 +15,9 @@ from cockpit.screen.view import View
 
 Told = tuple[Status, str]
 
+ROOMY = 90
+"""Cells from which everything is listed."""
+
 _QUIET = {ev.ActionIntended, ev.ActionDone, ev.ActionProbed}
 """Shown only where there is room: their steps tell the same."""
 
@@ -33,14 +36,20 @@ def content(view: View, wish: Wish, width: int, height: int) -> Content:
 
 def listed(view: View, wish: Wish, width: int) -> list[ev.Event]:
     """The newest events first; actions and the starts of finished steps only in a wide pane."""
-    quiet = set() if width >= 90 else _QUIET
     current = view.state.handover.current if view.state.handover else None
-    kept: list[ev.Event] = []
-    for event in reversed(view.state.tail):
-        over = isinstance(event.fact, ev.StepStarted) and (current is None or event.fact.step != current.id) and width < 90
-        if type(event.fact) not in quiet and not over and (not wish.needle or wish.wants(tell(event.fact)[1], event.kind)):
-            kept.append(event)
-    return kept
+    running = current.id if current else ""
+    return [
+        e
+        for e in reversed(view.state.tail)
+        if (width >= ROOMY or not _dull(e.fact, running)) and (not wish.needle or wish.wants(tell(e.fact)[1], e.kind))
+    ]
+
+
+def _dull(fact: ev.Fact, running: str) -> bool:
+    """What another line tells as well: actions of a step, the start of one that is over, each finding that is good."""
+    if isinstance(fact, ev.FindingSeen):
+        return fact.severity is Severity.GOOD
+    return type(fact) in _QUIET or (isinstance(fact, ev.StepStarted) and fact.step != running)
 
 
 def last_line(view: View, width: int) -> Line:

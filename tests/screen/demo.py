@@ -54,6 +54,7 @@ STEPS = (
     ("reverse", "green's changes flow to blue", 0.01, True, 0.003),
     ("route", "every channel points to green", 0.02, True, 0.012),
     ("resume", "the poolers serve from green", 0.01, True, 0.006),
+    ("mirror", "blue mirrors green", 0.05, False, 0.018),
     ("prove", "every app is seen on green, none on blue", 2.0, False, 1.204),
 )
 APPS = (
