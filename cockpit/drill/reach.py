@@ -167,16 +167,25 @@ class Finder:
     async def connection(self) -> Connection:
         """A new connection where the app's source says. Comes back only with one; cancel to stop."""
         while True:
-            async with self._looking:
-                address = self._known or await self._look()
-                try:
-                    made = await connect(self.app, address)
-                except psycopg.Error as err:
-                    self.troubled(f"no connection: {plain(err, 120)}")
-                    self.refused(address)
-                else:
-                    self._known, self._refused = address, None
-                    return made
+            address = self._known
+            if address is not None:
+                made = await self._tried(address)
+            else:
+                async with self._looking:
+                    # Whoever waited here for another's look connects at the address it found, all at once.
+                    made = await self._tried(await self._look()) if self._known is None else None
+            if made is not None:
+                return made
+
+    async def _tried(self, address: Address) -> Connection | None:
+        try:
+            made = await connect(self.app, address)
+        except psycopg.Error as err:
+            self.troubled(f"no connection: {plain(err, 120)}")
+            self.refused(address)
+            return None
+        self._known, self._refused = address, None
+        return made
 
     def refused(self, address: Address | None) -> None:
         """The address does not take the app's writes now: the source is read before anybody tries again."""

@@ -113,6 +113,20 @@ async def test_a_stale_refusal_does_not_undo_a_newer_address(finder: Finder, fil
     assert finder.address.port == 2
 
 
+async def test_workers_that_waited_for_one_anothers_look_connect_all_at_once(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = asyncio.Barrier(4)
+
+    async def slow(app: object, address: Address) -> object:
+        if finder.address is not None:
+            # Passes only when all four who waited are connecting at the same time.
+            await at_once.wait()
+        return object()
+
+    monkeypatch.setattr(reach, "connect", slow)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(finder.connection() for _ in range(5)))
+
+
 async def test_a_password_is_in_no_representation() -> None:
     assert "word" not in repr(Address("h", 1, "d", "u", "word"))
     assert "word" not in repr(InFile(Path("x"), "u", "word"))
