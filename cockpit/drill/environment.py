@@ -69,9 +69,8 @@ def config(site: Site, passwords: Mapping[str, str], runs: Path | None) -> str:
         parts.append(_table(f"pairs.arp.{name}", {**login, "user": arp.PILOT, "password": control}))
         parts.append(_table(f"pairs.arp.{name}.peer", {"user": arp.PEER, "password": peer}))
     parts += _channels(site)
-    parts += [
-        _entry("apps", {"name": app.name, "role": app.role, "channel": _channel(app), "application_name": app.name}) for app in site.apps
-    ]
+    # No application_name: each app has a role of its own, and PgBouncer opens sessions that do not carry their client's name yet.
+    parts += [_entry("apps", {"name": app.name, "role": app.role, "channel": _channel(app)}) for app in site.apps]
     parts += [_entry("waivers", waiver) for waiver in _waivers()]
     return "\n".join(parts)
 
