@@ -63,6 +63,7 @@ class Link:
         self._conn: Any = None
         self._prepared: dict[str, Any] = {}
         self._warm: set[str] = set()
+        self._names = 0
         self._turn = asyncio.Lock()
 
     @property
@@ -208,7 +209,9 @@ class Link:
     async def _statement(self, conn: Any, sql: str) -> Any:
         statement = self._prepared.get(sql)
         if statement is None:
-            statement = self._prepared[sql] = await conn.prepare(sql)
+            # Without a name of its own asyncpg sends the text to be parsed and planned again with every call.
+            self._names += 1
+            statement = self._prepared[sql] = await conn.prepare(sql, name=f"cockpit_{self._names}")
         return statement
 
     def _drop(self) -> None:
