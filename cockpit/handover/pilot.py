@@ -24,7 +24,7 @@ from cockpit.model.settings import PairSpec, Scenario
 from cockpit.model.text import plain
 from cockpit.model.words import Direction, Known, Mode, Outcome, Severity, Side
 from cockpit.timeline.samples import Samples
-from cockpit.timeline.wire import Reply, serve
+from cockpit.timeline.wire import Door, Reply
 
 DUTY_STEP = 0.05
 
@@ -66,18 +66,18 @@ class Pilot:
     async def fly(self) -> int:
         """The exit code of the run, once it is closed."""
         telemetry: asyncio.Task[None] | None = None
-        server: asyncio.Server | None = None
+        door = Door(self.answer)
         try:
             await self._open()
             telemetry = asyncio.create_task(self.telemetry.run())
-            server = await serve(self._orders.socket, self.answer)
+            await door.open(self._orders.socket)
             await self._first_look()
             await self._until_closed(telemetry)
         except CockpitError as err:
             self._recorder.try_record(ev.AlarmRaised("pilot", err.brief, remedy=err.remedy))
             self._close("failed", err.exit_code)
         finally:
-            await self._leave(telemetry, server)
+            await self._leave(telemetry, door)
         return self._recorder.state.exit_code or 0
 
     def close(self, why: str) -> None:
@@ -130,9 +130,8 @@ class Pilot:
         open_ends = tuple(alarm.what for alarm in self._recorder.state.alarms)
         self._recorder.try_record(ev.RunClosed(outcome, exit_code, self._recorder.state.serving, open_ends))
 
-    async def _leave(self, telemetry: asyncio.Task[None] | None, server: asyncio.Server | None) -> None:
-        if server is not None:
-            server.close()
+    async def _leave(self, telemetry: asyncio.Task[None] | None, door: Door) -> None:
+        await door.close()
         for task in (telemetry, *self._errands):
             if task is not None:
                 task.cancel()

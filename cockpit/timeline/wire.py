@@ -54,13 +54,13 @@ class PilotLink:
                 async with asyncio.timeout(self._deadline):
                     return await self._exchange(intent)
             except TimeoutError:
-                self._drop()
+                await self.close()
                 raise LinkError("the pilot did not answer in time", where=str(self._path), remedy="look at the timeline") from None
             except (OSError, EOFError, msgspec.MsgspecError) as err:
-                self._drop()
+                await self.close()
                 raise LinkError(f"the pilot cannot be reached ({type(err).__name__})", where=str(self._path)) from None
             except BaseException:
-                self._drop()
+                await self.close()
                 raise
 
     async def _exchange(self, intent: Intent) -> Reply:
@@ -74,29 +74,50 @@ class PilotLink:
             raise EOFError
         return _replies.decode(line)
 
-    def _drop(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
-
     async def close(self) -> None:
         """The connection is closed."""
         if self._streams is not None:
             writer = self._streams[1]
             self._streams = None
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            await _closed(writer)
 
 
-async def serve(path: Path, answer: Callable[[Intent], Awaitable[Reply]]) -> asyncio.Server:
-    """A server that passes each intent to `answer` and sends its reply; the socket is 0600 from its first instant."""
+class Door:
+    """The pilot's end: passes each intent to `answer` and sends its reply."""
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, answer: Callable[[Intent], Awaitable[Reply]]) -> None:
+        self._answer = answer
+        self._talks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self, path: Path) -> None:
+        """Screens can connect; the socket is 0600 from its first instant."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        mask = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._greet, str(path), limit=LINE_LIMIT)
+        finally:
+            os.umask(mask)
+
+    async def close(self) -> None:
+        """No screen is connected, and none can connect."""
+        if self._server is not None:
+            self._server.close()
+        for talk in self._talks:
+            talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
+
+    def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = asyncio.create_task(self._talk(reader, writer))
+        self._talks.add(talk)
+        talk.add_done_callback(self._talks.discard)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await reader.readline():
                 try:
-                    reply = await answer(_intents.decode(line))
+                    reply = await self._answer(_intents.decode(line))
                 except msgspec.MsgspecError:
                     reply = Reply(False, 0, "not an intent")
                 writer.write(_encoder.encode(reply) + b"\n")
@@ -104,12 +125,10 @@ async def serve(path: Path, answer: Callable[[Intent], Awaitable[Reply]]) -> asy
         except (OSError, ValueError, asyncio.IncompleteReadError):
             pass
         finally:
-            writer.close()
+            await _closed(writer)
 
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    mask = os.umask(0o177)
-    try:
-        return await asyncio.start_unix_server(talk, str(path), limit=LINE_LIMIT)
-    finally:
-        os.umask(mask)
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

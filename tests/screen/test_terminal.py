@@ -20,7 +20,7 @@ from cockpit.timeline.folder import RunFolder, create
 from cockpit.timeline.follow import Follower
 from cockpit.timeline.journal import Journal
 from cockpit.timeline.samples import Samples
-from cockpit.timeline.wire import Reply, serve
+from cockpit.timeline.wire import Door, Reply
 from tests.screen.demo import READY, Story, story
 from tests.screen.flying import Cockpit
 from tests.screen.measure import Terminal
@@ -143,7 +143,8 @@ async def test_a_real_folder_is_followed_and_its_pilot_is_asked(tmp_path: Path) 
         await c.look()
         assert "waiting" in c.text
         _write(folder)
-        server = await serve(folder.socket, answer)
+        door = Door(answer)
+        await door.open(folder.socket)
         try:
             await c.look()
             await c.look()
@@ -155,7 +156,7 @@ async def test_a_real_folder_is_followed_and_its_pilot_is_asked(tmp_path: Path) 
             assert asked[0].ask == "arm"
             assert asked[0].saw == follower.state.seq
         finally:
-            server.close()
+            await door.close()
     follower.close()
 
 
