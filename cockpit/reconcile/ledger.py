@@ -226,11 +226,6 @@ class Ledger:
                 standing.tail = Tail() if name in batch.reshaped else standing.tail
                 standing.touch_whole(now, tracked=not standing.table.key and name not in batch.reshaped)
 
-    def turned(self) -> None:
-        """The other side serves: what the ends of tables expected of either tap holds no more; the next proof sets them anew."""
-        for standing in self.standings.values():
-            standing.tail.ends = {}
-
     def stale(self, now: float) -> None:
         """Changes may have been missed: nothing counts as proven."""
         for standing in self.standings.values():

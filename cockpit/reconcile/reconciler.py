@@ -12,7 +12,7 @@ from typing import Any
 
 from cockpit.errors import CockpitError, SystemFault
 from cockpit.handover.ports import Action, Verification
-from cockpit.model.events import FindingSeen
+from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.settings import PairSpec, Tuning
 from cockpit.model.telemetry import ReconSample
 from cockpit.model.text import plain
@@ -35,6 +35,8 @@ from cockpit.reconcile.window import Window
 SAMPLE_S = 1.0
 CATALOG_S = 60.0
 LONGEST_REST_S = 5.0
+CATCH_UP_ROUNDS = 3
+"""A key is proven in the round after the one that saw it, when replication has had the time to carry it."""
 CUT_S = 0.05
 """How long a statement may go on after `hold`."""
 LEAST_DUTY, MOST_DUTY = 0.01, 0.5
@@ -104,8 +106,6 @@ class PostgresReconciler:
 
     def release(self, serving: Side) -> None:
         """The background goes on; the tap of `serving` now shows the apps' changes, the other side's the strangers'."""
-        if serving is not self._serving:
-            self._ledger.turned()
         self._serving = serving
         self._catalog_mono = float("-inf")
         self._free.set()
@@ -114,6 +114,22 @@ class PostgresReconciler:
         """The load limit, changed and within its bounds."""
         self._duty = round(min(max(self._duty + change, LEAST_DUTY), MOST_DUTY), 4)
         return self._duty
+
+    async def catch_up(self, box_s: float) -> Evidence:
+        """The taps are drained and what they show is proven, over and over until little is left or the box ends."""
+        loop = asyncio.get_running_loop()
+        started, before = loop.time(), self._dirty()
+        try:
+            async with asyncio.timeout(box_s):
+                for _ in range(CATCH_UP_ROUNDS):
+                    await self._attended(self._watch.drain(self._tables()), cut=False)
+                    await self._attended(self._watch.prove(self._free), cut=True)
+        except TimeoutError:
+            pass  # what is left is proven inside the window
+        return {"dirty_before": before, "dirty_after": self._dirty(), "seconds": round(loop.time() - started, 4)}
+
+    def _dirty(self) -> int:
+        return sum(standing.dirty for standing in self._ledger.provable())
 
     async def verify_changed(self, origin: Side, target: Side, box_s: float) -> Verification:
         """Everything that changed since it was last proven is proven equal, or named. Both sides are quiet and drained meanwhile."""

@@ -1,10 +1,13 @@
-"""Tables without a key that only grow: inside the window their new end is proven instead of the whole.
+"""Tables without a key that only grow: inside the window their new rows are proven instead of the whole.
 
-At a proof both sides held the same rows. The count and sum of each side's last blocks are kept with the snapshot they were read in.
-If since then the tap showed nothing but n inserts on the serving side and nothing on the other, then the table is equal when both
-sides' last blocks grew by exactly n rows and by the same sum. A row that went elsewhere (into space that vacuum freed), an update or
-a delete makes the counts miss: then nothing is concluded and the whole table is read. Updates that no publication carries show in the
-server's own counters ("pg_stat_all_tables": n_tup_upd, n_tup_del).
+At a proof both sides held the same rows; the snapshot each side was read in is kept. A row whose inserting transaction is not visible
+in that snapshot came later, wherever in the table it went. If since then the tap showed nothing but n inserts on the serving side and
+nothing on the other, then the table is equal when both sides hold exactly n later rows with the same sum. To find them the table is
+read, but only their few rows are hashed, which is where the time goes. An update or a delete shows in the server's own counters
+("pg_stat_all_tables": n_tup_upd, n_tup_del); then nothing is concluded and the whole table is compared.
+
+A row's `xmin` has 32 bits: its full number is the newest one at or below the present that ends in them ("System Columns"). A row so
+old that the numbers came round would be counted as new; the counts then miss, which also leads to the whole table.
 """
 
 from __future__ import annotations
@@ -22,15 +25,20 @@ MOST_XIDS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The last blocks of a table on one side, in one snapshot."""
+    """Where a table stood on one side when it was read."""
 
-    block: str
-    """The first of them, as a tuple id."""
-    count: int
-    total: int
+    snapshot: str
     moved: int
     """Updates and deletes that the server ever counted."""
-    snapshot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What is in a table on one side and was not visible at its end."""
+
+    count: int
+    total: int
+    now: End
 
 
 @dataclass(slots=True)
@@ -63,36 +71,40 @@ class Tail:
             return None
         return sum(n for n in mine if n is not None)
 
-    def agrees(self, now: Mapping[Side, End], expected: int) -> bool:
+    def agrees(self, grown: Mapping[Side, Growth], expected: int) -> bool:
         """Whether both sides gained exactly the expected rows, the same ones, and lost or changed none."""
-        grown = {side: (now[side].count - end.count, now[side].total - end.total) for side, end in self.ends.items()}
-        still = all(now[side].moved == end.moved for side, end in self.ends.items())
-        return still and grown[Side.BLUE] == grown[Side.GREEN] and grown[Side.BLUE][0] == expected
+        still = all(grown[side].now.moved == end.moved for side, end in self.ends.items())
+        blue, green = grown[Side.BLUE], grown[Side.GREEN]
+        return still and (blue.count, blue.total) == (green.count, green.total) and blue.count == expected
 
 
-def query(table: Table) -> str:
-    """The end of a table behind a block."""
-    oid = "$2::pg_catalog.text::regclass"
+_MOVED = "pg_stat_get_tuples_updated({oid}) + pg_stat_get_tuples_deleted({oid}) AS moved, pg_current_snapshot()::pg_catalog.text AS s"
+_NEWEST = "pg_snapshot_xmax(pg_current_snapshot())::pg_catalog.text::int8"
+
+
+def growth_query(table: Table) -> str:
+    """Count and sum of the rows that are not visible in the snapshot $1; $2 is the table's name."""
+    snapshot = "$1::pg_catalog.text::pg_snapshot"
+    number = f"({_NEWEST} - ({_NEWEST} - r.xmin::pg_catalog.text::int8) % 4294967296)::pg_catalog.text::xid8"
+    # The age is a cheap question that almost every row is out by; only what is left is asked exactly.
+    later = (
+        f"CASE WHEN age(r.xmin) BETWEEN 0 AND (SELECT age(pg_snapshot_xmin({snapshot})::pg_catalog.xid))"
+        f" THEN NOT pg_visible_in_snapshot({number}, {snapshot}) ELSE false END"
+    )
+    moved = _MOVED.format(oid="$2::pg_catalog.text::regclass")
     return (
-        f"SELECT count(*) AS n, coalesce(sum({table.hash_sql}), 0)::pg_catalog.text AS h, pg_current_snapshot()::pg_catalog.text AS s,"  # noqa: S608
-        f" pg_stat_get_tuples_updated({oid}) + pg_stat_get_tuples_deleted({oid}) AS moved"
-        f" FROM ONLY {table.sql} r WHERE r.ctid >= $1::pg_catalog.text::tid"
+        f"SELECT count(*) AS n, coalesce(sum({table.hash_sql}), 0)::pg_catalog.text AS h, {moved}"  # noqa: S608
+        f" FROM ONLY {table.sql} r WHERE {later}"
     )
 
 
-LAST_BLOCKS = "SELECT greatest(pg_relation_size($1::text::regclass) / current_setting('block_size')::int - 128, 0)::text AS n"
+async def read_end(line: Line, table: Table) -> End:
+    """Where the table stands in the line's snapshot."""
+    (row,) = await line.fetch(f"SELECT {_MOVED.format(oid='$1::pg_catalog.text::regclass')}", table.sql)
+    return End(str(row["s"]), int(row["moved"]))
 
 
-def last_row(table: Table) -> str:
-    """The last row's place: servers extend tables by up to 64 empty blocks ahead of it ("heap_insert", `src/backend/access/heap/hio.c`)."""
-    return f"SELECT split_part(trim('()' from max(r.ctid)::text), ',', 1) AS n FROM ONLY {table.sql} r WHERE r.ctid >= $1::text::tid"  # noqa: S608
-
-
-async def read_end(line: Line, table: Table, block: str | None = None) -> End:
-    """The table's end as it is now: behind `block`, or else from its last row's block on."""
-    if block is None:
-        (first,) = await line.fetch(LAST_BLOCKS, table.sql)
-        (last,) = await line.fetch(last_row(table), f"({first['n']},0)")
-        block = f"({last['n'] or first['n']},0)"
-    (row,) = await line.run(query(table), block, table.sql)
-    return End(block, int(row["n"]), int(row["h"]), int(row["moved"]), str(row["s"]))
+async def read_growth(line: Line, table: Table, end: End) -> Growth:
+    """What came since `end`."""
+    (row,) = await line.run(growth_query(table), end.snapshot, table.sql)
+    return Growth(int(row["n"]), int(row["h"]), End(str(row["s"]), int(row["moved"])))

@@ -21,7 +21,7 @@ from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Ledger, Pass, Standing
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.suspects import how
-from cockpit.reconcile.tails import read_end
+from cockpit.reconcile.tails import read_growth
 from cockpit.reconcile.tap import Key, Name
 from cockpit.reconcile.taps import Tap
 
@@ -150,7 +150,7 @@ class Window:
             tally.tables_s = loop.time() - started
 
     async def _grown(self, standing: Standing, origin: Side) -> bool:
-        """Whether the table is proven by its new end alone: both taps saw everything since the proof, and it only grew."""
+        """Whether the table is proven by its new rows alone: both taps saw everything since the proof, and it only grew."""
         watched = all(tap.up and tap.carries(standing.table.name) for tap in self._taps.values())
         if not (standing.tracked and standing.content and watched and not standing.differs):
             return False
@@ -158,13 +158,13 @@ class Window:
         expected = tail.expected(origin)
         if expected is None:
             return False
-        ends = await asyncio.gather(*(read_end(self._scan[side], standing.table, tail.ends[side].block) for side in Side))
-        now = dict(zip(Side, ends, strict=True))
-        if not tail.agrees(now, expected):
+        read = await asyncio.gather(*(read_growth(self._scan[side], standing.table, tail.ends[side]) for side in Side))
+        grown = dict(zip(Side, read, strict=True))
+        if not tail.agrees(grown, expected):
             return False
         standing.rows = {side: n + expected for side, n in standing.rows.items()}
         work = Pass(standing.epoch, standing.hard, read=dict(standing.rows))
-        tail.proven(now)
+        tail.proven({side: growth.now for side, growth in grown.items()})
         standing.proven_whole(work, asyncio.get_running_loop().time())
         return True
 
@@ -205,7 +205,7 @@ class Window:
             "tables_ms": round(tally.tables_s * 1000, 2),
             "keys_s": round(tally.keys / tally.keys_s) if tally.keys_s else None,
             "rows_read_whole": tally.rows,
-            "tables_by_their_end": tally.tails,
+            "tables_by_new_rows": tally.tails,
             "seconds": round(seconds, 4),
         }
         if not tally.drained:

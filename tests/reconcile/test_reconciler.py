@@ -156,7 +156,7 @@ async def test_a_table_without_a_key_that_grew_is_proven_by_its_end(pane: Pane) 
         await drained(pane.blue, pane.green)
         verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
         assert verification.equal is True, verification
-        assert verification.evidence["tables_by_their_end"] == 2, verification
+        assert verification.evidence["tables_by_new_rows"] == 2, verification
         assert verification.evidence["rows_read_whole"] == 0
 
 
