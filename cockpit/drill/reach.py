@@ -20,7 +20,7 @@ from cockpit.drill.fleet import App
 from cockpit.model.text import plain
 
 CONNECT_S = 5
-FILE_S = (0.010, 0.025)
+FILE_S = (0.050, 0.150)
 """How long a direct app waits before it looks at its file again, drawn anew each time."""
 SECRET_S = (0.040, 0.080)
 """The same for a secret: one request costs what a hundred looks at a file do, and the service limits them."""
