@@ -151,10 +151,9 @@ class Flight:
     # --- the window ------------------------------------------------------------------------
 
     async def _fly_window(self) -> str:
-        """Empty when everything up to the point of no return is done; else why not."""
+        """Empty when everything up to the point of no return is done; else why not. The guardian knows before anything is touched."""
         self._mode(Mode.WINDOW)
         self._around.stage(Stage.STALLED, self.direction)
-        self._around.quiet(True)
         self._window = asyncio.create_task(self._stalled_steps())
         try:
             await self._window
@@ -168,6 +167,8 @@ class Flight:
 
     async def _stalled_steps(self) -> None:
         budget = self._scenario.budgets.downtime
+        await self._runner.step(self._steps["steer"])
+        self._around.quiet(True)
         self._recorder.record(ev.DowntimeStarted())
         try:
             async with asyncio.timeout(budget):
@@ -186,12 +187,18 @@ class Flight:
         self._recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))
         left = self._scenario.budgets.downtime - self._downtime()
         open_ends = await asyncio.shield(go_home(self._world, self.direction, self._recorder, max(left, HOME_S)))
-        self._recorder.try_record(ev.DowntimeEnded(round(self._downtime(), 4)))
+        if self._stalled:
+            self._recorder.try_record(ev.DowntimeEnded(round(self._downtime(), 4)))
         await self._keep_flowing()
         self._settle()
         outcome = Outcome.STUCK if open_ends else Outcome.ABORTED
         text = f"{why}; still open: {'; '.join(open_ends)}" if open_ends else why
         return self._close(number, outcome, self.direction.origin, text)
+
+    @property
+    def _stalled(self) -> bool:
+        handover = self._recorder.state.handover
+        return handover is not None and handover.downtime_mono is not None
 
     def _downtime(self) -> float:
         handover = self._recorder.state.handover

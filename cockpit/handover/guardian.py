@@ -164,7 +164,7 @@ class Guardian:
     def _may_be_stalled(self, state: RunState) -> bool:
         if state.run:
             handover = state.handover
-            return handover is not None and handover.outcome is None and handover.downtime_mono is not None
+            return handover is not None and handover.outcome is None and state.mode in {Mode.WINDOW, Mode.ABORTING}
         return self._stage is Stage.STALLED
 
     async def _home(self, recorder: Recorder, state: RunState, why: str) -> int:

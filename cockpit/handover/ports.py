@@ -224,6 +224,9 @@ class Reconciler(Protocol):
     def duty(self, change: float) -> float:
         """Changes the load limit by `change` (share of time), within its bounds; returns the new one."""
 
+    async def catch_up(self, box_s: float) -> Evidence:
+        """What changed up to a moment ago is proven, as far as `box_s` seconds reach, while writes flow: the window has the less to do."""
+
     async def verify_changed(self, origin: Side, target: Side, box_s: float) -> Verification:
         """Proves, within `box_s` seconds and with both sides quiet, every row that changed since it was last proven."""
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cockpit.handover.actions import ChangedVerified, EveryAppSeen, PausedTogether, Together
-from cockpit.handover.ports import Action, Channel, Pooler, World
+from cockpit.handover.actions import CaughtUp, ChangedVerified, EveryAppSeen, PausedTogether, Together
+from cockpit.handover.ports import Action, World
 from cockpit.model.settings import PairSpec, Scenario
 from cockpit.model.words import Direction
 
@@ -25,7 +25,8 @@ class Do:
     find: bool = False
     """Probe first; what is found done is not applied."""
     see: bool = True
-    """Probe after: the step believes the world, not the call. False where applying *is* the seeing (a canary, a drain)."""
+    """Probe after: the step believes the world, not the call. False where `apply` itself ends with the seeing, as inside the window
+    every action's does: there a second look would cost a round trip of downtime and show the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ IDS = (
     "arm",
     "gates",
     "confirm",
+    "steer",
     "pause",
     "fence",
     "quiesce",
@@ -53,6 +55,8 @@ IDS = (
     "mirror",
     "prove",
 )
+CATCH_UP_S = 1.0
+"""Seconds of proving right before the window."""
 WINDOW = IDS[IDS.index("pause") : IDS.index("resume") + 1]
 
 
@@ -62,6 +66,7 @@ def steps(world: World, spec: PairSpec, scenario: Scenario, direction: Direction
         _arm,
         _gates,
         _confirm,
+        _steer,
         _pause,
         _fence,
         _quiesce,
@@ -101,13 +106,27 @@ def _confirm(world: World, spec: PairSpec, scenario: Scenario, direction: Direct
     return Step("confirm", "the lead confirms", undone_by="stop")
 
 
+def _steer(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    """Slow and fallible things before writes stall: a cloud's answer of 100 ms must not be downtime, nor its refusal an abort inside it.
+
+    It is safe so early: the target is fenced, so an app that already follows its channel waits there as it would inside the window."""
+    routes = tuple(channel.route(direction.target) for channel in world.channels)
+    doings = (
+        *((Do(Together(f"route every channel to {direction.target}", routes), see=False),) if routes else ()),
+        Do(CaughtUp(world.reconciler, CATCH_UP_S), see=False),
+    )
+    return Step("steer", f"channels lead to {direction.target}; the last proofs before the window", doings, "route back")
+
+
 def _pause(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
-    doings = (Do(PausedTogether(world.servers, tuple(world.poolers), direction.origin, scenario.tuning)),) if world.poolers else ()
+    doings = (
+        (Do(PausedTogether(world.servers, tuple(world.poolers), direction.origin, scenario.tuning), see=False),) if world.poolers else ()
+    )
     return Step("pause", "pause every pooler: writes stall", doings, "resume", in_window=True)
 
 
 def _fence(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
-    doing = Do(world.servers.fence(direction.origin, on=True))
+    doing = Do(world.servers.fence(direction.origin, on=True), see=False)
     return Step("fence", f"fence {direction.origin} for every app", (doing,), "unfence, resume", in_window=True)
 
 
@@ -139,19 +158,15 @@ def _reverse(world: World, spec: PairSpec, scenario: Scenario, direction: Direct
 
 
 def _route(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
-    return Step("route", f"every channel to {direction.target}", _routes(world, direction), "route back, unfence, resume", in_window=True)
-
-
-def _routes(world: World, direction: Direction) -> tuple[Do, ...]:
-    ways: tuple[Pooler | Channel, ...] = (*world.poolers, *world.channels)
-    actions = tuple(way.route(direction.target) for way in ways)
-    return (Do(Together(f"route everything to {direction.target}", actions)),) if actions else ()
+    routes = tuple(pooler.route(direction.target) for pooler in world.poolers)
+    doings = (Do(Together(f"route every pooler to {direction.target}", routes), see=False),) if routes else ()
+    return Step("route", f"every pooler leads to {direction.target}", doings, "route back, unfence, resume", in_window=True)
 
 
 def _resume(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
     resume = tuple(pooler.resume() for pooler in world.poolers)
     doings = (
-        Do(world.servers.fence(direction.target, on=False)),
+        Do(world.servers.fence(direction.target, on=False), see=False),
         *((Do(Together("resume every pooler", resume)),) if resume else ()),
     )
     return Step("resume", f"{direction.target} takes writes: point of no return", doings, "a rollback", in_window=True)

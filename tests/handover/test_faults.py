@@ -100,18 +100,19 @@ def test_the_downtime_budget_ends_a_window_that_hangs(tmp_path: Path) -> None:
     run_warped(main())
 
 
-@pytest.mark.parametrize("step", ["pause", "fence", "quiesce", "drain", "verify", "sequences", "route"])
+@pytest.mark.parametrize("step", ["steer", "pause", "fence", "quiesce", "drain", "verify", "sequences", "route"])
 def test_abort_at_every_step_of_the_window(tmp_path: Path, step: str) -> None:
     async def main() -> None:
         memory = MemoryWorld(seed=10, apps=4, poolers=2, channels=1, rate=2.0)
         calls = {
+            "steer": "apply route channel*",
             "pause": "apply pause*",
             "fence": "apply fence blue on",
             "quiesce": "apply quiesce blue",
             "drain": "apply drain*",
             "verify": "reconciler.verify_changed*",
             "sequences": "apply sequences*",
-            "route": "apply route*",
+            "route": "apply route pooler*",
         }
         async with flying(memory, tmp_path) as seat:
             await seat.ready()

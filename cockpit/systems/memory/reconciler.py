@@ -81,6 +81,13 @@ class MemoryReconciler:
         self.limit = min(max(self.limit + change, 0.01), 1.0)
         return self.limit
 
+    async def catch_up(self, box_s: float) -> Evidence:
+        async def prove() -> Evidence:
+            await asyncio.sleep(min(RTT_S, box_s))
+            return {"dirty_after": 0}
+
+        return await self.faults.around("reconciler.catch_up", prove, tuple(Side))
+
     async def verify_changed(self, origin: Side, target: Side, box_s: float) -> Verification:
         async def verify() -> Verification:
             self.cluster.pump()
