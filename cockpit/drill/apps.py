@@ -30,7 +30,7 @@ from cockpit.drill.reach import Address, Finder, Fixed, InFile, InSecret, Source
 from cockpit.drill.worker import Runner
 
 FEED_S = 0.25
-_SLOW_S = 0.1
+_SLOW_S = 0.05
 _WINDOW = 4
 """Feed ticks that `writes_s` is counted over: one second."""
 
@@ -111,7 +111,7 @@ def crew(folder: Path, spec: Mapping[str, Any], ledgers: ExitStack) -> Crew:
 
 
 def _workers(app: fleet.App, rate: float) -> int:
-    """Connections that keep up with `rate` while a round trip takes a tenth of a second, so that one slow call holds up nobody."""
+    """Connections that keep up with `rate` while a round trip takes 50 ms, so that one slow call holds up nobody."""
     trips = 1 if work.one_trip(app) else 2
     return max(2, math.ceil(rate * trips * _SLOW_S))
 

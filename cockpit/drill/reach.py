@@ -20,11 +20,11 @@ from cockpit.drill.fleet import App
 from cockpit.model.text import plain
 
 CONNECT_S = 5
-FILE_S = (0.050, 0.150)
+FILE_S = (0.10, 0.20)
 """How long a direct app waits before it looks at its file again, drawn anew each time."""
-SECRET_S = (0.040, 0.080)
+SECRET_S = (0.15, 0.30)
 """The same for a secret: one request costs what a hundred looks at a file do, and the service limits them."""
-AGAIN_S = (0.08, 0.20)
+AGAIN_S = (0.15, 0.30)
 """How long it waits before it knocks again at the address that refused it."""
 
 
