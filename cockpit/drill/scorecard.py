@@ -125,7 +125,8 @@ def serving_after(flown: Sequence[Flown]) -> Side:
     serving = Side.BLUE
     for each in flown:
         direction = each.view.direction
-        serving = direction.target if each.view.outcome is Outcome.DONE else direction.origin
+        # A handover that got stuck past the point of no return has left the new side serving.
+        serving = direction.target if each.view.past_return else direction.origin
     return serving
 
 

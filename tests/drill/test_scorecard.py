@@ -25,9 +25,12 @@ def ack(n: int, acked: float, side: str = "blue", sent: float | None = None) -> 
     return Ack(UUID(int=n), acked - 0.02, acked - 0.01 if sent is None else sent, acked, side)
 
 
-def view(number: int, direction: Direction, opened: float, outcome: Outcome = Outcome.DONE) -> HandoverView:
+def view(
+    number: int, direction: Direction, opened: float, outcome: Outcome = Outcome.DONE, *, past_return: bool | None = None
+) -> HandoverView:
     steps = (StepView("pause", "pause", 0.1, True, StepState.DONE, opened, 12.3456), StepView("prove", "prove", 1, False))
-    return HandoverView(number, direction, steps, opened, "typed", downtime_s=0.08, outcome=outcome, seconds=1.5)
+    past = outcome is Outcome.DONE if past_return is None else past_return
+    return HandoverView(number, direction, steps, opened, "typed", downtime_s=0.08, past_return=past, outcome=outcome, seconds=1.5)
 
 
 def felt(stall: float, errors: int = 0) -> Felt:
@@ -159,6 +162,13 @@ def test_an_aborted_handover_leaves_the_side_it_started_from() -> None:
     assert serving_after([]) is Side.BLUE
     assert serving_after([Flown(view(1, Direction.CUTOVER, 1.0), {})]) is Side.GREEN
     assert serving_after([Flown(view(1, Direction.CUTOVER, 1.0, Outcome.ABORTED), {})]) is Side.BLUE
+
+
+def test_a_handover_stuck_past_its_return_leaves_the_side_it_went_to() -> None:
+    cutover = Flown(view(1, Direction.CUTOVER, 1.0, Outcome.STUCK, past_return=True), {})
+    assert serving_after([cutover]) is Side.GREEN
+    assert serving_after([Flown(view(1, Direction.CUTOVER, 1.0, Outcome.STUCK, past_return=False), {})]) is Side.BLUE
+    assert serving_after([cutover, Flown(view(2, Direction.ROLLBACK, 9.0, Outcome.STUCK, past_return=True), {})]) is Side.BLUE
 
 
 @given(st.dictionaries(st.text(min_size=1), st.tuples(st.integers(0, 9), st.integers()), max_size=6), st.data())
