@@ -304,6 +304,15 @@ def _tuning_fits(checked: Checked, file: _File) -> None:
         checked.add(("tuning", "terminate_blockers_after"), what)
 
 
+def _handovers_alternate(checked: Checked, file: _File) -> None:
+    for number, direction in enumerate(file.drill.handovers):
+        wanted = "rollback" if number % 2 else "cutover"
+        if direction != wanted:
+            what = f"drill.handovers[{number + 1}]: should be '{wanted}': a drill begins with a cutover, and each handover goes back on the last"
+            checked.add(("drill", "handovers", number), what)
+            return
+
+
 _RULES: tuple[Callable[[Checked, _File], None], ...] = (
     _every_step,
     _deadlines,
@@ -313,4 +322,5 @@ _RULES: tuple[Callable[[Checked, _File], None], ...] = (
     _gates_needed,
     _gates_quick,
     _tuning_fits,
+    _handovers_alternate,
 )

@@ -87,6 +87,12 @@ def test_the_digest_is_of_the_meaning(load: Callable[..., Scenario]) -> None:
         ("deadline = 60", "deadline = inf", "steps.arm.deadline"),
         ("deadline = 60", "deadline = nan", "steps.arm.deadline"),
         ('"cutover", "rollback", "cutover"', '"cutover", "sideways"', "drill.handovers[2]: should be 'cutover' or 'rollback'"),
+        (
+            '"cutover", "rollback", "cutover"',
+            '"rollback", "cutover"',
+            "drill.handovers[1]: should be 'cutover': a drill begins with a cutover",
+        ),
+        ('"cutover", "rollback", "cutover"', '"cutover", "cutover"', "drill.handovers[2]: should be 'rollback'"),
     ],
 )
 def test_the_lint(load: Callable[..., Scenario], right: str, wrong: str, said: str) -> None:
