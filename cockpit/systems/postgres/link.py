@@ -8,17 +8,16 @@ connection, so that the next use cannot trip over it.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import asyncpg
 
-from cockpit.errors import LinkError
 from cockpit.model.settings import Endpoint
 from cockpit.model.text import plain
 from cockpit.model.words import Side
 from cockpit.systems.postgres import border
+from cockpit.systems.postgres.tls import tls_of
 
 CONNECT_S = 5.0
 USE_S = 5.0
@@ -190,7 +189,7 @@ class Link:
             "user": end.user,
             "password": end.password.reveal() if end.password else None,
             "database": end.database,
-            "ssl": _tls(end),
+            "ssl": tls_of(end),
             "timeout": CONNECT_S,
             "statement_cache_size": 0,
             "server_settings": session_settings(self.application[:63], self.statement_s),
@@ -223,18 +222,3 @@ class Link:
 
 async def _nothing(conn: Any) -> None:
     return None
-
-
-def _tls(end: Endpoint) -> Any:
-    if end.sslmode == "disable":
-        return False
-    if not end.sslrootcert:
-        return end.sslmode
-    try:
-        context = ssl.create_default_context(cafile=end.sslrootcert)
-    except (OSError, ssl.SSLError) as err:
-        raise LinkError(
-            f"the CA file {plain(end.sslrootcert)} cannot be read: {err.__class__.__name__}", remedy="check sslrootcert"
-        ) from None
-    context.check_hostname = end.sslmode == "verify-full"
-    return context
