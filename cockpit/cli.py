@@ -24,6 +24,11 @@ EXITS = """exit codes:
   1  failed                  4  aborted, the side it started from serves
   2  bad usage or config     5  rolled back
 """
+DRILL_EXITS = """exit codes:
+  0  done; on screen also: you ended it, whatever was flown (an abort or a rollback is a good rehearsal)
+  1  failed: a handover got stuck, a write was lost or doubled, the sides differ, or the rig did not come up
+  2  bad usage or config
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return 0
     except Exception as err:
         return _failed(err)
@@ -48,19 +53,31 @@ def _failed(err: Exception) -> int:
     if isinstance(err, CockpitError):
         _say(str(err))
         return err.exit_code
-    _say(f"cockpit: a defect: {type(err).__name__}; details in {_crash_file()}")
+    if isinstance(err, OSError) and err.strerror:
+        _say(_of_the_machine(err))
+        return 1
+    _say(f"cockpit: a defect: {type(err).__name__}{_crash_file()}")
     return 1
 
 
-def _crash_file() -> Path:
-    """A private file with the traceback, without values of variables."""
+def _of_the_machine(err: OSError) -> str:
+    """What a file or a process met: nothing that a traceback would explain better."""
+    where = f"{os.fsdecode(err.filename)}: " if isinstance(err.filename, str | bytes) else "cockpit: "
+    return f"{where}{err.strerror}; see that the path is there, is yours and has room, then try again"
+
+
+def _crash_file() -> str:
+    """Where the traceback is, in words: a private file, without values of variables. Empty where none can be written."""
     import tempfile
     import traceback
 
-    descriptor, name = tempfile.mkstemp(prefix="cockpit-crash-", suffix=".txt")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(traceback.format_exc())
-    return Path(name)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="cockpit-crash-", suffix=".txt")
+        with os.fdopen(descriptor, "w") as file:
+            file.write(traceback.format_exc())
+    except OSError:
+        return ""
+    return f"; details in {name}"
 
 
 def _say(text: str) -> None:
@@ -70,8 +87,25 @@ def _say(text: str) -> None:
         print(plain(line), file=sys.stderr)  # noqa: T201
 
 
-def _print(text: str) -> None:
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+def put(text: str) -> None:
+    """The result is on stdout; `CockpitError` where it cannot be written, `BrokenPipeError` where nobody reads it."""
+    from cockpit.errors import CockpitError
+
+    try:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as err:
+        _drop_stdout()
+        raise CockpitError(
+            f"the result cannot be written: {err.strerror}", where="stdout", remedy="make room, or write it elsewhere"
+        ) from None
+
+
+def _drop_stdout() -> None:
+    """What is still to be written goes nowhere, so that the interpreter does not fail on it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 # --- the commands' arguments ------------------------------------------------------------------------------
@@ -88,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"cockpit {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _drill_arguments(_command(commands, "drill", "rehearse on an embedded pair of real servers", _drill))
+    _drill_arguments(_command(commands, "drill", "rehearse on an embedded pair of real servers", _drill, DRILL_EXITS))
     for name, text, run in (
         ("run", "fly: open the cockpit on a live pair", _run),
         ("plan", "dry run: every step with its exact statements", _plan),
@@ -115,8 +149,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Subcommands, name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
-    made = commands.add_parser(name, help=text, description=text, epilog=EXITS, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _command(
+    commands: Subcommands, name: str, text: str, run: Callable[[argparse.Namespace], int], exits: str = EXITS
+) -> argparse.ArgumentParser:
+    made = commands.add_parser(name, help=text, description=text, epilog=exits, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.set_defaults(command=run)
     return made
 
@@ -157,7 +193,7 @@ def _screen_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _drill_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scenario", nargs="?", default="arp", help="a scenario's name or file (default: arp)")
-    parser.add_argument("--headless", action="store_true", help="fly it unattended: cutover, rollback, second cutover")
+    parser.add_argument("--headless", action="store_true", help="fly the scenario's handovers unattended, there and back in turn")
     parser.add_argument("--json", action="store_true", help="print the scorecard as one JSON object")
     parser.add_argument("--rows", type=int, metavar="N", help="rows of the database")
     parser.add_argument("--apps", type=int, metavar="N", help="number of applications")
@@ -214,9 +250,12 @@ def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool)
 
 
 def _afterwards(folder: RunFolder) -> int:
-    from cockpit.wiring import closed_state
+    from cockpit.wiring import closed_state, last_words
 
     state = closed_state(folder)
+    if not folder.timeline.exists():
+        _say(f"run {folder.name} never opened: {last_words(folder) or 'its processes said nothing'}")
+        return 1
     if state is None:
         _say(f"run {folder.name} is still flown: `cockpit join {folder.name}` opens it again")
         return 0
@@ -249,7 +288,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     from cockpit.model.words import Direction
 
     plan = _order(arguments).plan(Direction(arguments.direction))
-    _print(_json(plan) if arguments.json else render(plan))
+    put(_json(plan) if arguments.json else render(plan))
     return 0
 
 
@@ -262,7 +301,7 @@ def _preflight(arguments: argparse.Namespace) -> int:
 
     findings = asyncio.run(wiring.preflight(_order(arguments)))
     verdict = summary(findings)
-    _print(_json({"go": verdict.blocks == 0, "summary": verdict, "findings": findings}) if arguments.json else render(findings, verdict))
+    put(_json({"go": verdict.blocks == 0, "summary": verdict, "findings": findings}) if arguments.json else render(findings, verdict))
     return 3 if verdict.blocks else 0
 
 
@@ -283,7 +322,7 @@ def _runs(arguments: argparse.Namespace) -> int:
     from cockpit.timeline.listing import listing, render
 
     rows = listing(_runs_folder(arguments))
-    _print(_json(rows) if arguments.json else render(rows))
+    put(_json(rows) if arguments.json else render(rows))
     return 0
 
 
@@ -293,7 +332,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
     text = export(_found(arguments), arguments.format)
     if arguments.output is None:
-        _print(text)
+        put(text)
         return 0
     try:
         arguments.output.write_text(text)
@@ -309,11 +348,11 @@ def _verify(arguments: argparse.Namespace) -> int:
     reading = read(folder.timeline)
     if arguments.json:
         found = {"run": folder.name, "records": len(reading.events), "head": reading.head, "intact": reading.intact}
-        _print(_json(found | {"torn": reading.torn, "damage": reading.damage, "damaged_record": reading.damaged_record}))
+        put(_json(found | {"torn": reading.torn, "damage": reading.damage, "damaged_record": reading.damaged_record}))
     elif reading.damage:
-        _print(f"{folder.name}: DAMAGED at record {reading.damaged_record}: {reading.damage}")
+        put(f"{folder.name}: DAMAGED at record {reading.damaged_record}: {reading.damage}")
     else:
-        _print(
+        put(
             f"{folder.name}: intact, {len(reading.events)} records, head {reading.head[:16]}"
             + (f"; {reading.torn}" if reading.torn else "")
         )

@@ -10,6 +10,7 @@ import asyncio
 import getpass
 import os
 import secrets
+import shutil
 import signal
 import socket
 import stat
@@ -41,6 +42,9 @@ from cockpit.scenario import load_scenario
 from cockpit.timeline.folder import RunFolder, create
 from cockpit.timeline.journal import Journal, is_flown, read
 from cockpit.timeline.samples import Samples
+
+ROOM_BYTES = 16 << 20
+"""Bytes that must be free where a run is kept before it starts: more than an evening's flight writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +139,24 @@ def write_launch(folder: RunFolder, config: Path, scenario: str, pair: str, *, d
     """The run folder knows how its processes are started."""
     launch = Launch(str(config.resolve()), _lasting(scenario), pair, getpass.getuser(), socket.gethostname(), drill)
     try:
-        folder.launch.write_bytes(msgspec.json.encode(launch))
+        with folder.launch.open("wb") as file:
+            # A flight's timeline and samples must fit where the run is kept: found out now, not inside the window.
+            os.posix_fallocate(file.fileno(), 0, ROOM_BYTES)
+            file.truncate()
+            file.write(msgspec.json.encode(launch))
     except OSError as err:
-        raise JournalError(f"cannot write to the run folder: {err.strerror}", where=str(folder.root)) from None
+        shutil.rmtree(folder.root, ignore_errors=True)
+        why = f"cannot write to the run folder: {err.strerror}"
+        raise JournalError(why, where=str(folder.root.parent), remedy="choose another folder with --runs or free it") from None
+
+
+def last_words(folder: RunFolder) -> str:
+    """The last line that the run's processes printed; empty where they printed none."""
+    try:
+        lines = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line for line in reversed(lines) if line.strip()), "")
 
 
 def _lasting(scenario: str) -> str:

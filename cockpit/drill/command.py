@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from cockpit.drill.rig import Wanted
 from cockpit.drill.scorecard import Scorecard
 from cockpit.errors import Refused
 from cockpit.model.settings import DrillSpec, Scenario
+from cockpit.model.state import RunState
 from cockpit.scenario import load_scenario
 from cockpit.timeline.folder import RunFolder, create
 
@@ -56,9 +58,11 @@ def _asked(scenario: Scenario, arguments: argparse.Namespace) -> DrillSpec:
 
 
 async def _unattended(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> int:
+    from cockpit.cli import put
+
     flight = headless.Flight(arguments.scenario, spec, arguments.seed, arguments.repeat, runs)
     card = await headless.fly(claim(new_folder()), flight, _tell)
-    sys.stdout.write((card.to_json() if arguments.json else render(card)) + "\n")
+    put(card.to_json() if arguments.json else render(card))
     return 0 if card.verdict == "pass" else 1
 
 
@@ -95,7 +99,7 @@ def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> in
     ending = run_screen(folder.root, watch=False, drill=True, progress=standing.progress_file, theme=arguments.theme, ascii=arguments.ascii)
     closed = wiring.closed_state(folder)
     if ending == Ending.END_DRILL or closed is not None or not standing.alive:
-        return _end(folder, standing)
+        return _end(folder, standing, closed)
     minutes = LINGER_S / 60
     _tell(f"the drill flies on for {minutes:.0f} minutes: `cockpit join {folder.name}` opens it again, and it ends by itself")
     return 0
@@ -105,18 +109,22 @@ def _launch(folder: RunFolder, config: Path, scenario: str) -> None:
     wiring.write_launch(folder, config, scenario, PAIR, drill=True)
 
 
-def _end(folder: RunFolder, standing: hangar.Standing) -> int:
-    """Everything of the rig has ended; the run's folder stays, and what it says is the exit code."""
+def _end(folder: RunFolder, standing: hangar.Standing, before: RunState | None) -> int:
+    """Everything of the rig has ended; the folder of a run that flew stays. `before`: the run, where it closed before it was told to."""
     failure = asyncio.run(_stop(standing))
     closed = wiring.closed_state(folder)
-    if failure:
-        _tell(failure)
-        return 1
     if closed is None:
-        _tell("the drill was ended before it flew")
-        return 0
+        return _never_flew(folder, failure)
     _tell(f"run {folder.name}: {closed.outcome}, {closed.serving or 'nobody'} served; `cockpit export {folder.name}` writes the report")
-    return 0 if len(closed.past) == 0 else closed.exit_code or 0
+    return 1 if closed.outcome == "failed" and (closed.past or before is not None) else 0
+
+
+def _never_flew(folder: RunFolder, failure: str) -> int:
+    """Nothing of the run is left; 0 when that is what the lead wanted."""
+    said = wiring.last_words(folder)
+    shutil.rmtree(folder.root, ignore_errors=True)
+    _tell(failure or said or "the drill was ended before it flew")
+    return 1 if failure or said else 0
 
 
 async def _stop(standing: hangar.Standing) -> str:

@@ -52,8 +52,16 @@ async def fly(claim: Claim, flight: Flight, tell: Callable[[str], None]) -> Scor
             card = await scorecard(rig, flown)
         finally:
             await end_guardian(guardian, told_to=False)
-    folder.scorecard.write_bytes(card.to_json().encode())
+    _keep(card, folder, tell)
     return card
+
+
+def _keep(card: Scorecard, folder: RunFolder, tell: Callable[[str], None]) -> None:
+    """The card is in the run's folder; what was flown stands also where it cannot be kept there."""
+    try:
+        folder.scorecard.write_bytes(card.to_json().encode())
+    except OSError as err:
+        tell(f"{folder.scorecard}: the scorecard could not be kept there: {err.strerror}")
 
 
 async def _handovers(rig: Rig, folder: RunFolder, flight: Flight, tell: Callable[[str], None]) -> tuple[Flown, ...]:
