@@ -9,11 +9,11 @@ from cockpit.model.plan import Statement
 from cockpit.model.settings import Endpoint
 from cockpit.model.words import Known, Side
 from cockpit.reconcile.sessions import Line
-from cockpit.reconcile.taps import remains, removal, remove
+from cockpit.reconcile.taps import any_run, remains, removal, remove
 
 
 class Gone:
-    """Neither the tap's slot nor its publication is left on the side."""
+    """No slot and no publication of the pair's taps is left on the side, whichever run made them."""
 
     def __init__(self, side: Side, endpoint: Endpoint, tap: str) -> None:
         self._side = side
@@ -31,7 +31,7 @@ class Gone:
         """What is left, by name; unknown where the side cannot be read."""
         line = Line(self._side, self._endpoint)
         try:
-            left = await remains(line, self._tap)
+            left = await remains(line, any_run(self._tap))
         except (LinkError, SystemFault) as err:
             return Probe(Known.UNKNOWN, {"why": str(err)})
         finally:
@@ -42,7 +42,7 @@ class Gone:
         """Removed, also where only a part was left. `SystemFault` while another process reads the slot."""
         line = Line(self._side, self._endpoint, writes=True)
         try:
-            await remove(line, self._tap)
-            return {"left": await remains(line, self._tap)}
+            await remove(line, any_run(self._tap))
+            return {"left": await remains(line, any_run(self._tap))}
         finally:
             await line.close()

@@ -12,12 +12,13 @@ from cockpit.reconcile.catalog import RELATIONS
 from cockpit.reconcile.ledger import Ledger, Standing
 from cockpit.reconcile.selftest import VECTORS, query
 from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.taps import any_run
 
 CHECK = "P11"
 
 _FREE = """
 SELECT current_setting('wal_level') AS wal_level, current_setting('max_replication_slots')::int - count(*)::int AS free,
-       count(*) FILTER (WHERE slot_name = $1)::int AS ours FROM pg_replication_slots
+       count(*) FILTER (WHERE slot_name ~ $1)::int AS ours FROM pg_replication_slots
 """
 
 
@@ -52,7 +53,7 @@ def _table(standing: Standing) -> FindingSeen:
 
 async def _tap(side: Side, line: Line, tap: str) -> FindingSeen:
     try:
-        (row,) = await line.fetch(_FREE, tap)
+        (row,) = await line.fetch(_FREE, any_run(tap))
     except SystemFault as err:
         return _finding(f"{side} tap", Severity.WARN, err.what, _FREE, "grant pg_monitor to the cockpit's role")
     if row["wal_level"] != "logical":

@@ -7,6 +7,7 @@ within the load limit. Neither ends because a server does: it says so in the sam
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
@@ -53,7 +54,8 @@ class PostgresReconciler:
             side: Line(side, spec.side(side).control, settings={"plan_cache_mode": "force_generic_plan", "statement_timeout": "5s"})
             for side in Side
         }
-        self._taps = {side: Tap(side, spec.side(side).control, spec.name) for side in Side}
+        run = secrets.token_hex(4)
+        self._taps = {side: Tap(side, spec.side(side).control, spec.name, run) for side in Side}
         self._ledger = Ledger()
         self._bundles = Bundles(self._probe)
         self._passage = Passage(self._probe)
@@ -62,6 +64,8 @@ class PostgresReconciler:
         self._serving = Side.BLUE
         self._free = asyncio.Event()
         self._free.set()
+        self._tapped = asyncio.Event()
+        """Set when the taps were tried: a table read before that would have to be read again."""
         self._at_work: set[asyncio.Task[Any]] = set()
         self._uncut: set[asyncio.Task[Any]] = set()
         self._hash_faults: list[str] = []
@@ -70,15 +74,14 @@ class PostgresReconciler:
         self._trouble = ""
 
     async def open(self, serving: Side) -> None:
-        """Catalogs are read, the hash is tested on both servers, the taps are made or tried; `LinkError` names a side out of reach."""
+        """Catalogs are read and the hash is tested on both servers, which stay as they are; `LinkError` names a side out of reach."""
         self._serving = serving
         self._hash_faults = await self._test_hash()
         await self._read_catalog()
-        await self._watch.ensure(self._tables())
         await self._bundles.warm()
 
     async def close(self) -> None:
-        """Nothing of the reconciler runs any more, its slots are gone, its connections closed."""
+        """Nothing of the reconciler runs any more, the taps it made are gone, its connections closed."""
         self.hold()
         if self._uncut:
             await asyncio.wait(self._uncut, timeout=2.0)
@@ -86,7 +89,7 @@ class PostgresReconciler:
         await asyncio.gather(*(line.close() for line in (*self._scan.values(), *self._probe.values())))
 
     async def samples(self) -> AsyncIterator[ReconSample]:
-        """Works while it is iterated; the first sample has every table, later ones what changed."""
+        """Works while it is iterated: the taps are made by its first step. The first sample has every table, later ones what changed."""
         tasks = [asyncio.create_task(self._watching()), asyncio.create_task(self._scanning())]
         try:
             while True:
@@ -155,13 +158,13 @@ class PostgresReconciler:
         return await findings(self._ledger, self._hash_faults, self._probe, tap_name(self._spec.name))
 
     def objects(self) -> tuple[str, ...]:
-        """Slot and publications of the tap on either side."""
-        name = tap_name(self._spec.name)
+        """Slot and publications of the tap on either side; each run's end in letters of its own."""
+        name = f"{tap_name(self._spec.name)}_*"
         each = (f"publication {name}", f"publication {inserts_name(name)}", f"slot {name}")
         return tuple(f"{side}: {what}" for side in Side for what in each)
 
     def gone(self, side: Side) -> Action:
-        """No tap is left on the side."""
+        """No tap of the pair is left on the side, of whichever run."""
         return Gone(side, self._spec.side(side).control, tap_name(self._spec.name))
 
     # --- the two tasks -----------------------------------------------------------
@@ -171,11 +174,13 @@ class PostgresReconciler:
             await self._free.wait()
             self._watch.serving = self._serving
             await self._attended(self._watch.drain(self._tables()), cut=False)
+            self._tapped.set()
             if self._free.is_set():
                 await self._attended(self._watch.prove(self._free), cut=True)
             await asyncio.sleep(Watch.EVERY_S)
 
     async def _scanning(self) -> None:
+        await self._tapped.wait()
         while True:
             await self._free.wait()
             busy = await self._attended(self._step(), cut=True)

@@ -4,6 +4,9 @@ With the output option `origin none` (PostgreSQL 16 and later) what a subscripti
 that does not serve shows only strangers' writes. The tap is disposable: it is never allowed to hold back more WAL than its budget;
 then its own slot is dropped and everything is proven anew. Creating the slot waits for every running transaction
 ("Logical Decoding", `pg_create_logical_replication_slot`), so it has a deadline and is tried again later.
+
+Every run's tap has a name of its own, so that nobody takes it for his. Each drain sees whether the slot still stands where the last one
+left it and the publications are still those that were made: whoever else read or replaced them took changes that nobody proved.
 """
 
 from __future__ import annotations
@@ -31,12 +34,19 @@ SELECT active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::i
        current_setting('server_version_num')::int AS version
 FROM pg_replication_slots WHERE slot_name = $1
 """
+_OURS = "slot_name ~ $1 AND database = current_database()"
+_DROP_SLOTS = f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE {_OURS}"  # noqa: S608
+_STANDS = "(SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = $1)::pg_catalog.text AS at"
+_AFTER = f"""
+SELECT pg_current_snapshot()::text AS s, {_STANDS},
+       (SELECT count(*) FROM pg_publication WHERE oid = ANY ($2::pg_catalog.oid[]))::int AS publications
+"""  # noqa: S608
 
 
 def tap_name(pair: str) -> str:
-    """The name of the pair's tap: slot names allow only lower case letters, digits and `_`."""
+    """What the names of all taps of the pair begin with: slot names allow only lower case letters, digits and `_`."""
     slug = re.sub(r"[^a-z0-9_]", "_", pair.lower())
-    return f"cockpit_{slug[:40]}_tap"
+    return f"cockpit_{slug[:34]}_tap"
 
 
 def inserts_name(tap: str) -> str:
@@ -44,33 +54,42 @@ def inserts_name(tap: str) -> str:
     return f"{tap}_inserts"
 
 
-def removal(side: Side, name: str) -> tuple[Statement, ...]:
-    """What removes the tap from a side."""
+def any_run(tap: str) -> str:
+    """What matches the slot and the publications of every run's tap of the pair."""
+    return f"^{tap}(_[0-9a-f]{{8}})?(_inserts)?$"
+
+
+def removal(side: Side, tap: str) -> tuple[Statement, ...]:
+    """What removes the pair's taps from a side."""
     return (
-        Statement(str(side), f"SELECT pg_drop_replication_slot('{name}')"),
-        Statement(str(side), f"DROP PUBLICATION IF EXISTS {quoted(name)}, {quoted(inserts_name(name))}"),
+        Statement(str(side), f"{_DROP_SLOTS.replace('$1', repr(any_run(tap)))}"),
+        Statement(str(side), f"DROP PUBLICATION IF EXISTS every publication whose name matches '{any_run(tap)}'"),
     )
 
 
-async def remains(line: Line, name: str) -> list[str]:
-    """What of the tap exists on the line's side."""
-    sql = """SELECT 'slot' AS what FROM pg_replication_slots WHERE slot_name = $1
-             UNION ALL SELECT 'publication' FROM pg_publication WHERE pubname IN ($1, $2)"""
-    return [row["what"] for row in await line.fetch(sql, name, inserts_name(name))]
+async def remains(line: Line, pattern: str) -> list[str]:
+    """What of the taps that match exists on the line's side."""
+    sql = f"""SELECT 'slot ' || slot_name AS what FROM pg_replication_slots WHERE {_OURS}
+             UNION ALL SELECT 'publication ' || pubname FROM pg_publication WHERE pubname ~ $1"""  # noqa: S608
+    return [row["what"] for row in await line.fetch(sql, pattern)]
 
 
-async def remove(line: Line, name: str) -> None:
-    """Neither slot nor publication of that name exists on the line's side; `SystemFault` while another process reads the slot."""
-    await line.fetch("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", name)
-    await line.fetch(f"DROP PUBLICATION IF EXISTS {quoted(name)}, {quoted(inserts_name(name))}")
+async def remove(line: Line, pattern: str, *, idle: bool = False) -> None:
+    """Neither slots nor publications that match exist in the line's database; `SystemFault` while another process reads a slot.
+    With `idle` a slot that is being read stays."""
+    await line.fetch(f"{_DROP_SLOTS} AND NOT active" if idle else _DROP_SLOTS, pattern)
+    found = await line.fetch("SELECT pubname FROM pg_publication WHERE pubname ~ $1", pattern)
+    if found:
+        await line.fetch(f"DROP PUBLICATION IF EXISTS {', '.join(quoted(row['pubname']) for row in found)}")
 
 
 class Tap:
     """`up` says whether every change since `ensure` returned True has been or will be seen; `why` says why not."""
 
-    def __init__(self, side: Side, endpoint: Endpoint, pair: str) -> None:
+    def __init__(self, side: Side, endpoint: Endpoint, pair: str, run: str) -> None:
         self.side = side
-        self.name = tap_name(pair)
+        self.name = f"{tap_name(pair)}_{run}"
+        self._pair = tap_name(pair)
         self.up = False
         self.why = "not made yet"
         self.drain_s = 0.01
@@ -81,6 +100,10 @@ class Tap:
         self._options: tuple[str, ...] = ()
         self._nudges = True
         self._unseen: list[Batch] = []
+        self._tried = False
+        self._at = ""
+        """Where the slot stood after the last drain."""
+        self._publication_oids: list[int] = []
 
     async def ensure(self, tables: Mapping[Name, Table]) -> bool:
         """Slot and publication exist and carry every table that can be carried. True when it is new: what was proven before is stale."""
@@ -126,17 +149,18 @@ class Tap:
         rows = await self._admin.fetch(_SLOT, self.name)
         if rows and rows[0]["wal_status"] not in {"lost", "unreserved"} and (rows[0]["retained"] or 0) <= RETAINED_BUDGET:
             return True
-        await remove(self._admin, self.name)
+        await remove(self._admin, self._mine())
         self.up, self.why = False, "the slot held back too much WAL or was lost: made anew, everything is proven again"
         return False
 
     async def close(self, *, keep: bool = False) -> None:
-        """Connections are closed; the slot is gone too unless `keep`, for nobody would drain it."""
+        """Connections are closed; what this tap made is gone too unless `keep`, for nobody would drain it. A tap that was never made
+        leaves the server as it is."""
         try:
-            if not keep:
+            if self._tried and not keep:
                 await self._line.close()
                 async with asyncio.timeout(3.0):
-                    await remove(self._admin, self.name)
+                    await remove(self._admin, self._mine())
         except (CockpitError, TimeoutError) as err:
             self.why = f"the tap could not be removed: {err}"
         finally:
@@ -155,13 +179,25 @@ class Tap:
         version = int(row["version"])
         self._options = ("messages", "true", "origin", "none") if version >= 160000 else ("messages", "true") if version >= 140000 else ()
         self._nudges = version >= 160000
-        await remove(self._admin, self.name)
+        await self._clear()
         await self._admin.fetch(f"CREATE PUBLICATION {quoted(self.name)}")
         await self._admin.fetch(f"CREATE PUBLICATION {quoted(inserts_name(self.name))} WITH (publish = 'insert, truncate')")
         self._published = {}
+        found = await self._admin.fetch("SELECT oid::int8 AS oid FROM pg_publication WHERE pubname ~ $1", self._mine())
+        self._publication_oids = [row["oid"] for row in found]
         await self._publish(tables)
-        await self._admin.fetch("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", self.name)
-        self.up, self.why = True, ""
+        (row,) = await self._admin.fetch("SELECT lsn::text AS at FROM pg_create_logical_replication_slot($1, 'pgoutput')", self.name)
+        self._at, self.up, self.why = row["at"], True, ""
+
+    async def _clear(self) -> None:
+        """Nothing of this tap exists, nor, before its first making, of dead runs' taps: whoever makes a tap is the pair's one pilot."""
+        if not self._tried:
+            await remove(self._admin, any_run(self._pair), idle=True)
+            self._tried = True
+        await remove(self._admin, self._mine())
+
+    def _mine(self) -> str:
+        return f"^{self.name}(_inserts)?$"
 
     async def _publish(self, tables: Mapping[Name, Table]) -> None:
         """Small batches: one statement that locks thousands of tables would not fit the server's lock table."""
@@ -183,13 +219,22 @@ class Tap:
     async def _nudge(self) -> None:
         """Lets the slot's restart point move on, which otherwise only happens every 15 s, and flushes the log up to a whole record:
         decoding waits for the rest of a record that asynchronous commits left half flushed (up to `wal_writer_delay`)."""
-        mark = "pg_logical_emit_message(true, $1, '')::pg_catalog.text"
+        mark = f"pg_logical_emit_message(true, $2, '')::pg_catalog.text, {_STANDS}"
+        sql = f"SELECT pg_log_standby_snapshot()::pg_catalog.text, {mark}" if self._nudges else f"SELECT {mark}"
         try:
-            await self._line.run(f"SELECT pg_log_standby_snapshot()::pg_catalog.text, {mark}" if self._nudges else f"SELECT {mark}", FENCE)
+            (row,) = await self._line.run(sql, self.name, FENCE)
         except SystemFault as err:
             if err.code != "42501" or not self._nudges:
                 raise
             self._nudges = False
+        else:
+            self._untouched(row["at"])
+
+    def _untouched(self, at: str | None) -> None:
+        """`LinkError` where the slot does not stand where the last drain left it."""
+        if at != self._at:
+            what = "the tap's slot is gone" if at is None else "somebody else read or replaced the tap's slot"
+            raise LinkError(what, where=str(self.side), remedy="the tap is made anew and everything is proven again")
 
     def _publications(self) -> str:
         return f"{quoted(self.name)},{quoted(inserts_name(self.name))}"
@@ -208,7 +253,9 @@ class Tap:
 
     async def _pull_to(self, fence: str) -> None:
         """The mark is a transactional message: it commits, flushed, behind everything that committed before it was written."""
-        await self._line.run("SELECT pg_logical_emit_message(true, $1, $2)::pg_catalog.text", FENCE, fence)
+        sql = f"SELECT pg_logical_emit_message(true, $2, $3)::pg_catalog.text, {_STANDS}"
+        (row,) = await self._line.run(sql, self.name, FENCE, fence)
+        self._untouched(row["at"])
         while True:
             for row in await self._line.run(self._changes(), self.name, self._publications()):
                 self._decoder.feed(row["data"])
@@ -221,7 +268,11 @@ class Tap:
         batch = Batch(changes=fresh.changes, end_lsn=fresh.end_lsn, fences=fresh.fences)
         self._unseen.append(fresh)
         while True:
-            (row,) = await self._line.run("SELECT pg_current_snapshot()::text AS s")
+            (row,) = await self._line.run(_AFTER, self.name, self._publication_oids)
+            self._at = row["at"]
+            if row["publications"] != len(self._publication_oids):
+                remedy = "the tap is made anew and everything is proven again"
+                raise LinkError("a publication of the tap is gone", where=str(self.side), remedy=remedy)
             for earlier in self._unseen:
                 batch.absorb(earlier)
             self._unseen = [b for b in self._unseen if not visible(b.xids, row["s"])]

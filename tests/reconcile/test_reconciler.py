@@ -208,16 +208,53 @@ async def test_after_a_handover_the_other_tap_shows_the_apps_changes_and_nothing
     assert not pane.differing_ever
 
 
+async def _ours(endpoint: Endpoint) -> list[tuple[str, str]]:
+    """Slots and publications of taps, with what tells a thing from another of its name."""
+    connection = await connect(endpoint)
+    try:
+        slots = (
+            "SELECT slot_name, 'slot' FROM pg_replication_slots WHERE slot_name LIKE 'cockpit_arp_tap%' AND database = current_database()"
+        )
+        publications = "SELECT pubname, oid::text FROM pg_publication WHERE pubname LIKE 'cockpit_arp_tap%'"
+        return [tuple(row) for row in await connection.fetch(f"{slots} UNION ALL {publications} ORDER BY 1")]
+    finally:
+        await connection.close()
+
+
+async def test_a_second_cockpit_leaves_the_taps_of_the_first_alone(pane: Pane) -> None:
+    """Refused, or looking for the preflight: it makes nothing and takes nothing."""
+    await pane.all_equal()
+    before = {endpoint.port: await _ours(endpoint) for endpoint in (pane.blue, pane.green)}
+    assert [len(found) for found in before.values()] == [3, 3]
+    second = PostgresReconciler(pair(pane.blue, pane.green), Tuning())
+    await second.open(Side.BLUE)
+    await second.preflight()
+    assert {endpoint.port: await _ours(endpoint) for endpoint in (pane.blue, pane.green)} == before
+    await second.close()
+    await PostgresReconciler(pair(pane.blue, pane.green), Tuning()).close()
+    assert {endpoint.port: await _ours(endpoint) for endpoint in (pane.blue, pane.green)} == before
+
+
+async def test_a_preflight_makes_nothing(blue16: Server, green18: Server, make_database: MakeDatabase) -> None:
+    blue, green = await make_database(blue16, "recon"), await make_database(green18, "recon")
+    await run(blue, SCHEMA)
+    await run(green, SCHEMA)
+    reconciler = PostgresReconciler(pair(blue, green), Tuning())
+    await reconciler.open(Side.BLUE)
+    await reconciler.preflight()
+    assert [*await _ours(blue), *await _ours(green)] == []
+    await reconciler.close()
+
+
 async def test_a_lost_tap_makes_everything_stale_and_comes_back(pane: Pane) -> None:
     await pane.all_equal()
-    tap = "cockpit_arp_tap"
     connection = await connect(pane.blue)
     try:
 
         async def dropped() -> bool:
             with contextlib.suppress(Exception):
-                await connection.fetch("SELECT pg_drop_replication_slot($1)", tap)
-                return True
+                sql = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'cockpit_arp_tap%' AND database = current_database()"
+                return bool(await connection.fetch(sql))
             return False
 
         await until(dropped)
@@ -239,7 +276,7 @@ async def test_a_time_box_that_ends_first_proves_nothing_and_says_what_is_open(p
 
 async def test_what_is_left_on_a_side_is_named_and_removed(pane: Pane) -> None:
     await pane.all_equal()
-    assert pane.reconciler.objects()[0] == "blue: publication cockpit_arp_tap"
+    assert pane.reconciler.objects()[0] == "blue: publication cockpit_arp_tap_*"
     gone = pane.reconciler.gone(Side.GREEN)
     assert [s.target for s in gone.describe()] == ["green", "green"]
     assert (await gone.probe()).known is Known.PENDING
