@@ -8,7 +8,6 @@ extra_float_digits, bytea_output: "Client Connection Defaults" in the PostgreSQL
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +19,7 @@ from cockpit.errors import LinkError, SystemFault
 from cockpit.model.settings import Endpoint
 from cockpit.model.text import plain
 from cockpit.model.words import Side
+from cockpit.systems.postgres.tls import tls_of
 
 Row = Mapping[str, Any]
 
@@ -174,16 +174,8 @@ async def _connect(endpoint: Endpoint, settings: Mapping[str, str]) -> Any:
         database=endpoint.database,
         user=endpoint.user,
         password=endpoint.password.reveal() if endpoint.password else None,
-        ssl=_tls(endpoint),
+        ssl=tls_of(endpoint),
         server_settings=dict(settings),
         statement_cache_size=0,
         timeout=CONNECT_S,
     )
-
-
-def _tls(endpoint: Endpoint) -> ssl.SSLContext | str:
-    if endpoint.sslmode not in {"verify-ca", "verify-full"}:
-        return endpoint.sslmode
-    context = ssl.create_default_context(cafile=endpoint.sslrootcert)
-    context.check_hostname = endpoint.sslmode == "verify-full"
-    return context
