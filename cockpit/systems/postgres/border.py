@@ -23,6 +23,12 @@ BROKEN = (
 )
 """What says that the connection, not the statement, failed."""
 
+
+def ends_session(err: asyncpg.PostgresError) -> bool:
+    """Whether the server ends the session with this error, not only the statement."""
+    return isinstance(err, BROKEN) or getattr(err, "severity_en", None) in {"FATAL", "PANIC"}
+
+
 _REMEDIES = {
     "42501": "give the control role that right, or make it a superuser for the time of the move",
     "55000": "see the server's message; `wal_level = logical` needs a restart",

@@ -82,7 +82,7 @@ class Link:
         try:
             async with asyncio.timeout(1.0):
                 await conn.close()
-        except (TimeoutError, *border.BROKEN):
+        except (TimeoutError, asyncpg.PostgresError, *border.BROKEN):
             conn.terminate()
 
     async def warm(self, *statements: str) -> None:
@@ -143,43 +143,63 @@ class Link:
     async def _attempt(self, conn: Any, job: _Job[_T], effect: bool) -> _T:
         try:
             return await self._guarded(conn, job)
-        except border.BROKEN as err:
+        except _Broke as err:
             if effect:
-                raise border.broken(self.where, True, f"the connection broke ({type(err).__name__})") from None
+                raise border.broken(self.where, True, f"the connection broke ({err})") from None
         try:
             return await self._guarded(await self._connected(), job)
-        except border.BROKEN as err:
-            raise border.broken(self.where, False, f"the connection broke twice ({type(err).__name__})") from None
+        except _Broke as err:
+            raise border.broken(self.where, False, f"the connection broke twice ({err})") from None
 
     async def _guarded(self, conn: Any, job: _Job[_T]) -> _T:
+        """What the job returned. `SystemFault` where the server refused; `_Broke`, or any other error, and the connection is dropped."""
+        try:
+            return await self._planned(conn, job)
+        except asyncpg.PostgresError as err:
+            if not border.ends_session(err):
+                raise border.fault(err, self.where) from None
+            self._drop()
+            raise _Broke(type(err).__name__) from None
+        except border.BROKEN as err:
+            self._drop()
+            raise _Broke(type(err).__name__) from None
+        except BaseException:
+            self._drop()
+            raise
+
+    async def _planned(self, conn: Any, job: _Job[_T]) -> _T:
+        """A statement whose plan no longer fits the table took no effect: it is prepared and sent anew."""
         try:
             return await job(conn)
         except asyncpg.exceptions.InvalidCachedStatementError:
             self._prepared.clear()
             return await job(conn)
-        except asyncpg.PostgresError as err:
-            if isinstance(err, border.BROKEN):
-                self._drop()
-                raise
-            raise border.fault(err, self.where) from None
-        except BaseException:
-            self._drop()
-            raise
 
     async def _connected(self) -> Any:
+        """A connection whose warm statements are prepared, or `LinkError`; one that failed on the way there is not kept."""
         if self.up:
             return self._conn
         self._prepared.clear()
         try:
             conn = await asyncpg.connect(**self._arguments())
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, OSError, ValueError) as err:
+        except (asyncpg.PostgresError, *border.BROKEN, ValueError, EOFError) as err:
             raise border.unreachable(err, self.where, self.endpoint) from None
+        try:
+            await self._ready(conn)
+        except BaseException as err:
+            self._prepared.clear()
+            conn.terminate()
+            if isinstance(err, (asyncpg.PostgresError, *border.BROKEN)):
+                raise border.unreachable(err, self.where, self.endpoint) from None
+            raise
         self._conn = conn
+        return conn
+
+    async def _ready(self, conn: Any) -> None:
         self.version = plain(conn.get_settings().server_version)
         major = conn.get_server_version()
         self.version_num = int(major.major) * 10000 + int(major.minor)
         await self._prepare_warm(conn)
-        return conn
 
     def _arguments(self) -> dict[str, Any]:
         end = self.endpoint
@@ -196,14 +216,17 @@ class Link:
         }
 
     async def _prepare_warm(self, conn: Any) -> None:
+        """Prepared as far as the server lets us: what it refuses now (no such table yet, no right, a lock) is refused by name at its use."""
         for sql in self._warm:
             try:
                 await self._statement(conn, sql)
-            except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-                continue  # the control schema is made later; the first use prepares it then
-        if self._warm:
-            # asyncpg prepares without a Sync: until the next one the session would stand in a transaction, with its locks and snapshot.
-            await conn.execute("SELECT 1")
+            except asyncpg.PostgresError as err:
+                if border.ends_session(err):
+                    raise
+                if isinstance(err, asyncpg.LockNotAvailableError | asyncpg.QueryCanceledError):
+                    break  # the next one would wait as long
+        # asyncpg prepares without a Sync: until the next one the session would stand in a transaction, with its locks and snapshot.
+        await conn.execute(_unbounded(self.version_num))
 
     async def _statement(self, conn: Any, sql: str) -> Any:
         statement = self._prepared.get(sql)
@@ -220,5 +243,15 @@ class Link:
             conn.terminate()
 
 
+class _Broke(Exception):
+    """The connection failed under a use; how is its text."""
+
+
 async def _nothing(conn: Any) -> None:
     return None
+
+
+def _unbounded(version_num: int) -> str:
+    """The server's limits that would end an idle or a long session of ours, and with it the pair's lock; younger than other settings."""
+    since = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
+    return "; ".join(f"SET {name} = 0" for name, first in since.items() if version_num >= first) or "SELECT 1"
