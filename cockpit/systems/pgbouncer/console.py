@@ -122,10 +122,12 @@ class Console:
 
         Cancelling that call instead would make psycopg ask for a cancellation and wait for it, which PAUSE never grants.
         """
+        import psycopg
+
         self._conn = None
         self._left.add(task)
         task.add_done_callback(lambda done: self._gone(conn, done))
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(conn.fileno())) as same:
+        with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(conn.fileno())) as same:
             same.shutdown(socket.SHUT_RDWR)
 
     def _gone(self, conn: psycopg.AsyncConnection[Any], task: asyncio.Task[list[Row]]) -> None:
