@@ -112,7 +112,7 @@ class SecretChannel:
         self.options = options
         self._fields = {side: _fields(pair, options, side) for side in Side}
         self._known: Labels | None = None
-        """As they were when last looked at on purpose: what a route compares with."""
+        """As they were when this process last staged, saw it staged or routed: what a route compares with. None after any error."""
         self._aws = aws or AwsClient(
             "secretsmanager", f"secret {name}", region=options.region, endpoint_url=options.endpoint_url,
             access_key_id=options.access_key_id, secret_access_key=options.secret_access_key, session_token=options.session_token,
@@ -126,7 +126,7 @@ class SecretChannel:
     async def open(self) -> None:
         """The client is made and its connection warm."""
         await self._aws.open()
-        self._known = await self._labels()
+        await self._labels()
 
     async def close(self) -> None:
         await self._aws.close()
@@ -139,6 +139,7 @@ class SecretChannel:
         async def look() -> Probe:
             labels = await self._labels()
             both = len(labels.sides) == 2 and labels.side is not None
+            self._known = labels if both else None
             return Probe(Known.DONE if both else Known.PENDING, labels.evidence)
 
         texts = [
@@ -222,30 +223,31 @@ class SecretChannel:
 
     async def _route(self, side: Side) -> Evidence:
         """One request where nobody interfered: the ids are those that were staged, and AWS compares."""
-        known = self._known or await self._labels()
+        known, self._known = self._known or await self._labels(), None
         if len(known.sides) < 2:
             raise SystemFault("its versions are not staged", where=self._where, remedy="stage first", code="not-staged")
         to, origin = known.sides[side], known.sides[side.other]
-        try:
-            if to != origin:
-                await self._call(
-                    "update_secret_version_stage", effect=True, VersionStage=CURRENT, MoveToVersionId=to, RemoveFromVersionId=origin
-                )
-        except SystemFault as err:
-            seen = await self._labels()
-            if seen.current != to:
-                raise self._interfered(err, known, seen) from None
-        self._known = seen = await self._labels()
+        refused = None if to == origin else await self._move(to, origin)
+        seen = await self._labels()
         if seen.current != to:
-            raise self._interfered(None, known, seen)
+            raise self._interfered(refused, known, seen)
+        self._known = seen
         return seen.evidence
+
+    async def _move(self, to: str, origin: str) -> SystemFault | None:
+        """The label was moved, or what AWS had against it."""
+        move = {"VersionStage": CURRENT, "MoveToVersionId": to, "RemoveFromVersionId": origin}
+        try:
+            await self._call("update_secret_version_stage", effect=True, **move)
+        except SystemFault as err:
+            return err
+        return None
 
     def _interfered(self, err: SystemFault | None, before: Labels, seen: Labels) -> SystemFault:
         """What AWS refused; where the labels are not what they were, who to look for."""
         moved = (seen.sides, seen.current) != (before.sides, before.current)
         if not moved and seen.side is not None and err is not None:
             return err
-        self._known = seen
         what = f"somebody moved its labels: {_show(before)} when staged, now {_show(seen)}"
         return SystemFault(what, where=self._where, remedy="find out who (rotation, a deployment), then stage again", code="conflict")
 

@@ -151,6 +151,23 @@ async def bed(proxy: Proxy) -> AsyncIterator[Bed]:
     await channel.close()
 
 
+Another = Callable[..., SecretChannel]
+
+
+@pytest_asyncio.fixture
+async def another(bed: Bed) -> AsyncIterator[Another]:
+    """The same secret, in another process of ours."""
+    made: list[SecretChannel] = []
+
+    def make(**changes: Any) -> SecretChannel:
+        made.append(SecretChannel("ledger", PAIR, bed.options.model_copy(update=changes)))
+        return made[-1]
+
+    yield make
+    for channel in made:
+        await channel.close()
+
+
 @pytest.mark.parametrize("case", CHANNEL, ids=lambda case: case.__name__)
 async def test_it_is_a_channel(bed: Bed, case: Callable[[ChannelCase], Awaitable[None]]) -> None:
     await case(bed.case)
@@ -184,6 +201,38 @@ async def test_a_route_is_one_change_and_one_look_and_reads_no_secret(bed: Bed) 
     await bed.channel.route(Side.GREEN).apply()
     await bed.channel.route(Side.GREEN).probe()
     assert bed.proxy.seen == ["UpdateSecretVersionStage", "DescribeSecret", "DescribeSecret"]
+
+
+async def test_who_looked_before_it_was_staged_can_route_it_back(bed: Bed, another: Another) -> None:
+    """A guardian opens its channels first; the pilot stages and routes after that."""
+    guardian = another()
+    await guardian.open()
+    await bed.channel.stage().apply()
+    await bed.channel.route(Side.GREEN).apply()
+    await guardian.route(Side.BLUE).apply()
+    assert await bed.app_sees() is Side.BLUE
+
+
+async def test_who_looked_before_it_was_staged_again_routes_to_the_new_version(bed: Bed, another: Another) -> None:
+    await bed.channel.stage().apply()
+    guardian = another()
+    await guardian.open()
+    greener = another(green=Values(password=Secret("hush-newer")))
+    await greener.stage().apply()
+    await guardian.route(Side.GREEN).apply()
+    assert await bed.value() == VALUE | {"host": "green.example", "password": "hush-newer"}
+
+
+@pytest.mark.parametrize("fault", ["lost", "400 AccessDeniedException"])
+async def test_after_an_error_the_labels_are_read_anew(bed: Bed, fault: str) -> None:
+    await bed.channel.stage().apply()
+    bed.proxy.faults["UpdateSecretVersionStage"] = [fault]
+    with pytest.raises((OutcomeUnknown, SystemFault)):
+        await bed.channel.route(Side.GREEN).apply()
+    bed.proxy.seen.clear()
+    await bed.channel.route(Side.BLUE).apply()
+    assert bed.proxy.seen[0] == "DescribeSecret"
+    assert await bed.app_sees() is Side.BLUE
 
 
 @pytest.mark.parametrize(
