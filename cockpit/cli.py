@@ -140,6 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     runs = _command(commands, "runs", "list the runs", _runs)
     _where(runs)
     runs.add_argument("--json", action="store_true", help="one JSON array")
+    inner = commands.add_parser("_open")
+    _pair_arguments(inner, "run")
+    inner.set_defaults(command=_open)
     for hidden, run in (("_guard", _guard), ("_fly", _fly)):
         inner = commands.add_parser(hidden)
         inner.add_argument("folder", type=Path)
@@ -208,17 +211,55 @@ def _drill_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    """The screen loads and shows itself while another process reads, connects and starts the pilot."""
+    need_terminal()
+    from importlib import import_module
+
+    from cockpit.opening import Opening
+
+    opening = Opening(_again(arguments))
+    try:
+        import_module("cockpit.screen.app")  # takes as long as the other process needs to name the folder
+        from cockpit.timeline.folder import RunFolder
+
+        root = opening.folder()
+        ending = _shown(RunFolder(root), arguments, gone=opening.refused) if root is not None else 1
+    finally:
+        code, said = opening.end()
+    if code:
+        _say(said)
+        return code
+    assert root is not None
+    return ending or _afterwards(RunFolder(root))
+
+
+def _again(arguments: argparse.Namespace) -> list[str]:
+    """The arguments that say where and what to fly."""
+    named = {"--config": arguments.config, "--pair": arguments.pair, "--runs": arguments.runs}
+    return [arguments.scenario, *(part for name, value in named.items() if value is not None for part in (name, str(value)))]
+
+
+def _open(arguments: argparse.Namespace) -> int:
     import asyncio
+    import shutil
+    import signal
 
     from cockpit import wiring
+    from cockpit.opening import announce
 
-    need_terminal()
+    for lost in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(lost, signal.default_int_handler)
     order = _order(arguments)
-    asyncio.run(wiring.check_reachable(order))
     runs = arguments.runs or Path(order.config.runs)
     folder = wiring.open_run(runs, arguments.config, arguments.scenario, order.spec, drill=False)
+    try:
+        announce(folder.root)
+        asyncio.run(wiring.check_reachable(order))
+    except BaseException:
+        shutil.rmtree(folder.root, ignore_errors=True)
+        raise
     wiring.start(folder)
-    return _on_screen(folder, arguments, watch=False)
+    return 0
 
 
 def _join(arguments: argparse.Namespace) -> int:
@@ -239,14 +280,19 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool) -> int:
     """The run's exit code where it ended, else 0 with a word on how to come back."""
+    return _shown(folder, arguments, watch=watch) or (0 if watch else _afterwards(folder))
+
+
+def _shown(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool = False, gone: Callable[[], bool] | None = None) -> int:
+    """1 when the screen failed, else 0: the run has its own exit code."""
     from cockpit.screen.app import run_screen
     from cockpit.screen.main import Ending
 
-    ending = run_screen(folder.root, watch=watch, drill=False, progress=None, theme=arguments.theme, ascii=arguments.ascii)
+    ending = run_screen(folder.root, watch=watch, drill=False, gone=gone, theme=arguments.theme, ascii=arguments.ascii)
     if ending == Ending.CRASHED:
         _say(f"the screen failed, the run goes on: `cockpit join {folder.name}` opens it again")
         return 1
-    return 0 if watch else _afterwards(folder)
+    return 0
 
 
 def _afterwards(folder: RunFolder) -> int:

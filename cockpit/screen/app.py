@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -148,11 +148,14 @@ def run_screen(
     watch: bool,
     drill: bool,
     progress: Path | None = None,
+    gone: Callable[[], bool] | None = None,
     theme: str = "dark",
     ascii: bool = False,
     no_color: bool | None = None,
 ) -> int:
-    """Shows the run in `folder` until the lead leaves; returns an `Ending`. With `watch` it has no rights at all."""
+    """Shows the run in `folder` until the lead leaves; returns an `Ending`. With `watch` it has no rights at all.
+
+    While the run has not begun, `gone` is asked whether it never will."""
     if not sys.__stderr__ or not sys.__stderr__.isatty() or not sys.__stdin__ or not sys.__stdin__.isatty():
         sys.stderr.write(NO_TERMINAL + "\n")
         return int(Ending.REFUSED)
@@ -160,7 +163,7 @@ def run_screen(
     os.environ.pop("NO_COLOR", None)
     run = RunFolder(folder)
     follower = Follower(run)
-    options = Options("mono" if plain else theme, ascii, drill, _who(), folder, progress)
+    options = Options("mono" if plain else theme, ascii, drill, _who(), folder, progress, gone)
     app = CockpitApp(follower, None if watch else FolderLink(run), options)
     try:
         ending = app.run()

@@ -43,7 +43,7 @@ class Ending(IntEnum):
     CRASHED = 1
     """The screen failed; the pilot flies on."""
     REFUSED = 2
-    """No terminal to draw on."""
+    """Nothing to show: no terminal to draw on, or a run that was refused."""
     END_DRILL = 10
     """The lead wants the drill's rig to end."""
     LOST = 11
@@ -60,6 +60,8 @@ class Options:
     by: str = "screen"
     files: Path | None = None
     progress: Path | None = None
+    gone: Callable[[], bool] | None = None
+    """Whether a run that has not begun never will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
             if not self._source.poll():
                 break
         self.view = self._look_now()
+        if self.view.state.seq == 0 and self._options.gone is not None and self._options.gone():
+            self._leave(Ending.REFUSED)
         self._start_or_fly()
         self._thaw()
         self.prompt.follow(self.view)
@@ -269,9 +273,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if refused:
             self.prompt.say(Status.WARN, f"{action.short or action.id}: {refused}", self.view.clock)
             return
-        if action.id in ("back", "note", "close"):
+        if action.id in ("back", "abort", "note", "close"):
             self.prompt.message = None
-            self.prompt.open({"back": Kind.BACK, "note": Kind.NOTE, "close": Kind.CLOSE}[action.id], self.view.clock)
+            self.prompt.open(Kind(action.id), self.view.clock)
         elif action.ask is not None and action.id != "go":
             self._send(action.ask, action.argument)
         else:
@@ -427,7 +431,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.prompt.answered(False, f"asking failed ({type(err).__name__})", self.view.clock)
         else:
             self.prompt.answered(reply.ok, reply.reason, self.view.clock)
-            if reply.ok and intent.ask in (Ask.NOTE, Ask.RECHECK, Ask.DUTY, Ask.BACK):
+            if reply.ok and intent.ask in (Ask.NOTE, Ask.RECHECK, Ask.DUTY, Ask.BACK, Ask.ABORT):
                 self.prompt.say(Status.OK, f"{intent.ask.value}: taken", self.view.clock)
         self.tick()
 

@@ -23,7 +23,7 @@ from cockpit.timeline.samples import Samples
 from cockpit.timeline.wire import Door, Reply
 from tests.screen.demo import READY, Story, story
 from tests.screen.flying import Cockpit
-from tests.screen.measure import Terminal
+from tests.screen.terminal import Terminal
 
 FAILING = """
 import sys

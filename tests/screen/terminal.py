@@ -1,4 +1,4 @@
-"""`python -m tests.screen.measure [COLUMNSxROWS ...]`: first paint, key to paint, processor and output of the live demo, through a pty."""
+"""A program in a real pseudo terminal: its keys pressed, what it writes awaited, its processor and memory read."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ import pty
 import resource
 import select
 import signal
-import statistics
 import struct
 import sys
 import termios
 import time
 from collections.abc import Callable
-
-ORDERS = (b"order: name", b"order: age", b"order: worst")
-PRESSES = 100
 
 
 class Terminal:
@@ -70,35 +66,3 @@ class Terminal:
         self.drain(1.0)
         os.waitpid(self.pid, 0)
         os.close(self.master)
-
-
-def measure(columns: int, rows: int) -> str:
-    terminal = Terminal(columns, rows, "-m", "tests.screen.demo", "60")
-    first = terminal.wait_for(b"PROCEDURE") - terminal.began
-    terminal.drain(1.0)
-    terminal.press(b"3")
-    terminal.drain(0.5)
-    took = []
-    for number in range(PRESSES):
-        before = time.monotonic()
-        terminal.press(b"s")
-        took.append((terminal.wait_for(ORDERS[number % 3], 2.0) - before) * 1000)
-        terminal.drain(0.05 + number % 7 / 50)
-    terminal.total = 0
-    busy, began = terminal.processor_s(), time.monotonic()
-    terminal.drain(6.0)
-    lasted = time.monotonic() - began
-    share = (terminal.processor_s() - busy) / lasted
-    output = terminal.total / lasted / 1000
-    memory = terminal.memory_mb()
-    terminal.end()
-    p = statistics.quantiles(took, n=100)
-    return (
-        f"{columns}x{rows}: first paint {first * 1000:.0f} ms, key to paint p50 {p[49]:.1f} p95 {p[94]:.1f} max {max(took):.1f} ms, "
-        f"processor {share:.1%}, output {output:.1f} kB/s, memory {memory:.0f} MB"
-    )
-
-
-if __name__ == "__main__":
-    for size in sys.argv[1:] or ("80x24", "120x40", "200x60"):
-        print(measure(*(int(part) for part in size.split("x"))))
