@@ -1,0 +1,23 @@
+"""`make bench`: the figures beside what was asked for. `ARGS=handovers` or `ARGS=front` measures one part alone."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import front, handovers
+
+PARTS = {"handovers": handovers.measure, "front": front.measure}
+
+
+def main() -> int:
+    asked = sys.argv[1:] or list(PARTS)
+    unknown = [name for name in asked if name not in PARTS]
+    if unknown:
+        print(f"no part {unknown[0]!r}; one of: {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    met = [PARTS[name]() for name in asked]
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
