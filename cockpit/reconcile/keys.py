@@ -33,6 +33,15 @@ class Proven:
     keys: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One bundle's statement and the keys it is asked for, by the place of their table."""
+
+    sql: str
+    tables: Sequence[Table]
+    wanted: Mapping[int, Sequence[Key]]
+
+
 class Bundles:
     """The prepared statements of all tables with a key."""
 
@@ -65,27 +74,32 @@ class Bundles:
         return found
 
     async def _prove(self, asked: Mapping[Name, Sequence[Key]], found: Proven) -> None:
+        # Bound before the first answer is awaited: other tables may be adopted meanwhile.
+        questions = self._questions(asked)
+        blue, green = await asyncio.gather(*(self._ask(side, questions) for side in Side))
+        for question, here, there in zip(questions, blue, green, strict=True):
+            for place, keys in question.wanted.items():
+                target = found.equal if here[place] == there[place] else found.unequal
+                target.setdefault(question.tables[place].name, []).extend(keys)
+                found.keys += len(keys)
+
+    def _questions(self, asked: Mapping[Name, Sequence[Key]]) -> list[_Question]:
         by_bundle: dict[int, dict[int, Sequence[Key]]] = {}
         for name, keys in asked.items():
             if name in self._place:
                 number, place = self._place[name]
                 by_bundle.setdefault(number, {})[place] = keys
-        blue, green = await asyncio.gather(*(self._ask(side, by_bundle) for side in Side))
-        for number, wanted in by_bundle.items():
-            for place, keys in wanted.items():
-                target = found.equal if blue[number][place] == green[number][place] else found.unequal
-                target.setdefault(self._tables[number][place].name, []).extend(keys)
-                found.keys += len(keys)
+        return [_Question(self._sql[number], self._tables[number], wanted) for number, wanted in by_bundle.items()]
 
-    async def _ask(self, side: Side, by_bundle: Mapping[int, Mapping[int, Sequence[Key]]]) -> dict[int, list[tuple[int, str]]]:
-        answers = {}
-        for number, wanted in by_bundle.items():
+    async def _ask(self, side: Side, questions: Sequence[_Question]) -> list[list[tuple[int, str]]]:
+        answers = []
+        for question in questions:
             arguments: list[Any] = []
-            for place, table in enumerate(self._tables[number]):
-                arguments.extend(columns_of(wanted.get(place, ()), len(table.key)))
-            rows = await self._lines[side].run(self._sql[number], *arguments)
+            for place, table in enumerate(question.tables):
+                arguments.extend(columns_of(question.wanted.get(place, ()), len(table.key)))
+            rows = await self._lines[side].run(question.sql, *arguments)
             by_table = {row["t"]: (row["n"], row["h"]) for row in rows}
-            answers[number] = [by_table[i] for i in range(len(by_table))]
+            answers.append([by_table[i] for i in range(len(by_table))])
         return answers
 
     async def hashes(self, table: Table, keys: Sequence[Key], side: Side) -> Hashes:

@@ -139,17 +139,29 @@ class PostgresReconciler:
         was_free = self._free.is_set()
         self.hold()
         try:
-            started = asyncio.get_running_loop().time()
-            if self._at_work:
-                await asyncio.wait(self._at_work, timeout=CUT_S * 2)
-            self._cut()
-            left = max(box_s - (asyncio.get_running_loop().time() - started), 0.001)
-            window = Window(self._ledger, self._taps, self._bundles, self._comparison, self._scan)
-            async with self._watch.turn:
-                return await window.verify(origin, target, left)
+            return await self._in_turn(origin, target, box_s)
         finally:
             if was_free:
                 self._free.set()
+
+    async def _in_turn(self, origin: Side, target: Side, box_s: float) -> Verification:
+        """The verification, once nobody else drains or proves; the waiting counts."""
+        loop, turn = asyncio.get_running_loop(), self._watch.turn
+        started = loop.time()
+        window = Window(self._ledger, self._taps, self._bundles, self._comparison, self._scan)
+        try:
+            async with asyncio.timeout(box_s):
+                if self._at_work:
+                    await asyncio.wait(self._at_work, timeout=CUT_S * 2)
+                self._cut()
+                await turn.acquire()
+        except TimeoutError:
+            why = f"a drain was under way when the time box of {box_s:g} s ended"
+            return window.refused(origin, target, why, loop.time() - started)
+        try:
+            return await window.verify(origin, target, max(box_s - (loop.time() - started), 0.001))
+        finally:
+            turn.release()
 
     async def preflight(self) -> tuple[FindingSeen, ...]:
         """Whether both servers hash alike, which tables cannot be proven and why, and whether the taps can be had."""
@@ -258,8 +270,9 @@ class PostgresReconciler:
     async def _read_catalog(self) -> None:
         tables = await catalog.read(self._scan, self._spec.exclude_tables, self._serving)
         self._not_ready = await self._passage.not_ready(self._serving.other)
-        self._ledger.adopt(tables, content=not self._hash_faults)
-        self._bundles.adopt(list(tables.values()))
+        async with self._watch.turn:  # nobody is half way through a proof of the tables as they were
+            self._ledger.adopt(tables, content=not self._hash_faults)
+            self._bundles.adopt(list(tables.values()))
         waiting = bool(self._not_ready)
         self._catalog_mono = asyncio.get_running_loop().time() - (CATALOG_S - 2.0 if waiting else 0.0)
 

@@ -6,6 +6,7 @@ Keys that a drain brings are proven when the next one did not bring them again: 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 
 from cockpit.model.words import Side
@@ -14,7 +15,7 @@ from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Ledger
 from cockpit.reconcile.passage import Passage
 from cockpit.reconcile.suspects import settle
-from cockpit.reconcile.tap import Key, Name
+from cockpit.reconcile.tap import Batch, Key, Name
 from cockpit.reconcile.taps import Tap
 
 MOST_KEYS = 20_000
@@ -24,6 +25,28 @@ RETRY_S = 2.0
 BUDGET_S = 5.0
 
 
+async def drain(ledger: Ledger, taps: Mapping[Side, Tap], *, fenced: bool = False) -> int:
+    """What every tap that is up shows is marked; with `fenced`, all that was committed before now. Returns the number of changes.
+
+    Where one tap fails, or the drain is cut short, a tap may have given what nobody marked: then nothing counts as proven any more."""
+    loop, up = asyncio.get_running_loop(), [tap for tap in taps.values() if tap.up]
+    marks = [secrets.token_hex(8) if fenced else None for _ in up]
+    try:
+        batches = await asyncio.gather(*(tap.drain(mark) for tap, mark in zip(up, marks, strict=True)), return_exceptions=True)
+    except asyncio.CancelledError:
+        ledger.stale(loop.time())
+        raise
+    failed = [batch for batch in batches if isinstance(batch, BaseException)]
+    if failed:
+        ledger.stale(loop.time())
+    for tap, batch in zip(up, batches, strict=True):
+        if isinstance(batch, Batch):
+            ledger.dirty(tap.side, batch, loop.time())
+    if failed:
+        raise failed[0]
+    return sum(batch.changes for batch in batches if isinstance(batch, Batch))
+
+
 class Watch:
     """`keys_s` and `round_trip_s` are measured: keys proven a second, seconds of one look at few keys."""
 
@@ -31,7 +54,7 @@ class Watch:
 
     def __init__(self, ledger: Ledger, taps: Mapping[Side, Tap], bundles: Bundles, passage: Passage) -> None:
         self.turn = asyncio.Lock()
-        """Held by whoever drains or proves keys; the window takes it."""
+        """Held by whoever drains, proves keys or changes which tables there are; the window takes it."""
         self.serving = Side.BLUE
         self.keys_s = 50_000.0
         self.round_trip_s = 0.01
@@ -71,21 +94,10 @@ class Watch:
             await self.ensure(tables)
 
     async def _drain(self) -> None:
-        up = [tap for tap in self._taps.values() if tap.up]
-        sides = [tap.side for tap in up]
-        batches = await asyncio.gather(*(tap.drain() for tap in up), return_exceptions=True)
-        now = asyncio.get_running_loop().time()
         for standing in self._ledger.standings.values():
             if standing.young:
                 standing.age_keys()
-        for side, batch in zip(sides, batches, strict=True):
-            if isinstance(batch, BaseException):
-                self._ledger.stale(now)
-            else:
-                self._ledger.dirty(side, batch, now)
-        for batch in batches:
-            if isinstance(batch, BaseException):
-                raise batch
+        await drain(self._ledger, self._taps)
 
     def _asked(self) -> dict[Name, list[Key]]:
         """What is old enough to be proven, within the cycle's limit; confirmed differences too, for somebody may have repaired them."""
@@ -111,7 +123,8 @@ class Watch:
         proven = await self._bundles.prove(asked)
         self._measured(proven.keys, loop.time() - started)
         for name, keys in proven.equal.items():
-            self._ledger.standings[name].proven_keys(keys, loop.time())
+            if (standing := self._ledger.standings.get(name)) is not None:
+                standing.proven_keys(keys, loop.time())
         for name, keys in proven.unequal.items():
             if not free.is_set():
                 return

@@ -7,7 +7,6 @@ compared by sums, one round trip a side, and the tables that are dirty as a whol
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -24,6 +23,7 @@ from cockpit.reconcile.suspects import how
 from cockpit.reconcile.tails import read_growth
 from cockpit.reconcile.tap import Key, Name
 from cockpit.reconcile.taps import Tap
+from cockpit.reconcile.watch import drain
 
 MOST_NAMED = 20
 RESERVE = 0.9
@@ -42,6 +42,8 @@ class Tally:
     open_keys: dict[Name, list[Key]] = field(default_factory=dict)
     open_tables: list[Standing] = field(default_factory=list)
     touched: set[Name] = field(default_factory=set)
+    asked: bool = False
+    """Whether it is known which tables have to be looked at; until then all have."""
     drained: bool = False
     drain_s: float = 0.0
     keys_s: float = 0.0
@@ -77,17 +79,17 @@ class Window:
             tally.trouble = plain(err, 200)
         return self._verdict(origin, target, loop.time() - started)
 
+    def refused(self, origin: Side, target: Side, why: str, seconds: float) -> Verification:
+        """Nothing could be looked at: everything is unproven."""
+        self._tally.trouble = why
+        return self._verdict(origin, target, seconds)
+
     async def _drain(self, origin: Side) -> None:
         """The serving side's tap decides; the other one shows what strangers wrote and is evidence where it is missing."""
         started = asyncio.get_running_loop().time()
-        up = [tap for tap in self._taps.values() if tap.up]
-        batches = await asyncio.gather(*(tap.drain(secrets.token_hex(8)) for tap in up))
-        now = asyncio.get_running_loop().time()
-        for tap, batch in zip(up, batches, strict=True):
-            self._tally.changes += batch.changes
-            self._ledger.dirty(tap.side, batch, now)
+        self._tally.changes = await drain(self._ledger, self._taps, fenced=True)
         self._tally.drained = self._taps[origin].up
-        self._tally.drain_s = now - started
+        self._tally.drain_s = asyncio.get_running_loop().time() - started
 
     def _ask(self, origin: Side) -> None:
         tally, tap = self._tally, self._taps[origin]
@@ -98,6 +100,7 @@ class Window:
                 tally.open_tables.append(standing)
             elif keys := list(standing.old | standing.young | dict.fromkeys(standing.differing)):
                 tally.open_keys[name] = keys
+        tally.asked = True
         tally.open_tables.sort(key=lambda s: (s.count(), s.table.size))
         tally.touched = {*tally.open_keys, *(s.table.name for s in tally.open_tables)}
 
@@ -188,13 +191,19 @@ class Window:
         tally = self._tally
         missing = [s for s in self._ledger.standings.values() if s.missing]
         differing = [*tally.differing, *(f"{plain(s.table.shown, 100)}: {s.table.unprovable}" for s in missing)]
-        names = {*tally.open_keys, *(s.table.name for s in tally.open_tables)}
-        unproven = sorted(plain(self._ledger.standings[n].table.shown, 100) for n in names)
+        unproven = sorted(plain(s.table.shown, 100) for s in self._open())
         finished = not unproven and not tally.trouble
         equal = False if differing else True if finished else None
         return Verification(
             equal, tally.keys, len(tally.touched), tuple(differing), tuple(unproven), seconds, self._evidence(origin, target, seconds)
         )
+
+    def _open(self) -> list[Standing]:
+        """The tables that are not proven."""
+        tally = self._tally
+        if not tally.asked:
+            return self._ledger.provable()
+        return [*(self._ledger.standings[name] for name in tally.open_keys), *tally.open_tables]
 
     def _evidence(self, origin: Side, target: Side, seconds: float) -> dict[str, object]:
         tally = self._tally

@@ -274,6 +274,70 @@ async def test_a_time_box_that_ends_first_proves_nothing_and_says_what_is_open(p
     assert "time box" in str(verification.evidence["trouble"])
 
 
+async def test_changes_of_one_tap_are_not_lost_when_the_other_fails(pane: Pane) -> None:
+    """Green's tap breaks in the very drain that brings blue's change: the next verification still finds what green made of it."""
+    await pane.all_equal()
+    await _held(pane)
+    await _silently_lost(pane)
+    await run(pane.green, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'cockpit_arp_tap%'")
+    first = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert first.equal is None, first
+    assert "slot is gone" in str(first.evidence["trouble"])
+    assert "public.account" in first.unproven
+    again = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert again.equal is False, again
+
+
+async def test_changes_of_a_drain_that_the_time_box_cut_are_not_lost(pane: Pane) -> None:
+    await pane.all_equal()
+    await _held(pane)
+    await _silently_lost(pane)
+    cut = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 0.0)
+    assert cut.equal is None, cut
+    assert "public.account" in cut.unproven
+    again = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert again.equal is False, again
+
+
+async def _held(pane: Pane) -> None:
+    """The background is held and nothing of it is under way any more."""
+    pane.reconciler.hold()
+
+    async def at_rest() -> bool:
+        return not pane.reconciler._at_work and not pane.reconciler._uncut
+
+    await until(at_rest)
+
+
+async def test_waiting_for_a_drain_counts_in_the_time_box(pane: Pane) -> None:
+    await pane.all_equal()
+    async with pane.reconciler._watch.turn:
+        verification = await asyncio.wait_for(pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 0.5), 5)
+    assert verification.equal is None
+    assert verification.seconds < 2
+    assert "a drain was under way" in str(verification.evidence["trouble"])
+    assert "public.account" in verification.unproven
+
+
+async def test_tables_are_not_changed_under_a_proof_that_is_under_way(pane: Pane) -> None:
+    await pane.all_equal()
+    for endpoint in (pane.green, pane.blue):
+        await run(endpoint, "CREATE TABLE aaa_first (id int PRIMARY KEY)")
+    turn = pane.reconciler._watch.turn
+    await turn.acquire()
+    reading = asyncio.create_task(pane.reconciler._read_catalog())
+    reading.add_done_callback(lambda _: None)
+
+    async def waits() -> bool:
+        return reading.done() or bool(turn._waiters)
+
+    await until(waits)
+    assert ("public", "aaa_first") not in pane.reconciler._ledger.standings
+    turn.release()
+    await reading
+    assert ("public", "aaa_first") in pane.reconciler._ledger.standings
+
+
 async def test_what_is_left_on_a_side_is_named_and_removed(pane: Pane) -> None:
     await pane.all_equal()
     assert pane.reconciler.objects()[0] == "blue: publication cockpit_arp_tap_*"
