@@ -6,27 +6,24 @@ compared with the one last seen right before the rename, which leaves a few micr
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import string
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cockpit.errors import ConfigError, OutcomeUnknown, SystemFault
+from cockpit.errors import ConfigError, SystemFault
 from cockpit.handover.ports import Action, Probe
 from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.plan import Statement
 from cockpit.model.secret import Secret
 from cockpit.model.settings import ChannelSpec, PairSpec
-from cockpit.model.words import Known, Severity, Side
+from cockpit.model.words import Severity, Side
 from cockpit.systems import replacing
+from cockpit.systems.desired import Desired, seen
 from cockpit.systems.kinds import Kind
 
-T = TypeVar("T")
 FIELDS = ("host", "port", "database", "user", "password")
 
 
@@ -57,23 +54,6 @@ class Options(BaseModel):
     deadline: float = Field(default=3.0, gt=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Desired:
-    name: str
-    statements: tuple[Statement, ...]
-    look: Callable[[], Awaitable[Probe]]
-    make: Callable[[], Awaitable[Evidence]]
-
-    def describe(self) -> tuple[Statement, ...]:
-        return self.statements
-
-    async def probe(self) -> Probe:
-        return await self.look()
-
-    async def apply(self) -> Evidence:
-        return await self.make()
-
-
 class FileChannel:
     """`Channel` on one file."""
 
@@ -82,6 +62,7 @@ class FileChannel:
         self.options = options
         self._values = {side: _values(pair, options, side) for side in Side}
         self._prepared = replacing.Prepared(options.path)
+        self._desk = replacing.Desk(f"file {name}", options.deadline)
         self._seen = ""
         """Digest of the content that was last looked at on purpose."""
         _check(name, options, self._values)
@@ -91,19 +72,19 @@ class FileChannel:
         return self._name
 
     async def open(self) -> None:
-        self._seen = replacing.digest(await self._io(self._read))
+        self._seen = replacing.digest(await self._desk.do(self._read))
 
     async def close(self) -> None:
-        await self._io(self._prepared.clear)
+        await self._desk.do(self._prepared.clear)
 
     def stage(self) -> Action:
         """Both sides' texts lie beside the file, on disk."""
 
         async def look() -> Probe:
-            return await self._io(self._staged)
+            return await self._desk.do(self._staged)
 
         async def make() -> Evidence:
-            return await self._io(self._stage)
+            return await self._desk.do(self._stage)
 
         texts = [f"write {side}'s text beside {self.options.path}:\n{self._shown(side)}" for side in Side]
         return Desired(f"stage {self.name}", tuple(Statement(self._where, text) for text in texts), look, make)
@@ -111,16 +92,16 @@ class FileChannel:
     def route(self, side: Side) -> Action:
         async def look() -> Probe:
             found = await self.intended()
-            return Probe(Known.DONE if found is side else Known.PENDING, {"names": str(found)})
+            return seen(found is side, names=str(found))
 
         async def make() -> Evidence:
-            return await self._io(lambda: self._route(side))
+            return await self._desk.do(lambda: self._route(side))
 
         text = f"replace {self.options.path} where its content is the one last seen:\n{self._shown(side)}"
         return Desired(f"route {self.name} to {side}", (Statement(self._where, text),), look, make)
 
     async def intended(self) -> Side | None:
-        return self._names(await self._io(self._read))
+        return self._names(await self._desk.do(self._read))
 
     async def preflight(self) -> tuple[FindingSeen, ...]:
         query, path = f"read {self.options.path}", self.options.path
@@ -128,7 +109,7 @@ class FileChannel:
             side = await self.intended()
         except SystemFault as err:
             return (FindingSeen("P8", self.name, Severity.BLOCK, str(err), query, "name the file that the apps read"),)
-        why = await self._io(lambda: replacing.can_replace(path))
+        why = await self._desk.do(lambda: replacing.can_replace(path))
         named = FindingSeen(
             "P8", self.name, Severity.GOOD if side else Severity.BLOCK, f"names {side or 'neither blue nor green'}", query,
             "" if side else "make the file and this channel's `template` or `keys` agree",
@@ -147,7 +128,7 @@ class FileChannel:
     def _staged(self) -> Probe:
         now = self._read()
         known = all(self._names(now) is side or self._prepared.staged(side, self._text(side, now)) for side in Side)
-        return Probe(Known.DONE if known else Known.PENDING, {"path": str(self.options.path)})
+        return seen(known, path=str(self.options.path))
 
     def _stage(self) -> Evidence:
         now = self._read()
@@ -173,14 +154,6 @@ class FileChannel:
             names = self._names(now) or "neither side"
             what = f"somebody changed it since it was staged (sha256 {before[:12] or 'never read'}, now {found[:12]}, which names {names})"
             raise SystemFault(what, where=self._where, remedy="see who did; the next try takes it as it is now", code="conflict")
-
-    async def _io(self, work: Callable[[], T]) -> T:
-        try:
-            async with asyncio.timeout(self.options.deadline):
-                return await asyncio.to_thread(work)
-        except TimeoutError:
-            why = f"the file system gave no answer in {self.options.deadline:g} s"
-            raise OutcomeUnknown(why, where=self._where, remedy="look at the file before anything else") from None
 
     # --- text -------------------------------------------------------------------------
 

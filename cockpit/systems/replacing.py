@@ -6,15 +6,20 @@ operator says where the real file lives (a release folder, a volume); replacing 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import stat
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, ValidationInfo
 
-from cockpit.errors import SystemFault
+from cockpit.errors import OutcomeUnknown, SystemFault
+
+T = TypeVar("T")
 
 
 def _beside_config(path: Path, info: ValidationInfo) -> Path:
@@ -119,6 +124,37 @@ def fault(path: Path, err: OSError) -> SystemFault:
     """The operating system's own word on it."""
     name = err.strerror or type(err).__name__
     return SystemFault(name, where=str(path), remedy="check the path and who may write it", code=str(err.errno))
+
+
+class Desk:
+    """One file's work on a thread, one piece after the other, so that a file system that hangs holds nothing else up.
+
+    A piece whose caller has given up is not begun any more: it cannot land after one that was asked for later.
+    """
+
+    def __init__(self, where: str, deadline_s: float) -> None:
+        self.where = where
+        self.deadline_s = deadline_s
+        self._turn = threading.Lock()
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """What the work returned; `OutcomeUnknown` when it did not within the deadline."""
+        given_up = threading.Event()
+
+        def alone() -> T:
+            with self._turn:
+                if given_up.is_set():
+                    raise InterruptedError
+                return work()
+
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                return await asyncio.to_thread(alone)
+        except TimeoutError:
+            why = f"the file system gave no answer in {self.deadline_s:g} s"
+            raise OutcomeUnknown(why, where=self.where, remedy="look at the file before anything else") from None
+        finally:
+            given_up.set()
 
 
 class Prepared:

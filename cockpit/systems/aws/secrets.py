@@ -23,8 +23,9 @@ from cockpit.model.plan import Statement
 from cockpit.model.secret import Secret
 from cockpit.model.settings import ChannelSpec, PairSpec
 from cockpit.model.text import plain
-from cockpit.model.words import Known, Severity, Side
+from cockpit.model.words import Severity, Side
 from cockpit.systems.aws.client import AwsClient
+from cockpit.systems.desired import Desired, seen
 from cockpit.systems.kinds import Kind
 
 CURRENT = "AWSCURRENT"
@@ -61,23 +62,6 @@ class Options(BaseModel):
     deadline: float = Field(default=8.0, gt=0)
     attempt: float = Field(default=2.0, gt=0)
     attempts: int = Field(default=4, ge=1, le=10)
-
-
-@dataclass(frozen=True, slots=True)
-class Desired:
-    name: str
-    statements: tuple[Statement, ...]
-    look: Callable[[], Awaitable[Probe]]
-    make: Callable[[], Awaitable[Evidence]]
-
-    def describe(self) -> tuple[Statement, ...]:
-        return self.statements
-
-    async def probe(self) -> Probe:
-        return await self.look()
-
-    async def apply(self) -> Evidence:
-        return await self.make()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +124,7 @@ class SecretChannel:
             labels = await self._labels()
             both = len(labels.sides) == 2 and labels.side is not None
             self._known = labels if both else None
-            return Probe(Known.DONE if both else Known.PENDING, labels.evidence)
+            return seen(both, **labels.evidence)
 
         texts = [
             f"PutSecretValue {self.options.secret_id} VersionStages=[{LABELS[side]}] (where no version has it) {self._shown(side)}"
@@ -212,7 +196,7 @@ class SecretChannel:
     def route(self, side: Side) -> Action:
         async def look() -> Probe:
             labels = await self._labels()
-            return Probe(Known.DONE if labels.side is side else Known.PENDING, labels.evidence)
+            return seen(labels.side is side, **labels.evidence)
 
         async def make() -> Evidence:
             return await self._route(side)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from cockpit.errors import CockpitError, LinkError, OutcomeUnknown, StepError, SystemFault
 from cockpit.handover.ports import Action, Probe
@@ -17,7 +16,10 @@ from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.plan import Statement
 from cockpit.model.settings import Endpoint, PairSpec
 from cockpit.model.telemetry import PoolerSample
-from cockpit.model.words import Known, Side
+from cockpit.model.words import Side
+from cockpit.systems import replacing
+from cockpit.systems.desired import Desired
+from cockpit.systems.desired import seen as found
 from cockpit.systems.pgbouncer import seen
 from cockpit.systems.pgbouncer.console import Console, Row, quoted
 from cockpit.systems.pgbouncer.options import Address, Options
@@ -25,29 +27,6 @@ from cockpit.systems.pgbouncer.routes import Routes
 from cockpit.systems.pgbouncer.witness import Proof, Witness
 
 POLL_S = 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class Desired:
-    """A desired state of one instance."""
-
-    name: str
-    statements: tuple[Statement, ...]
-    look: Callable[[], Awaitable[Probe]]
-    make: Callable[[], Awaitable[Evidence]]
-
-    def describe(self) -> tuple[Statement, ...]:
-        return self.statements
-
-    async def probe(self) -> Probe:
-        """`unknown` where the instance does not answer."""
-        try:
-            return await self.look()
-        except LinkError as err:
-            return Probe(Known.UNKNOWN, {"error": str(err)})
-
-    async def apply(self) -> Evidence:
-        return await self.make()
 
 
 class PgBouncer:
@@ -64,7 +43,8 @@ class PgBouncer:
         self.console = Console(console, self.where)
         self._pausing = Console(console, self.where)
         self.witness = Witness(self.where, pair, options)
-        self.routes = Routes(options.databases_file, (self.database, *self.witness.names), self.addresses, pair.blue.control.database)
+        desk = replacing.Desk(self.where, options.deadline)
+        self.routes = Routes(options.databases_file, (self.database, *self.witness.names), self.addresses, pair.blue.control.database, desk)
 
     @property
     def name(self) -> str:
@@ -146,11 +126,11 @@ class PgBouncer:
     async def _paused(self) -> Probe:
         entry = await self._entry()
         working = [str(row["state"]) for row in seen.busy(await self._ask("SHOW SERVERS"), self.database)]
-        return _probe(entry.paused and not working, paused=entry.paused, busy_servers=working)
+        return found(entry.paused and not working, paused=entry.paused, busy_servers=working)
 
     async def _resumed(self) -> Probe:
         entry = await self._entry()
-        return _probe(not entry.paused, paused=entry.paused)
+        return found(not entry.paused, paused=entry.paused)
 
     # --- route --------------------------------------------------------------------
 
@@ -229,9 +209,9 @@ class PgBouncer:
         there = self._is(entry, side) and not left
         evidence: dict[str, object] = {"host": entry.host, "port": entry.port, "elsewhere": len(left)}
         if not there:
-            return _probe(False, **evidence)
+            return found(False, **evidence)
         proof = await self.witness.answer(self.options.deadline)
-        return _probe(self.routes.names_side(side) and proof.allows(side), **evidence, **proof.evidence)
+        return found(await self.routes.names_side(side) and proof.allows(side), **evidence, **proof.evidence)
 
     def _is(self, entry: seen.Entry, side: Side) -> bool:
         return (entry.host, entry.port) == (self.addresses[side].host, self.addresses[side].port)
@@ -284,7 +264,3 @@ def _address(options: Options, pair: PairSpec, side: Side) -> Address:
     given = options.blue if side is Side.BLUE else options.green
     control = pair.side(side).control
     return given or Address(host=control.host, port=control.port)
-
-
-def _probe(is_so: bool, **evidence: object) -> Probe:
-    return Probe(Known.DONE if is_so else Known.PENDING, evidence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ from cockpit.errors import CockpitError, LinkError, SystemFault
 from cockpit.model.events import FindingSeen
 from cockpit.model.text import plain
 from cockpit.model.words import Severity, Side
-from cockpit.systems import replacing
 from cockpit.systems.pgbouncer import seen
 from cockpit.systems.pgbouncer.console import quoted
 
@@ -107,13 +105,13 @@ async def _rights(pooler: PgBouncer) -> Findings:
 async def _file(pooler: PgBouncer) -> Findings:
     """The file can be replaced, and it is the one that the instance has read."""
     path, query = pooler.routes.path, "SHOW DATABASES"
-    why = await asyncio.to_thread(replacing.can_replace, path)
+    why = await pooler.routes.obstacle()
     if why:
         remedy = "give the cockpit's user the right to write in its folder and to give the file its owner"
         return [_finding(pooler, "P5", Severity.BLOCK, f"{path} cannot be replaced: {why}", f"write beside {path}", remedy)]
     entry = seen.Entry.of(await pooler.console.ask(query, pooler.options.deadline), pooler.database)
     side = pooler.side_of(entry) if entry else None
-    if side is not None and not pooler.routes.names_side(side):
+    if side is not None and not await pooler.routes.names_side(side):
         what = f"{path} does not say what the instance does ({side})"
         return [_finding(pooler, "P5", Severity.BLOCK, what, query, "RELOAD it, or name the file that its configuration includes")]
     return [_finding(pooler, "P5", Severity.GOOD, f"{path} can be replaced", f"write beside {path}", "")]
