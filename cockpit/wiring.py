@@ -7,6 +7,7 @@ same command takes it up again later: nothing but paths and names is in it, neve
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import os
 import secrets
@@ -218,8 +219,14 @@ async def _spawn_pilot(folder: RunFolder, end: socket.socket) -> asyncio.subproc
         stdin=asyncio.subprocess.DEVNULL,
         pass_fds=(end.fileno(),),
     )
-    _on_signals(lambda: pilot.send_signal(signal.SIGTERM))
+    _on_signals(lambda: _tell_to_end(pilot))
     return pilot
+
+
+def _tell_to_end(pilot: asyncio.subprocess.Process) -> None:
+    """A pilot that has ended is not told; what is in the air after it is the guardian's to bring down, and takes its time."""
+    with contextlib.suppress(ProcessLookupError):
+        pilot.send_signal(signal.SIGTERM)
 
 
 def _on_signals(stop: Callable[[], None]) -> None:
