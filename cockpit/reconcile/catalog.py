@@ -21,7 +21,11 @@ CONTROL_SCHEMA = "cockpit_control"
 RELATIONS = """
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c.relpersistence::text AS persistence,
        c.relreplident::text AS identity, greatest(c.reltuples, 0)::int8 AS rows, pg_table_size(c.oid) AS size,
-       EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS extension
+       EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS extension,
+       has_schema_privilege(n.oid, 'USAGE') AND (has_table_privilege(c.oid, 'SELECT') OR NOT EXISTS (
+         SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+         AND NOT has_column_privilege(c.oid, a.attnum, 'SELECT'))) AS readable,
+       row_security_active(c.oid) AS filtered
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm', 'f') AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', $1)
@@ -109,6 +113,8 @@ class Table:
     """What the proof rests on beside PostgreSQL itself, or why there is no key."""
     unprovable: str = ""
     missing_on: Side | None = None
+    owed: bool = True
+    """Whether a proof is owed at all: its rows are replicated. Relations whose rows are not have checks of their own in the preflight."""
     tapped: Mapping[Side, Carried] | None = None
     """How a side's tap carries it."""
 
@@ -193,12 +199,13 @@ def _table(name: Name, blue: SideCatalog, green: SideCatalog, excluded: Collecti
     estimate = max(int(shape.row["rows"]) for shape in known)
     size = max(int(shape.row["size"] or 0) for shape in known)
     if why := _not_comparable(name, known, excluded):
-        return Table(name, estimate=estimate, size=size, unprovable=why)
+        return Table(name, estimate=estimate, size=size, unprovable=why, owed=False)
     if len(known) == 1:
         missing = Side.GREEN if name in blue.shapes else Side.BLUE
         lost = missing is not serving
-        return Table(name, estimate=estimate, size=size, unprovable=f"no such table on {missing}", missing_on=missing if lost else None)
-    if why := _unlike(blue.shapes[name], green.shapes[name]):
+        why = f"no such table on {missing}"
+        return Table(name, estimate=estimate, size=size, unprovable=why, missing_on=missing if lost else None, owed=lost)
+    if why := _unreadable(name, blue, green) or _unlike(blue.shapes[name], green.shapes[name]):
         return Table(name, estimate=estimate, size=size, unprovable=why)
     return _comparable(name, blue, green, estimate, size)
 
@@ -216,6 +223,16 @@ def _not_comparable(name: Name, known: list[Shape], excluded: Collection[str]) -
             return "unlogged: its rows are not replicated"
         if row["extension"]:
             return "belongs to an extension"
+    return ""
+
+
+def _unreadable(name: Name, *sides: SideCatalog) -> str:
+    for side in sides:
+        row = side.shapes[name].row
+        if not row["readable"]:
+            return f"may not be read on {side.side}: grant SELECT on it, and USAGE on its schema, to the cockpit's role"
+        if row["filtered"]:
+            return f"row-level security hides rows of it on {side.side}: the cockpit's role needs BYPASSRLS"
     return ""
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from cockpit.errors import SystemFault
 from cockpit.model.events import FindingSeen
+from cockpit.model.settings import Waiver
 from cockpit.model.text import plain
 from cockpit.model.words import Severity, Side
 from cockpit.reconcile.catalog import RELATIONS
@@ -22,11 +24,18 @@ SELECT current_setting('wal_level') AS wal_level, current_setting('max_replicati
 """
 
 
-async def findings(ledger: Ledger, hash_faults: Sequence[str], lines: Mapping[Side, Line], tap: str) -> tuple[FindingSeen, ...]:
+def waiver(waivers: Sequence[Waiver], shown: str) -> Waiver | None:
+    """What accepts that this table is not compared."""
+    return next((w for w in waivers if w.check == CHECK and w.object in {"*", shown}), None)
+
+
+async def findings(
+    ledger: Ledger, hash_faults: Sequence[str], lines: Mapping[Side, Line], tap: str, waivers: Sequence[Waiver] = ()
+) -> tuple[FindingSeen, ...]:
     """One finding for the hash, one for each table that cannot be proven, one for each side's tap, one that sums up."""
     found = [_hash(hash_faults)]
     open_ends = [s for s in ledger.standings.values() if s.unprovable]
-    found.extend(_table(s) for s in open_ends)
+    found.extend(_table(s, waivers) for s in open_ends)
     for side, line in lines.items():
         found.append(await _tap(side, line, tap))
     count = len(ledger.standings) - len(open_ends)
@@ -45,10 +54,14 @@ def _hash(faults: Sequence[str]) -> FindingSeen:
     return _finding("hash", Severity.BLOCK, "; ".join(faults[:3]), query(), remedy)
 
 
-def _table(standing: Standing) -> FindingSeen:
-    severity = Severity.BLOCK if standing.missing else Severity.WARN
-    remedy = "create and copy the table" if standing.missing else "compare or copy it by other means, or waive it by name"
-    return _finding(standing.table.shown, severity, f"not compared: {standing.unprovable}", RELATIONS, remedy)
+def _table(standing: Standing, waivers: Sequence[Waiver]) -> FindingSeen:
+    """Rows that are to be the same on both sides and cannot be compared block; a missing table cannot be waived, for its rows are lost."""
+    shown = standing.table.shown
+    severity = Severity.BLOCK if standing.table.owed else Severity.WARN
+    remedy = "create and copy the table" if standing.missing else "remove the cause, or compare it by other means and waive it by name"
+    found = _finding(shown, severity, f"not compared: {standing.unprovable}", RELATIONS, remedy)
+    accepted = None if standing.missing else waiver(waivers, shown)
+    return replace(found, waived=accepted.reason) if accepted else found
 
 
 async def _tap(side: Side, line: Line, tap: str) -> FindingSeen:

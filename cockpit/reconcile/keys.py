@@ -6,10 +6,12 @@ Tables are bundled: one prepared statement holds up to `WIDTH` tables, each fed 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cockpit.errors import SystemFault
 from cockpit.model.words import Side
 from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.sessions import Line
@@ -50,6 +52,8 @@ class Bundles:
         self._tables: list[list[Table]] = []
         self._sql: list[str] = []
         self._place: dict[Name, tuple[int, int]] = {}
+        self._cold: dict[str, int] = {}
+        """Statements that were never run, and how many arrays each takes."""
 
     def adopt(self, tables: Sequence[Table]) -> None:
         """The statements are for these tables; what was prepared for others is forgotten."""
@@ -57,14 +61,18 @@ class Bundles:
         self._tables = [keyed[i : i + WIDTH] for i in range(0, len(keyed), WIDTH)]
         before, self._sql = self._sql, [bundle(tables) for tables in self._tables]
         self._place = {t.name: (b, i) for b, tables in enumerate(self._tables) for i, t in enumerate(tables)}
+        self._cold = {sql: sum(len(t.key) for t in held) for sql, held in zip(self._sql, self._tables, strict=True) if sql not in before}
         for line in self._lines.values():
             line.forget([sql for sql in before if sql not in self._sql])
 
     async def warm(self, most: int = 32) -> None:
-        """Plans exist on both sides, so that the first look inside the window plans nothing."""
-        for sql, tables in list(zip(self._sql, self._tables, strict=True))[:most]:
-            nothing: list[list[str]] = [[] for t in tables for _ in t.key]
-            await asyncio.gather(*(line.run(sql, *nothing) for line in self._lines.values()))
+        """Plans exist on both sides, so that the first look inside the window plans nothing. A statement that is refused is refused
+        again, and said, when it is needed."""
+        cold, self._cold = list(self._cold.items())[:most], {}
+        for sql, arrays in cold:
+            nothing: list[list[str]] = [[] for _ in range(arrays)]
+            with contextlib.suppress(SystemFault):
+                await asyncio.gather(*(line.run(sql, *nothing) for line in self._lines.values()))
 
     async def prove(self, asked: Mapping[Name, Sequence[Key]]) -> Proven:
         """Which of the asked keys are equal on both sides. `LinkError`, `SystemFault` where a side cannot be read."""

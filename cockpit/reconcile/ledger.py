@@ -7,7 +7,7 @@ where nothing moves any more: inside the window.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cockpit.model.telemetry import TableProof
@@ -66,6 +66,8 @@ class Standing:
     """Was proven, and of every change since it is known that it happened; a table without a key cannot say to which row."""
     waiting: str = ""
     """Why it cannot be compared now, though it can be later."""
+    waived: bool = False
+    """Whether the config accepts by name that it is not compared."""
     content: bool = True
     """Whether content can be compared; else counts alone."""
 
@@ -195,7 +197,8 @@ def _shown(names: tuple[str, ...], key: Key) -> str:
 class Ledger:
     """Every table's standing by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, waived: Callable[[str], bool] = lambda shown: False) -> None:
+        self._waived = waived
         self.standings: dict[Name, Standing] = {}
         self._shown: dict[Name, TableProof] = {}
 
@@ -208,10 +211,14 @@ class Ledger:
                 known.table = table
                 self.standings[name] = known
             else:
-                self.standings[name] = Standing(table, content=content)
+                self.standings[name] = Standing(table, content=content, waived=self._waived(table.shown))
 
     def provable(self) -> list[Standing]:
         return [s for s in self.standings.values() if not s.unprovable and not s.missing]
+
+    def owing(self) -> list[Standing]:
+        """Tables whose rows are replicated and cannot be proven, and nobody accepted that."""
+        return [s for s in self.standings.values() if s.unprovable and s.table.owed and not s.missing and not s.waived]
 
     def dirty(self, side: Side, batch: Batch, now: float) -> None:
         """What a drain of the side's tap brought is marked."""

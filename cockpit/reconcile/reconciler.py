@@ -18,10 +18,10 @@ from cockpit.model.settings import PairSpec, Tuning
 from cockpit.model.telemetry import ReconSample
 from cockpit.model.text import plain
 from cockpit.model.words import ProofState, Side
-from cockpit.reconcile import catalog
+from cockpit.reconcile import catalog, statements
 from cockpit.reconcile.cleaning import Gone
 from cockpit.reconcile.compare import Comparison
-from cockpit.reconcile.findings import findings
+from cockpit.reconcile.findings import findings, waiver
 from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Ledger
 from cockpit.reconcile.passage import Passage
@@ -35,6 +35,8 @@ from cockpit.reconcile.window import Window
 
 SAMPLE_S = 1.0
 CATALOG_S = 60.0
+CATALOG_SOON_S = 2.0
+"""Where a table was refused, or its first copy is not finished."""
 LONGEST_REST_S = 5.0
 CATCH_UP_ROUNDS = 3
 """A key is proven in the round after the one that saw it, when replication has had the time to carry it."""
@@ -56,7 +58,7 @@ class PostgresReconciler:
         }
         run = secrets.token_hex(4)
         self._taps = {side: Tap(side, spec.side(side).control, spec.name, run) for side in Side}
-        self._ledger = Ledger()
+        self._ledger = Ledger(lambda shown: waiver(spec.waivers, shown) is not None)
         self._bundles = Bundles(self._probe)
         self._passage = Passage(self._probe)
         self._comparison = Comparison(self._scan, self._bundles, self._passage, self._rest)
@@ -70,6 +72,10 @@ class PostgresReconciler:
         self._uncut: set[asyncio.Task[Any]] = set()
         self._hash_faults: list[str] = []
         self._catalog_mono = float("-inf")
+        """When the catalogs were read, or earlier where they are to be read again soon."""
+        self._read_mono = float("-inf")
+        self._catalog_s = 0.0
+        """Seconds that reading them took."""
         self._not_ready: set[tuple[str, str]] = set()
         self._trouble = ""
 
@@ -78,7 +84,6 @@ class PostgresReconciler:
         self._serving = serving
         self._hash_faults = await self._test_hash()
         await self._read_catalog()
-        await self._bundles.warm()
 
     async def close(self) -> None:
         """Nothing of the reconciler runs any more, the taps it made are gone, its connections closed."""
@@ -167,7 +172,8 @@ class PostgresReconciler:
         """Whether both servers hash alike, which tables cannot be proven and why, and whether the taps can be had."""
         self._hash_faults = await self._test_hash()
         await self._read_catalog()
-        return await findings(self._ledger, self._hash_faults, self._probe, tap_name(self._spec.name))
+        tap = tap_name(self._spec.name)
+        return await findings(self._ledger, self._hash_faults, self._probe, tap, self._spec.waivers)
 
     def objects(self) -> tuple[str, ...]:
         """Slot and publications of the tap on either side; each run's end in letters of its own."""
@@ -213,13 +219,15 @@ class PostgresReconciler:
             return 0.1
 
     def _refused(self, standing: Any, err: SystemFault) -> None:
-        """A table that may not be read is unverifiable; one that changed its shape is read anew; anything else is tried again later."""
+        """A table that may not be read is unverifiable until it may; one that changed its shape is read anew; anything else is tried
+        again later."""
         standing.work = None
         standing.waiting = plain(err, 200)
         if err.code == "42501":
             standing.blocked = f"may not be read: {plain(err.what, 150)}"
-        elif err.code.startswith("42"):
-            self._catalog_mono = float("-inf")
+        if err.code.startswith("42"):
+            soon = asyncio.get_running_loop().time() - CATALOG_S + CATALOG_SOON_S
+            self._catalog_mono = min(self._catalog_mono, soon)
         elif err.code == "57014":
             self._comparison.rate = max(self._comparison.rate / 2, 1000.0)
 
@@ -268,24 +276,39 @@ class PostgresReconciler:
             return [f"{err.where}: {plain(err.what, 150)}"]
 
     async def _read_catalog(self) -> None:
-        tables = await catalog.read(self._scan, self._spec.exclude_tables, self._serving)
+        """The ledger and the bundles are of the tables that there are now; a table that may be read again is compared again."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        tables = await catalog.read(self._probe, self._spec.exclude_tables, self._serving)
         self._not_ready = await self._passage.not_ready(self._serving.other)
+        await self._ask_again()
         async with self._watch.turn:  # nobody is half way through a proof of the tables as they were
             self._ledger.adopt(tables, content=not self._hash_faults)
-            self._bundles.adopt(list(tables.values()))
-        waiting = bool(self._not_ready)
-        self._catalog_mono = asyncio.get_running_loop().time() - (CATALOG_S - 2.0 if waiting else 0.0)
+            self._bundles.adopt([s.table for s in self._ledger.provable()])
+        await self._bundles.warm()
+        self._read_mono, self._catalog_s = loop.time(), loop.time() - started
+        self._catalog_mono = self._read_mono - (CATALOG_S - CATALOG_SOON_S if self._not_ready else 0.0)
+
+    async def _ask_again(self) -> None:
+        """Tables that were refused and are not any more count as comparable."""
+        for standing in [s for s in self._ledger.standings.values() if s.blocked]:
+            try:
+                await asyncio.gather(*(line.fetch(statements.allowed(standing.table)) for line in self._probe.values()))
+                standing.blocked = standing.waiting = ""
+            except SystemFault as err:
+                standing.blocked = f"may not be read: {plain(err.what, 150)}"
 
     def _sample(self) -> ReconSample:
         now = asyncio.get_running_loop().time()
         provable = self._ledger.provable()
+        owing = self._ledger.owing()
         proven = [s.proven_mono for s in provable]
         return ReconSample(
             now,
             proven_rows=sum(int(s.count() * s.coverage) for s in provable),
-            all_rows=sum(s.count() for s in provable),
+            all_rows=sum(s.count() for s in provable) + sum(max(s.count(), 1) for s in owing),
             tables_equal=sum(1 for s in provable if s.state(now) is ProofState.EQUAL),
-            tables_total=len(provable) + sum(1 for s in self._ledger.standings.values() if s.missing),
+            tables_total=len(provable) + len(owing) + sum(1 for s in self._ledger.standings.values() if s.missing),
             dirty_keys=sum(s.dirty for s in provable) if self._taps[self._serving].up else None,
             differences=sum(s.differences for s in self._ledger.standings.values()),
             oldest_mono=min((m for m in proven if m is not None), default=None) if None not in proven else None,
@@ -296,9 +319,10 @@ class PostgresReconciler:
         )
 
     def _freeze_cost(self) -> float | None:
-        """Seconds the verification would take now, from measured rates; None before anything was measured."""
+        """Seconds the verification would take now, from measured rates; None before anything was measured, and while a table cannot be
+        proven at all."""
         provable = self._ledger.provable()
-        if not self._taps[self._serving].up or not provable:
+        if not self._taps[self._serving].up or not provable or self._ledger.owing():
             return None
         drain = max(tap.drain_s for tap in self._taps.values())
         keys = sum(s.dirty for s in provable if s.proven) / self._watch.keys_s
@@ -310,6 +334,9 @@ class PostgresReconciler:
         notes = [f"no tap on {side}: {plain(tap.why, 120)}" for side, tap in self._taps.items() if not tap.up]
         if self._hash_faults:
             notes.append(f"counts only: {plain(self._hash_faults[0], 120)}")
+        if owing := self._ledger.owing():
+            more = f" and {len(owing) - 1} more" if len(owing) > 1 else ""
+            notes.append(f"cannot be proven: {plain(owing[0].table.shown, 100)}{more}, {plain(owing[0].unprovable, 120)}")
         if self._trouble:
             notes.append(self._trouble)
         return "; ".join(notes)

@@ -20,6 +20,11 @@ def whole(table: Table) -> str:
     return f"SELECT {_sum(table.hash_sql)} FROM ONLY {table.sql} r"
 
 
+def allowed(table: Table) -> str:
+    """No row, or the error with which the server refuses to compare the table."""
+    return f"SELECT {table.hash_sql} FROM ONLY {table.sql} r LIMIT 0"
+
+
 def ranged(table: Table, low: bool, high: bool) -> str:
     """Count and sum of the rows behind the low bound, up to and with the high one; parameters are the bounds that there are."""
     return f"SELECT {_sum(table.hash_sql)} FROM ONLY {table.sql} r{between(table, low, high)}"

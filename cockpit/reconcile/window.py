@@ -200,10 +200,10 @@ class Window:
 
     def _open(self) -> list[Standing]:
         """The tables that are not proven."""
-        tally = self._tally
+        tally, owing = self._tally, self._ledger.owing()
         if not tally.asked:
-            return self._ledger.provable()
-        return [*(self._ledger.standings[name] for name in tally.open_keys), *tally.open_tables]
+            return [*self._ledger.provable(), *owing]
+        return [*(self._ledger.standings[name] for name in tally.open_keys), *tally.open_tables, *owing]
 
     def _evidence(self, origin: Side, target: Side, seconds: float) -> dict[str, object]:
         tally = self._tally
@@ -217,6 +217,8 @@ class Window:
             "tables_by_new_rows": tally.tails,
             "seconds": round(seconds, 4),
         }
+        if owing := self._ledger.owing():
+            evidence["cannot_be_proven"] = [f"{plain(s.table.shown, 100)}: {plain(s.unprovable, 150)}" for s in owing[:MOST_NAMED]]
         if not tally.drained:
             evidence["tap"] = f"no tap on {origin}: every table had to be read whole"
         if not self._taps[target].up:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import pytest_asyncio
 
 from cockpit.drill.servers import Server
-from cockpit.model.settings import Endpoint, Tuning
+from cockpit.errors import SystemFault
+from cockpit.model.settings import Endpoint, Tuning, Waiver
 from cockpit.model.telemetry import ReconSample, TableProof
 from cockpit.model.words import Known, ProofState, Severity, Side
 from cockpit.reconcile import PostgresReconciler
@@ -317,6 +318,46 @@ async def test_waiting_for_a_drain_counts_in_the_time_box(pane: Pane) -> None:
     assert verification.seconds < 2
     assert "a drain was under way" in str(verification.evidence["trouble"])
     assert "public.account" in verification.unproven
+
+
+async def test_a_table_that_may_not_be_read_is_unproven_until_it_may(pane: Pane) -> None:
+    await pane.all_equal()
+    await _held(pane)
+    account = pane.reconciler._ledger.standings["public", "account"]
+    pane.reconciler._refused(account, SystemFault("permission denied for table account", where="green", code="42501"))
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.equal is None, verification
+    assert verification.unproven == ("public.account",)
+    assert "permission denied" in str(verification.evidence["cannot_be_proven"])
+    sample = pane.reconciler._sample()
+    assert sample.tables_equal == sample.tables_total - 1
+    assert sample.proven_rows < sample.all_rows
+    assert sample.freeze_cost_s is None
+    assert "public.account" in sample.note
+    await pane.reconciler._read_catalog()
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.equal is True, verification
+
+
+@pytest.mark.parametrize(("waivers", "equal"), [((), None), ((Waiver("P11", "public.odd", "an old report"),), True)])
+async def test_a_table_that_cannot_be_compared_blocks_unless_the_config_accepts_it(
+    blue16: Server, green18: Server, make_database: MakeDatabase, waivers: tuple[Waiver, ...], equal: bool | None
+) -> None:
+    blue, green = await make_database(blue16, "recon"), await make_database(green18, "recon")
+    await run(blue, "CREATE TABLE odd (id int)", "CREATE UNLOGGED TABLE cache (id int)", "CREATE TABLE even (id int)")
+    await run(green, "CREATE TABLE odd (id bigint)", "CREATE UNLOGGED TABLE cache (id int)", "CREATE TABLE even (id int)")
+    spec = replace(pair(blue, green), waivers=waivers)
+    reconciler = PostgresReconciler(spec, Tuning())
+    try:
+        await reconciler.open(Side.BLUE)
+        (odd,) = [f for f in await reconciler.preflight() if f.object == "public.odd"]
+        assert odd.severity is Severity.BLOCK
+        assert bool(odd.waived) is bool(waivers)
+        verification = await reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+        assert verification.equal is equal, verification
+        assert verification.unproven == (() if waivers else ("public.odd",))
+    finally:
+        await reconciler.close()
 
 
 async def test_tables_are_not_changed_under_a_proof_that_is_under_way(pane: Pane) -> None:
