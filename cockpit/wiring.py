@@ -99,7 +99,7 @@ def build_world(spec: PairSpec, scenario: Scenario) -> World:
     for channel in spec.channels:
         kind = load(channel.kind)
         options = channel.options if isinstance(channel.options, kind.options) else kind.options.model_validate(channel.options)
-        made = kind.make(channel, spec, options)
+        made = kind.make(channel, spec, options, scenario.tuning)
         (poolers if kind.pooler else channels).append(made)  # type: ignore[arg-type]
     return World(
         servers=PostgresPair(spec, scenario.tuning),

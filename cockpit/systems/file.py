@@ -18,7 +18,7 @@ from cockpit.handover.ports import Action, Probe
 from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.plan import Statement
 from cockpit.model.secret import Secret
-from cockpit.model.settings import ChannelSpec, PairSpec
+from cockpit.model.settings import ChannelSpec, PairSpec, Tuning
 from cockpit.model.words import Severity, Side
 from cockpit.systems import replacing
 from cockpit.systems.desired import Desired, seen
@@ -254,7 +254,7 @@ def _set(content: dict[str, Any], path: list[str], value: Any) -> None:
     content[path[-1]] = value
 
 
-def _make(spec: ChannelSpec, pair: PairSpec, options: BaseModel) -> FileChannel:
+def _make(spec: ChannelSpec, pair: PairSpec, options: BaseModel, tuning: Tuning) -> FileChannel:
     assert isinstance(options, Options)
     return FileChannel(spec.name, pair, options)
 

@@ -14,17 +14,19 @@ from pydantic import BaseModel
 
 from cockpit.errors import ConfigError
 from cockpit.handover.ports import Channel, Pooler
-from cockpit.model.settings import ChannelSpec, PairSpec
+from cockpit.model.settings import ChannelSpec, PairSpec, Tuning
 
 GROUP = "cockpit.channels"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`options` is a strict pydantic model of the kind's own settings; `make` builds a channel, or a pooler where clients can be stalled."""
+    """`options` is a strict pydantic model of the kind's own settings; `make` builds a channel, or a pooler where clients can be stalled.
+
+    The tuning is the scenario's: what a drill flew is what is flown live."""
 
     options: type[BaseModel]
-    make: Callable[[ChannelSpec, PairSpec, BaseModel], Channel | Pooler]
+    make: Callable[[ChannelSpec, PairSpec, BaseModel, Tuning], Channel | Pooler]
     pooler: bool = False
 
 

@@ -21,7 +21,7 @@ from cockpit.handover.ports import Action, Probe
 from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.plan import Statement
 from cockpit.model.secret import Secret
-from cockpit.model.settings import ChannelSpec, PairSpec
+from cockpit.model.settings import ChannelSpec, PairSpec, Tuning
 from cockpit.model.text import plain
 from cockpit.model.words import Severity, Side
 from cockpit.systems.aws.client import AwsClient
@@ -342,7 +342,7 @@ def _fields(pair: PairSpec, options: Options, side: Side) -> dict[str, Any]:
     return found | {key: value for key, value in more.items() if value is not None}
 
 
-def _make(spec: ChannelSpec, pair: PairSpec, options: BaseModel) -> SecretChannel:
+def _make(spec: ChannelSpec, pair: PairSpec, options: BaseModel, tuning: Tuning) -> SecretChannel:
     assert isinstance(options, Options)
     return SecretChannel(spec.name, pair, options)
 

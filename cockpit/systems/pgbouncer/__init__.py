@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from cockpit.model.settings import ChannelSpec, PairSpec
+from cockpit.model.settings import ChannelSpec, PairSpec, Tuning
 from cockpit.systems.kinds import Kind
 from cockpit.systems.pgbouncer.options import Address, Admin, Alias, Options
 from cockpit.systems.pgbouncer.pooler import PgBouncer
@@ -15,9 +15,9 @@ from cockpit.systems.pgbouncer.pooler import PgBouncer
 __all__ = ["KIND", "Address", "Admin", "Alias", "Options", "PgBouncer"]
 
 
-def _make(spec: ChannelSpec, pair: PairSpec, options: BaseModel) -> PgBouncer:
+def _make(spec: ChannelSpec, pair: PairSpec, options: BaseModel, tuning: Tuning) -> PgBouncer:
     assert isinstance(options, Options)
-    return PgBouncer(spec.name, pair, options)
+    return PgBouncer(spec.name, pair, options, tuning.pause_attempt)
 
 
 KIND = Kind(options=Options, make=_make, pooler=True)

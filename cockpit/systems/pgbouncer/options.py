@@ -54,6 +54,5 @@ class Options(Strict):
     blue: Address | None = None
     green: Address | None = None
     probe: Alias | None = None
-    pause_attempt: float = Field(default=2.0, gt=0)
     deadline: float = Field(default=3.0, gt=0)
-    """For every other call."""
+    """For every call but the attempt to pause, which is the scenario's `pause_attempt`."""

@@ -27,16 +27,19 @@ from cockpit.systems.pgbouncer.routes import Routes
 from cockpit.systems.pgbouncer.witness import Proof, Witness
 
 POLL_S = 0.005
+LOOK_S = 0.2
+"""What is left at least to see that a PAUSE that was answered is in effect."""
 
 
 class PgBouncer:
     """`Pooler` on one instance. PAUSE has a console of its own, because a PAUSE that waits blocks it."""
 
-    def __init__(self, name: str, pair: PairSpec, options: Options) -> None:
+    def __init__(self, name: str, pair: PairSpec, options: Options, pause_attempt_s: float) -> None:
         admin = options.admin
         console = Endpoint(admin.host, admin.port, "pgbouncer", admin.user, admin.password, admin.sslmode, admin.sslrootcert)
         self._name = name
         self.options = options
+        self.pause_attempt_s = pause_attempt_s
         self.where = f"pgbouncer {name}"
         self.database = options.database or pair.blue.control.database
         self.addresses = {side: _address(options, pair, side) for side in Side}
@@ -77,9 +80,10 @@ class PgBouncer:
         return f"RESUME {quoted(self.database)}"
 
     async def _pause(self) -> Evidence:
+        until = asyncio.get_running_loop().time() + self.pause_attempt_s
         try:
-            await self._pausing.ask(self._pause_text, self.options.pause_attempt, effect=True)
-            return await self._in_effect()
+            await self._pausing.ask(self._pause_text, self.pause_attempt_s, effect=True)
+            return await self._in_effect(until)
         except (LinkError, TimeoutError, asyncio.CancelledError) as err:
             # On a task of its own: what was begun is taken back also when nobody waits for us any more.
             back = asyncio.get_running_loop().create_task(self._take_back())
@@ -90,9 +94,9 @@ class PgBouncer:
                 raise OutcomeUnknown("PAUSE is not known to be taken back", where=self.where, remedy="it may be paused") from None
             raise back.result() from None
 
-    async def _in_effect(self) -> Evidence:
+    async def _in_effect(self, until: float) -> Evidence:
         """PAUSE was answered and is seen: a server connection that was still logging in has gone too."""
-        async with asyncio.timeout(self.options.pause_attempt):
+        async with asyncio.timeout(max(until - asyncio.get_running_loop().time(), LOOK_S)):
             while not (probe := await self._paused()).done:  # noqa: ASYNC110 (the console tells nobody by itself)
                 await asyncio.sleep(POLL_S)
         return probe.evidence
@@ -109,7 +113,7 @@ class PgBouncer:
         stay = seen.in_the_way(servers, clients, self.database)
         named = "; ".join(map(str, stay[:10])) or "no server connection in use was seen"
         return StepError(
-            f"not paused within {self.options.pause_attempt:g} s, taken back. In a transaction: {named}",
+            f"not paused within {self.pause_attempt_s:g} s, taken back. In a transaction: {named}",
             where=f"pause {self.name}",
             remedy="wait for these transactions, or have them ended",
             pids=tuple(one.pid for one in stay),

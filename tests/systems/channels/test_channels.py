@@ -12,7 +12,7 @@ import pytest
 
 from cockpit.errors import ConfigError, SystemFault
 from cockpit.model.secret import Secret
-from cockpit.model.settings import ChannelSpec, Endpoint, PairSpec, SideSpec
+from cockpit.model.settings import ChannelSpec, Endpoint, PairSpec, SideSpec, Tuning
 from cockpit.model.words import Known, Severity, Side
 from cockpit.systems import kinds
 from cockpit.systems.file import FileChannel, Options, Values
@@ -234,7 +234,7 @@ def test_kinds_are_found_by_their_entry_point(name: str) -> None:
 def test_a_kind_makes_its_channel(tmp_path: Path) -> None:
     kind = kinds.load("file")
     options = kind.options.model_validate({"path": "app.conf"}, context={"folder": tmp_path})
-    channel = kind.make(ChannelSpec("reports", "file"), PAIR, options)
+    channel = kind.make(ChannelSpec("reports", "file"), PAIR, options, Tuning())
     assert channel.name == "reports"
     assert str(tmp_path / "app.conf") in str(channel.route(Side.GREEN).describe())  # type: ignore[arg-type]
 

@@ -20,8 +20,9 @@ from cockpit.drill.folders import Claim
 from cockpit.drill.servers import HOST, Server
 from cockpit.errors import CockpitError, LinkError, OutcomeUnknown, StepError
 from cockpit.model.secret import Secret
-from cockpit.model.settings import Endpoint, PairSpec, SideSpec
+from cockpit.model.settings import ChannelSpec, Endpoint, PairSpec, SideSpec, Tuning
 from cockpit.model.words import Known, Severity, Side
+from cockpit.systems import kinds
 from cockpit.systems.pgbouncer import Admin, Alias, Options, PgBouncer
 from tests.systems.channels import bouncer
 from tests.systems.channels.conformance import POOLER, PoolerCase, waits
@@ -73,8 +74,8 @@ class Bed:
         finally:
             await conn.close()
 
-    def again(self, **changes: Any) -> PgBouncer:
-        return PgBouncer("pool-1", self.pair, self.options.model_copy(update=changes))
+    def again(self, pause_attempt_s: float = 0.4, **changes: Any) -> PgBouncer:
+        return PgBouncer("pool-1", self.pair, self.options.model_copy(update=changes), pause_attempt_s)
 
     @property
     def case(self) -> PoolerCase:
@@ -124,9 +125,9 @@ async def start(_servers_folder: Claim, pair: PairSpec, blue16: Server, green18:
         instance = await bouncer.start(_servers_folder, f"pool-{len(made)}", _databases(blue16), USERS, **how)
         options = Options(
             admin=Admin(host=HOST, port=instance.port, user=bouncer.ADMIN, password=Secret(bouncer.PASSWORD), sslmode="disable"),
-            databases_file=instance.databases, database="arp_pool", probe=Alias() if probe else None, pause_attempt=0.4, deadline=2.0,
+            databases_file=instance.databases, database="arp_pool", probe=Alias() if probe else None, deadline=2.0,
         )  # fmt: skip
-        port = PgBouncer("pool-1", pair, options)
+        port = PgBouncer("pool-1", pair, options, 0.4)
         made.append(Bed(instance, port, blue16, green18, pair, options))
         await port.open()
         return made[-1]
@@ -165,6 +166,23 @@ async def test_blockers_are_named_without_their_escapes(start: Start) -> None:
     assert "slow" in str(caught.value)
     assert "\x1b" not in str(caught.value)
     assert "chan_app" in str(caught.value)
+
+
+async def test_the_scenario_says_how_long_an_attempt_to_pause_may_take(start: Start) -> None:
+    bed = await start()
+    kind, spec = kinds.load("pgbouncer"), ChannelSpec("pool-1", "pgbouncer")
+    with pytest.raises(ValueError, match="pause_attempt"):
+        kind.options.model_validate(bed.options.model_dump() | {"pause_attempt": 9.0})
+    port = kind.make(spec, bed.pair, bed.options, Tuning(pause_attempt=0.15))
+    assert isinstance(port, PgBouncer)
+    await port.open()
+    loop = asyncio.get_running_loop()
+    async with bed.holding():
+        began = loop.time()
+        with pytest.raises(StepError, match=r"not paused within 0\.15 s"):
+            await port.pause().apply()
+    assert loop.time() - began < 2.0  # the default of a scenario
+    await port.close()
 
 
 async def test_a_file_the_instance_does_not_read_is_no_route(start: Start, tmp_path: Path) -> None:
@@ -240,7 +258,7 @@ async def test_killed_while_paused_it_is_not_paused(start: Start) -> None:
 
 async def test_frozen_it_is_unknown_and_nothing_hangs(start: Start) -> None:
     bed = await start()
-    port = bed.again(deadline=0.3, pause_attempt=0.2)
+    port = bed.again(0.2, deadline=0.3)
     await port.open()
     bed.instance.process.send_signal(signal.SIGSTOP)
     began = time.monotonic()
