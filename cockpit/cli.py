@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from cockpit.timeline.folder import RunFolder
     from cockpit.wiring import Order
 
-    Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Subcommands = argparse._SubParsersAction["_Parser"]
 
 EXITS = """exit codes:
   0  done                    3  no-go: a finding or a gate says no
@@ -111,10 +112,19 @@ def _drop_stdout() -> None:
 # --- the commands' arguments ------------------------------------------------------------------------------
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments on one line, and where the right ones are told."""
+
+    def error(self, message: str) -> NoReturn:
+        said = re.sub(r", '_\w+'", "", message)  # the commands that processes of a run start each other with
+        _say(f"{self.prog}: {said}; see `{self.prog} --help`".replace("\n", " "))
+        sys.exit(2)
+
+
 def _parser() -> argparse.ArgumentParser:
     from cockpit import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cockpit",
         description="Fly a live PostgreSQL blue-green cutover from a terminal, and fly it back.",
         epilog=EXITS,
@@ -342,13 +352,19 @@ def _preflight(arguments: argparse.Namespace) -> int:
     import asyncio
 
     from cockpit import wiring
+    from cockpit.errors import NoGo
     from cockpit.handover.pilot import summary
+    from cockpit.model.words import Severity
     from cockpit.timeline.findings import render
 
     findings = asyncio.run(wiring.preflight(_order(arguments)))
     verdict = summary(findings)
     put(_json({"go": verdict.blocks == 0, "summary": verdict, "findings": findings}) if arguments.json else render(findings, verdict))
-    return 3 if verdict.blocks else 0
+    if not verdict.blocks:
+        return 0
+    first = next(finding for finding in findings if finding.severity is Severity.BLOCK and not finding.waived)
+    more = f" ({verdict.blocks - 1} more block)" if verdict.blocks > 1 else ""
+    raise NoGo(f"no-go: {first.seen}{more}", where=f"{first.check} {first.object}", remedy=first.remedy)
 
 
 def _cleanup(arguments: argparse.Namespace) -> int:

@@ -81,7 +81,7 @@ def render(plan: Plan) -> str:
 
 
 def _gate_line(gate: PlannedGate) -> str:
-    limit = "" if gate.limit is None else f"  limit {gate.limit:g}"
+    limit = "" if gate.limit is None else f"  limit {gate.limit:.12g}"
     hold = "" if not gate.hold_s else f"  held for {gate.hold_s:g} s"
     return f"  {gate.id:<18} {gate.title}{limit}{hold}"
 

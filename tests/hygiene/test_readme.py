@@ -39,13 +39,31 @@ def test_the_scorecard_is_documented_key_by_key() -> None:
     ] == []
 
 
-def test_every_command_it_shows_exists() -> None:
-    from cockpit.cli import main
+def help_of(*command: str) -> str:
+    ran = subprocess.run([sys.executable, "-m", "cockpit", *command, "--help"], capture_output=True, text=True, timeout=60, check=True)
+    return ran.stdout
 
-    assert main
-    text = subprocess.run([sys.executable, "-m", "cockpit", "--help"], capture_output=True, text=True, timeout=60, check=True).stdout
+
+def test_its_commands_are_those_of_the_program() -> None:
+    listed = re.findall(r"^\| `cockpit ([a-z]+)", README, re.MULTILINE)
+    assert sorted(listed) == sorted(re.findall(r"^    ([a-z]+)\b", help_of(), re.MULTILINE))
     shown = set(re.findall(r"^\s*cockpit ([a-z]+)\b", README, re.MULTILINE)) | set(re.findall(r"`cockpit ([a-z]+)\b", README))
-    assert {name for name in shown if name not in text} == set()
+    assert shown <= set(listed)
+
+
+def test_every_option_it_shows_is_one_of_that_command() -> None:
+    typed = re.findall(r"^\s*cockpit ([a-z]+)(.*)$", README, re.MULTILINE) + re.findall(r"`cockpit ([a-z]+)([^`]*)`", README)
+    unknown = [(command, option) for command, rest in typed for option in re.findall(r"--[a-z-]+", rest) if option not in help_of(command)]
+    assert typed
+    assert unknown == []
+
+
+def test_its_exit_codes_are_those_of_the_program() -> None:
+    told = re.findall(r"^\| (\d) \| (.+) \|$", README, re.MULTILINE)
+    text = " ".join(help_of().split())
+    assert [code for code, _ in told] == ["0", "1", "2", "3", "4", "5"]
+    # The first word of what a code means is the same in both.
+    assert [(code, what) for code, what in told if f"{code} {re.split(r'[ ,;:]', what)[0]}" not in text] == []
 
 
 def test_the_make_targets_exist() -> None:

@@ -1,0 +1,57 @@
+"""`cockpit plan`, word for word. `GOLDEN=write pytest tests/cli/test_plan.py` writes the texts anew; read the difference before keeping it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.typed import cockpit
+from tests.hygiene.test_secrets import betrayed, canaries
+
+GOLDEN = Path(__file__).parent / "golden"
+BOTH = pytest.mark.parametrize("direction", ["cutover", "rollback"])
+
+
+def plan(direction: str, *more: str, env: dict[str, str] | None = None) -> str:
+    told = cockpit("plan", "arp", "--config", "config.example.toml", "--direction", direction, *more, env={**canaries(), **(env or {})})
+    assert (told.code, told.err) == (0, "")
+    return told.out
+
+
+@BOTH
+def test_it_prints_what_will_be_sent(direction: str) -> None:
+    text, golden = plan(direction), GOLDEN / f"plan-{direction}.txt"
+    if os.environ.get("GOLDEN") == "write":
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(text)
+    assert text == golden.read_text(), "if this is meant: GOLDEN=write pytest tests/cli/test_plan.py"
+
+
+@BOTH
+def test_it_holds_no_secret_and_nothing_of_this_machine(direction: str, tmp_path: Path) -> None:
+    text = plan(direction, env={"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "USER": "somebody-else"})
+    assert betrayed(text) == []
+    assert text == (GOLDEN / f"plan-{direction}.txt").read_text()
+    for here in (str(Path.cwd()), str(tmp_path), str(Path.home()) + "/", os.uname().nodename):
+        assert here not in text
+
+
+@BOTH
+def test_as_json_it_is_the_same_plan(direction: str) -> None:
+    text, told = plan(direction), json.loads(plan(direction, "--json"))
+    assert told["digest"] == re.search(r"^  digest    (\w+)$", text, re.MULTILINE)[1]  # type: ignore[index]
+    assert [step["id"] for step in told["steps"]] == re.findall(r"^ ?\d+ (\w+)", text, re.MULTILINE)
+    statements = [s["text"].split("\n")[0] for step in told["steps"] for action in step["actions"] for s in action["statements"]]
+    assert len(statements) > 20
+    assert all(statement in text for statement in statements)
+
+
+def test_the_directions_differ_and_mirror_each_other() -> None:
+    cutover, rollback = plan("cutover"), plan("rollback")
+    assert "cutover, blue to green" in cutover.splitlines()[0]
+    assert "rollback, green to blue" in rollback.splitlines()[0]
+    assert re.findall(r"^ ?\d+ (\w+)", cutover, re.MULTILINE) == re.findall(r"^ ?\d+ (\w+)", rollback, re.MULTILINE)
