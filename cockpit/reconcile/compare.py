@@ -18,7 +18,7 @@ from cockpit.reconcile.ledger import Pass, Standing
 from cockpit.reconcile.passage import Passage
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.suspects import Sum, settle
-from cockpit.reconcile.tails import End, read_end
+from cockpit.reconcile.tails import End, read_end, read_growth, read_whole
 from cockpit.reconcile.tap import Key
 
 PIECE_S = 0.25
@@ -49,10 +49,13 @@ class Piece:
 
 
 class Comparison:
-    """`rate` is rows a second of the slower side, measured; it sizes the pieces and predicts what a whole table costs."""
+    """`rate` is rows a second of the slower side, measured; it sizes the pieces and predicts what a whole table costs. `growth_rate` is
+    that of looking for the new rows of a table, of all its rows."""
 
     def __init__(self, lines: Mapping[Side, Line], bundles: Bundles, passage: Passage, rest: Rest) -> None:
         self.rate = 100_000.0
+        self.growth_rate = 1_000_000.0
+        self._tried: set[str] = set()
         self._lines = lines
         self._bundles = bundles
         self._passage = passage
@@ -75,6 +78,14 @@ class Comparison:
             await self._walked(standing, work, serving)
             return 0.0
         return loop.time() - started
+
+    def cost(self, standing: Standing, *, grown: bool = False) -> float:
+        """Predicted seconds of reading the whole table, or with `grown` of finding its new rows."""
+        return standing.count() / (self.growth_rate if grown else self.rate)
+
+    def measured_growth(self, rows: int, seconds: float) -> None:
+        if rows >= 10_000 and seconds > 0:
+            self.growth_rate += 0.3 * (rows / seconds - self.growth_rate)
 
     def rows_in(self, seconds: float) -> int:
         return max(int(self.rate * seconds), 2000)
@@ -145,6 +156,20 @@ class Comparison:
 
     async def _unkeyed(self, standing: Standing, work: Pass, serving: Side) -> None:
         """A table without a key is judged as a whole, by the three readings that settle a key where the first two are unequal."""
+        await self._judged(standing, work, serving)
+        await self._try_growth(standing)
+
+    async def _try_growth(self, standing: Standing) -> None:
+        """What finds the table's new rows inside the window was run once: planned on both sides, and its speed is known."""
+        table, ends = standing.table, dict(standing.tail.ends)
+        if table.sql in self._tried or len(ends) < 2 or self.cost(standing, grown=True) > PIECE_S:
+            return
+        self._tried.add(table.sql)
+        started = asyncio.get_running_loop().time()
+        await asyncio.gather(*(read_growth(self._lines[side], table, ends[side]) for side in Side))
+        self.measured_growth(standing.count(), asyncio.get_running_loop().time() - started)
+
+    async def _judged(self, standing: Standing, work: Pass, serving: Side) -> None:
         table, other = standing.table, serving.other
         first, there = await asyncio.gather(self._ended(table, serving), self._ended(table, other))
         if first[0] == there[0]:
@@ -174,8 +199,13 @@ class Comparison:
     async def _ended(self, table: Table, side: Side) -> Ended:
         """Count, sum and end of a table in one snapshot."""
         line = self._lines[side]
+        if self._at_once(table):
+            started = asyncio.get_running_loop().time()
+            read = await read_whole(line, table, keep=True)
+            self._measured(read.count, asyncio.get_running_loop().time() - started)
+            return (read.count, str(read.total)), read.now
         async with line.snapshot(LEASE_S):
-            return await self._read(table, line), await read_end(line, table)
+            return await self._walk(table, line), await read_end(line, table)
 
     async def _walked(self, standing: Standing, work: Pass, serving: Side) -> None:
         """A long table whose key does not sort alike on both sides is read on both at once; the resting is inside."""
@@ -188,9 +218,12 @@ class Comparison:
         async with self._lines[side].snapshot(LEASE_S) as line:
             return await self._read(table, line)
 
+    def _at_once(self, table: Table) -> bool:
+        return table.size <= WHOLE_BYTES and table.estimate <= self.rows_in(PIECE_S)
+
     async def _read(self, table: Table, line: Line) -> Sum:
         """Count and sum inside the line's snapshot: one statement where the table is short, else block by block, resting between."""
-        if table.size <= WHOLE_BYTES and table.estimate <= self.rows_in(PIECE_S):
+        if self._at_once(table):
             started = asyncio.get_running_loop().time()
             (row,) = await line.fetch(statements.whole(table))
             self._measured(int(row["n"]), asyncio.get_running_loop().time() - started)

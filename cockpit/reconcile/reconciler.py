@@ -22,6 +22,7 @@ from cockpit.reconcile import catalog, statements
 from cockpit.reconcile.cleaning import Gone
 from cockpit.reconcile.compare import Comparison
 from cockpit.reconcile.findings import findings, waiver
+from cockpit.reconcile.keyless import grows
 from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Ledger
 from cockpit.reconcile.passage import Passage
@@ -37,6 +38,8 @@ SAMPLE_S = 1.0
 CATALOG_S = 60.0
 CATALOG_SOON_S = 2.0
 """Where a table was refused, or its first copy is not finished."""
+CATALOG_CHEAP_S = 0.1
+"""Catalogs that are read within this are read once more before a window."""
 LONGEST_REST_S = 5.0
 CATCH_UP_ROUNDS = 3
 """A key is proven in the round after the one that saw it, when replication has had the time to carry it."""
@@ -124,17 +127,25 @@ class PostgresReconciler:
         return self._duty
 
     async def catch_up(self, box_s: float) -> Evidence:
-        """The taps are drained and what they show is proven, over and over until little is left or the box ends."""
+        """The taps are drained and what they show is proven, over and over until little is left or the box ends; so are tables that were
+        made since the catalogs were last read. What stood in the way is in the evidence."""
         loop = asyncio.get_running_loop()
         started, before = loop.time(), self._dirty()
+        trouble = ""
         try:
             async with asyncio.timeout(box_s):
+                if loop.time() - self._read_mono > CATALOG_SOON_S and self._catalog_s < CATALOG_CHEAP_S:
+                    await self._carried(self._read_catalog(), cut=True)
+                    self._watch.renew()
                 for _ in range(CATCH_UP_ROUNDS):
-                    await self._attended(self._watch.drain(self._tables()), cut=False)
-                    await self._attended(self._watch.prove(self._free), cut=True)
+                    await self._carried(self._watch.drain(self._tables()), cut=False)
+                    await self._carried(self._watch.prove(self._free), cut=True)
         except TimeoutError:
-            pass  # what is left is proven inside the window
-        return {"dirty_before": before, "dirty_after": self._dirty(), "seconds": round(loop.time() - started, 4)}
+            trouble = f"the time box of {box_s:g} s ended; what is left is proven inside the window"
+        except CockpitError as err:
+            trouble = plain(err, 200)
+        found: dict[str, object] = {"dirty_before": before, "dirty_after": self._dirty(), "seconds": round(loop.time() - started, 4)}
+        return found | ({"trouble": trouble} if trouble else {})
 
     def _dirty(self) -> int:
         return sum(standing.dirty for standing in self._ledger.provable())
@@ -232,28 +243,32 @@ class PostgresReconciler:
             self._comparison.rate = max(self._comparison.rate / 2, 1000.0)
 
     async def _attended(self, work: Coroutine[Any, Any, Any], *, cut: bool) -> Any:
-        """The work's result; None where `hold` cut it short or a side could not be reached, which the note then says.
+        """The work's result; None where `hold` cut it short or a side could not be reached, which the note then says."""
+        try:
+            result = await self._carried(work, cut=cut)
+        except CockpitError as err:
+            self._trouble = plain(err, 200)
+            await asyncio.sleep(0.5)
+            return None
+        self._trouble = ""
+        return result
+
+    async def _carried(self, work: Coroutine[Any, Any, Any], *, cut: bool) -> Any:
+        """The work's result; None where `hold` cut it short.
 
         Work that may not be cut runs to its end even when whoever waits for it is cancelled: a drain half way would lose changes."""
         task = asyncio.create_task(work)
         group = self._at_work if cut else self._uncut
         group.add(task)
         task.add_done_callback(group.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, also where nobody waits any more
         try:
             await asyncio.wait({task})
         finally:
             if cut:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        if task.cancelled():
-            return None
-        error = task.exception()
-        if not isinstance(error, CockpitError):
-            self._trouble = ""
-            return task.result()
-        self._trouble = plain(error, 200)
-        await asyncio.sleep(0.5)
-        return None
+        return None if task.cancelled() else task.result()
 
     def _cut(self) -> None:
         if self._free.is_set():
@@ -282,11 +297,12 @@ class PostgresReconciler:
         tables = await catalog.read(self._probe, self._spec.exclude_tables, self._serving)
         self._not_ready = await self._passage.not_ready(self._serving.other)
         await self._ask_again()
+        self._catalog_s = loop.time() - started
         async with self._watch.turn:  # nobody is half way through a proof of the tables as they were
             self._ledger.adopt(tables, content=not self._hash_faults)
             self._bundles.adopt([s.table for s in self._ledger.provable()])
         await self._bundles.warm()
-        self._read_mono, self._catalog_s = loop.time(), loop.time() - started
+        self._read_mono = loop.time()
         self._catalog_mono = self._read_mono - (CATALOG_S - CATALOG_SOON_S if self._not_ready else 0.0)
 
     async def _ask_again(self) -> None:
@@ -326,9 +342,8 @@ class PostgresReconciler:
             return None
         drain = max(tap.drain_s for tap in self._taps.values())
         keys = sum(s.dirty for s in provable if s.proven) / self._watch.keys_s
-        grown = [s.tracked and s.tail.expected(self._serving) is not None for s in provable]
-        rows = sum(1000 if end else s.count() for s, end in zip(provable, grown, strict=True) if not s.proven) / self._comparison.rate
-        return round(drain + self._watch.round_trip_s + max(keys, rows), 4)
+        tables = sum(self._comparison.cost(s, grown=grows(s, self._serving)) for s in provable if not s.proven)
+        return round(drain + self._watch.round_trip_s + max(keys, tables), 4)
 
     def _note(self) -> str:
         notes = [f"no tap on {side}: {plain(tap.why, 120)}" for side, tap in self._taps.items() if not tap.up]

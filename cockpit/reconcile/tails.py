@@ -2,8 +2,8 @@
 
 At a proof both sides held the same rows; the snapshot each side was read in is kept. A row whose inserting transaction is not visible
 in that snapshot came later, wherever in the table it went. If since then the tap showed nothing but n inserts on the serving side and
-nothing on the other, then the table is equal when both sides hold exactly n later rows with the same sum. To find them the table is
-read, but only their few rows are hashed, which is where the time goes. An update or a delete shows in the server's own counters
+nothing on the other, then the table is equal when both sides hold exactly n later rows with the same sum. To find them the whole table
+is read, though only their few rows are hashed, which is where most of the time goes: it costs the less, but it grows with the table. An update or a delete shows in the server's own counters
 ("pg_stat_all_tables": n_tup_upd, n_tup_del); then nothing is concluded and the whole table is compared.
 
 A row's `xmin` has 32 bits: its full number is the newest one at or below the present that ends in them ("System Columns"). A row so
@@ -47,6 +47,8 @@ class Tail:
 
     ends: dict[Side, End] = field(default_factory=dict)
     seen: dict[Side, dict[int, int | None]] = field(default_factory=lambda: {side: {} for side in Side})
+    lost: int = 0
+    """Rises when what was seen had to be forgotten."""
 
     def note(self, side: Side, changes: Mapping[int, int | None]) -> None:
         """The tap of `side` showed these; too many of them, and nothing can be concluded any more."""
@@ -54,12 +56,17 @@ class Tail:
         if len(self.seen[side]) > MOST_XIDS:
             self.ends = {}
             self.seen[side].clear()
+            self.lost += 1
 
     def proven(self, ends: dict[Side, End]) -> None:
         """The whole table was equal in these two snapshots; what was visible there needs no more attention."""
         self.ends = ends
         for side, end in ends.items():
             self.seen[side] = {xid: n for xid, n in self.seen[side].items() if not visible({xid}, end.snapshot)}
+
+    def behind(self, ends: Mapping[Side, End]) -> bool:
+        """Whether everything that the taps showed was visible in these two snapshots."""
+        return all(visible(self.seen[side], end.snapshot) for side, end in ends.items())
 
     def expected(self, origin: Side) -> int | None:
         """How many rows both sides must have gained since the proof; None where that cannot be concluded."""
@@ -102,6 +109,15 @@ async def read_end(line: Line, table: Table) -> End:
     """Where the table stands in the line's snapshot."""
     (row,) = await line.fetch(f"SELECT {_MOVED.format(oid='$1::pg_catalog.text::regclass')}", table.sql)
     return End(str(row["s"]), int(row["moved"]))
+
+
+async def read_whole(line: Line, table: Table, *, keep: bool = False) -> Growth:
+    """All of the table, and where it stands, in one snapshot; with `keep` the statement stays prepared for the next time."""
+    moved = _MOVED.format(oid="$1::pg_catalog.text::regclass")
+    total = f"coalesce(sum({table.hash_sql}), 0)::pg_catalog.text"
+    sql = f"SELECT count(*) AS n, {total} AS h, {moved} FROM ONLY {table.sql} r"  # noqa: S608
+    (row,) = await (line.run if keep else line.fetch)(sql, table.sql)
+    return Growth(int(row["n"]), int(row["h"]), End(str(row["s"]), int(row["moved"])))
 
 
 async def read_growth(line: Line, table: Table, end: End) -> Growth:

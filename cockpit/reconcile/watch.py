@@ -72,6 +72,10 @@ class Watch:
         if any(fresh):
             self._ledger.stale(asyncio.get_running_loop().time())
 
+    def renew(self) -> None:
+        """The next drain sees to it that the taps carry the tables that there are now."""
+        self._tried_mono = float("-inf")
+
     async def drain(self, tables: Mapping[Name, Table]) -> None:
         """Taps are kept, drained, and what changed is marked; what the drain before brought is old now."""
         async with self.turn:

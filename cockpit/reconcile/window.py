@@ -1,26 +1,29 @@
 """The verification inside the window: writers are stopped, everything is applied, and what changed since it was proven is proven now.
 
 Both taps are drained up to a mark written now, so that nothing that was committed can be missed. Then the dirty keys of all tables are
-compared by sums, one round trip a side, and the tables that are dirty as a whole beside it, smallest first, as far as the time box reaches.
+compared by sums, one round trip a side. Beside it come the tables that are dirty as a whole, smallest first, as far as the time box
+reaches: those without a key by their new rows alone where they only grew, the rest by all their rows; tables without a key of which it is
+known beforehand that they changed are read while the taps are drained and judged afterwards.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cockpit.errors import CockpitError
 from cockpit.handover.ports import Verification
 from cockpit.model.text import plain
 from cockpit.model.words import Side
-from cockpit.reconcile import statements
 from cockpit.reconcile.compare import Comparison
+from cockpit.reconcile.keyless import Keyless, Reading
 from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Ledger, Pass, Standing
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.suspects import how
-from cockpit.reconcile.tails import read_growth
+from cockpit.reconcile.tails import read_whole
 from cockpit.reconcile.tap import Key, Name
 from cockpit.reconcile.taps import Tap
 from cockpit.reconcile.watch import drain
@@ -62,6 +65,7 @@ class Window:
         self._bundles = bundles
         self._comparison = comparison
         self._scan = scan
+        self._keyless = Keyless(ledger, taps, comparison, scan)
         self._tally = Tally()
 
     async def verify(self, origin: Side, target: Side, box_s: float) -> Verification:
@@ -70,14 +74,25 @@ class Window:
         started, tally = loop.time(), self._tally
         try:
             async with asyncio.timeout(box_s):
-                await self._drain(origin)
-                self._ask(origin)
-                await asyncio.gather(self._prove_keys(origin), self._prove_tables(origin, started + box_s * RESERVE))
+                await self._prove(origin, started + box_s * RESERVE)
         except TimeoutError:
             tally.trouble = f"the time box of {box_s:g} s ended"
         except CockpitError as err:
             tally.trouble = plain(err, 200)
         return self._verdict(origin, target, loop.time() - started)
+
+    async def _prove(self, origin: Side, until: float) -> None:
+        early = asyncio.create_task(self._keyless.read_early(origin, until))
+        tasks: list[asyncio.Task[Any]] = [early]
+        try:
+            await self._drain(origin)
+            self._ask(origin)
+            tasks += [asyncio.create_task(work) for work in (self._prove_keys(origin), self._prove_tables(origin, until, early))]
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def refused(self, origin: Side, target: Side, why: str, seconds: float) -> Verification:
         """Nothing could be looked at: everything is unproven."""
@@ -139,48 +154,40 @@ class Window:
         else:
             self._tally.open_keys.pop(name, None)
 
-    async def _prove_tables(self, origin: Side, until: float) -> None:
+    async def _prove_tables(self, origin: Side, until: float, early: Awaitable[Mapping[Name, Reading]]) -> None:
         tally, loop = self._tally, asyncio.get_running_loop()
         started = loop.time()
+        readings = await early
         for standing in list(tally.open_tables):
-            if await self._grown(standing, origin):
+            if not standing.table.key and await self._without_key(standing, origin, until, readings.get(standing.table.name)):
                 tally.open_tables.remove(standing)
-                tally.tails += 1
-                continue
-            if not standing.content or loop.time() + standing.count() / self._comparison.rate > until:
-                continue
-            await self._prove_table(standing)
+            elif standing.content and loop.time() + self._comparison.cost(standing) <= until:
+                await self._prove_table(standing)
             tally.tables_s = loop.time() - started
 
-    async def _grown(self, standing: Standing, origin: Side) -> bool:
-        """Whether the table is proven by its new rows alone: both taps saw everything since the proof, and it only grew."""
-        watched = all(tap.up and tap.carries(standing.table.name) for tap in self._taps.values())
-        if not (standing.tracked and standing.content and watched and not standing.differs):
+    async def _without_key(self, standing: Standing, origin: Side, until: float, early: Reading | None) -> bool:
+        """Whether the table is proven by what was read of it early, or is read of it now."""
+        reading = early or await self._keyless.read(standing, origin, until)
+        if reading is None or not self._keyless.proves(standing, reading, origin):
             return False
-        tail = standing.tail
-        expected = tail.expected(origin)
-        if expected is None:
-            return False
-        read = await asyncio.gather(*(read_growth(self._scan[side], standing.table, tail.ends[side]) for side in Side))
-        grown = dict(zip(Side, read, strict=True))
-        if not tail.agrees(grown, expected):
-            return False
-        standing.rows = {side: n + expected for side, n in standing.rows.items()}
-        work = Pass(standing.epoch, standing.hard, read=dict(standing.rows))
-        tail.proven({side: growth.now for side, growth in grown.items()})
-        standing.proven_whole(work, asyncio.get_running_loop().time())
+        if reading.whole:
+            self._tally.rows += max(growth.count for growth in reading.found.values())
+        else:
+            self._tally.tails += 1
         return True
 
     async def _prove_table(self, standing: Standing) -> None:
-        work = Pass(standing.epoch, standing.hard)
-        rows = await asyncio.gather(*(self._scan[side].fetch(statements.whole(standing.table)) for side in Side))
-        sums = {side: (int(r[0]["n"]), str(r[0]["h"])) for side, r in zip(Side, rows, strict=True)}
-        work.read = {side: n for side, (n, _) in sums.items()}
+        """All of the table is equal on both sides, or it differs."""
+        work, table = Pass(standing.epoch, standing.hard), standing.table
+        read = await asyncio.gather(*(read_whole(self._scan[side], table, keep=not table.key) for side in Side))
+        found = dict(zip(Side, read, strict=True))
+        work.read = {side: part.count for side, part in found.items()}
         self._tally.rows += max(work.read.values())
         self._tally.open_tables.remove(standing)
-        if sums[Side.BLUE] == sums[Side.GREEN]:
+        if found[Side.BLUE].total == found[Side.GREEN].total and work.read[Side.BLUE] == work.read[Side.GREEN]:
             standing.differs = ""
             standing.differing = {}
+            standing.tail.proven({side: part.now for side, part in found.items()})
             standing.proven_whole(work, asyncio.get_running_loop().time())
             return
         standing.differs = f"{work.read[Side.BLUE]} rows on blue, {work.read[Side.GREEN]} on green, contents differ"

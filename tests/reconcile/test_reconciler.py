@@ -16,6 +16,7 @@ from cockpit.model.settings import Endpoint, Tuning, Waiver
 from cockpit.model.telemetry import ReconSample, TableProof
 from cockpit.model.words import Known, ProofState, Severity, Side
 from cockpit.reconcile import PostgresReconciler
+from cockpit.reconcile.keyless import Keyless
 from tests.conftest import MakeDatabase
 from tests.reconcile.pairs import ROWS, SCHEMA, connect, drained, load, pair, replicate, run, until
 
@@ -159,6 +160,104 @@ async def test_a_table_without_a_key_that_grew_is_proven_by_its_end(pane: Pane) 
         assert verification.equal is True, verification
         assert verification.evidence["tables_by_new_rows"] == 2, verification
         assert verification.evidence["rows_read_whole"] == 0
+
+
+async def test_a_table_without_a_key_that_was_read_whole_is_proven_by_its_end_the_next_time(pane: Pane) -> None:
+    await pane.all_equal()
+    await _held(pane)
+    await run(pane.blue, "UPDATE log SET line = 'changed' WHERE line = 'line 7'")
+    await drained(pane.blue, pane.green)
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.equal is True, verification
+    assert verification.evidence["rows_read_whole"] == 400, verification
+    await run(pane.blue, "INSERT INTO log VALUES (now(), 'x')")
+    await drained(pane.blue, pane.green)
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.equal is True, verification
+    assert verification.evidence["tables_by_new_rows"] == 1, verification
+    assert verification.evidence["rows_read_whole"] == 0
+
+
+@pytest.mark.parametrize("before", ["UPDATE log SET line = 'changed' WHERE line = 'line 7'", "INSERT INTO log VALUES (now(), 'x')"])
+@pytest.mark.parametrize("lost", ["DELETE FROM log WHERE line = 'late'", "UPDATE log SET line = 'other' WHERE line = 'late'", ""])
+async def test_what_came_after_a_table_was_read_early_is_still_looked_at(
+    pane: Pane, monkeypatch: pytest.MonkeyPatch, before: str, lost: str
+) -> None:
+    """The table is read, whole or by its new rows, then changes, and only then the tap is drained."""
+    await pane.all_equal()
+    await _held(pane)
+    await run(pane.blue, before)
+    await drained(pane.blue, pane.green)
+    await pane.reconciler._watch.drain(pane.reconciler._tables())
+    read = asyncio.Event()
+    early, tap = Keyless.read_early, pane.reconciler._taps[Side.BLUE]
+    drain = tap.drain
+
+    async def noted(self: Keyless, origin: Side, until: float) -> object:
+        readings = await early(self, origin, until)
+        assert ("public", "log") in readings
+        read.set()
+        return readings
+
+    async def late(fence: str | None = None) -> object:
+        await read.wait()
+        await run(pane.blue, "INSERT INTO log VALUES (now(), 'late')")
+        await drained(pane.blue, pane.green)
+        if lost:
+            await _silently(pane.green, lost)
+        return await drain(fence)
+
+    monkeypatch.setattr(Keyless, "read_early", noted)
+    monkeypatch.setattr(tap, "drain", late)
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 5.0)
+    assert verification.equal is (not lost), verification
+
+
+async def test_a_table_whose_new_rows_take_too_long_to_find_stays_unproven(pane: Pane) -> None:
+    await pane.all_equal()
+    await _held(pane)
+    await run(pane.blue, "INSERT INTO click VALUES (now(), '{}')")
+    await drained(pane.blue, pane.green)
+    pane.reconciler._comparison.growth_rate = pane.reconciler._comparison.rate = 100.0
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.equal is None, verification
+    assert verification.unproven == ("public.click",)
+    assert verification.seconds < 1.5
+    cost = pane.reconciler._freeze_cost()
+    assert cost is not None
+    assert cost >= 30, "3000 rows, 100 a second"
+
+
+async def test_catching_up_proves_what_changed_and_meets_new_tables(pane: Pane) -> None:
+    await pane.all_equal()
+    for endpoint in (pane.green, pane.blue):
+        await run(endpoint, "CREATE TABLE made_in_the_soak (id int PRIMARY KEY)")
+    await run(pane.blue, "UPDATE account SET balance = balance + 1 WHERE id < 900")
+    await drained(pane.blue, pane.green)
+    pane.reconciler._read_mono -= 60
+    pane.reconciler._catalog_s = 0.0
+    evidence = await pane.reconciler.catch_up(5.0)
+    assert "trouble" not in evidence, evidence
+    assert evidence["dirty_after"] == 0, evidence
+    assert ("public", "made_in_the_soak") in pane.reconciler._ledger.standings
+    assert pane.reconciler._taps[Side.BLUE].carries(("public", "made_in_the_soak"))
+    await _held(pane)
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.equal is True, verification
+
+
+async def test_what_kept_it_from_catching_up_is_said(pane: Pane) -> None:
+    await pane.all_equal()
+    await run(pane.blue, "UPDATE account SET balance = balance + 1 WHERE id < 900")
+    turn = pane.reconciler._watch.turn
+    async with turn:
+        evidence = await pane.reconciler.catch_up(0.2)
+    assert "time box" in str(evidence["trouble"])
+    pane.reconciler._free.clear()  # only this drain can meet the missing slot
+    await _held(pane)
+    await run(pane.blue, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'cockpit_arp_tap%'")
+    evidence = await pane.reconciler.catch_up(5.0)
+    assert "slot is gone" in str(evidence["trouble"])
 
 
 @pytest.mark.parametrize(
