@@ -6,6 +6,9 @@ everyone but superusers ("Privileges"). Neither touches sessions that are there 
 
 A NULL `datacl` means the built-in default, in which PUBLIC holds CONNECT. What stood there is kept in `cockpit_control.fence` the
 first time and put back from there, grantor by grantor, by whichever process lifts the fence.
+
+A server goes on with a script whose sender is gone. So both scripts take one advisory lock first: a fence that is lifted has waited
+for one that was still going up, and sees it.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ _ON = (
     _DECLARE
     + """\
 BEGIN
+  PERFORM pg_advisory_xact_lock({key});
   SELECT d.oid, d.datdba, d.datacl, coalesce(d.datacl, acldefault('d', d.datdba)) AS acl INTO STRICT here FROM pg_database d WHERE d.datname = db;
   INSERT INTO cockpit_control.fence (acl, former, read_only, at)
     SELECT coalesce(jsonb_agg(jsonb_build_object('grantor', a.grantor, 'grantee', a.grantee, 'option', a.is_grantable)), '[]'), here.datacl::text,
@@ -66,6 +70,7 @@ _OFF = (
     _DECLARE
     + """\
 BEGIN
+  PERFORM pg_advisory_xact_lock({key});
   IF to_regclass('cockpit_control.fence') IS NULL THEN RETURN; END IF;
   SELECT d.oid, d.datdba, coalesce(d.datacl, acldefault('d', d.datdba)) AS acl, f.acl AS was, f.read_only INTO here
     FROM cockpit_control.fence f, pg_database d WHERE d.datname = db;
@@ -145,7 +150,8 @@ class Fence:
         return probe.evidence
 
     def _script(self) -> str:
-        return (_ON if self.on else _OFF).replace("{exempt}", text_array(self.wires.exempt(self.side)))
+        text = (_ON if self.on else _OFF).replace("{key}", str(self.wires.names.fence_key))
+        return text.replace("{exempt}", text_array(self.wires.exempt(self.side)))
 
     async def _seen(self, use: str) -> Probe:
         link = self.wires.act[self.side] if use == "act" else self.wires.watch[self.side]

@@ -90,5 +90,14 @@ class Names:
 
     @property
     def lock_key(self) -> int:
-        """The advisory lock's key: the first 63 bits of a digest of the stem."""
-        return int.from_bytes(hashlib.sha256(self.stem.encode()).digest()[:8], "big") >> 1
+        """The pair's advisory lock: the first 63 bits of a digest of the stem."""
+        return _key(self.stem)
+
+    @property
+    def fence_key(self) -> int:
+        """The advisory lock under which a fence goes up or comes down."""
+        return _key(f"{self.stem} fence")
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from cockpit.errors import StepError, SystemFault
+from cockpit.errors import OutcomeUnknown, StepError, SystemFault
 from cockpit.systems.postgres import quiesce
 from tests.systems.postgres.conftest import BLUE, GREEN, PASSWORD, Rig, quoted, until
 
@@ -232,3 +232,42 @@ def test_describe_needs_no_connection(bare: Rig) -> None:
     assert "•••" in text
     assert "$1" not in text
     assert all(action.name for action in actions)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "killed"])
+async def test_a_fence_whose_sender_is_gone_does_not_land_after_it_was_lifted(fenced: Rig, how: str) -> None:
+    """The script is held up in the middle, its sender goes, and the side is opened again before the server has finished it."""
+    holder = await fenced.admin(BLUE)
+    await holder.execute("BEGIN; LOCK TABLE cockpit_control.fence IN SHARE MODE")
+    going_up = asyncio.create_task(fenced.pair.fence(BLUE, on=True).apply())
+    held = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'cockpit_control.fence'::regclass"
+    await until(lambda: _some(fenced, held))
+    backend = await fenced.value(BLUE, held)
+    if how == "killed":
+        fenced.pair._wires.act[BLUE]._conn.terminate()
+    else:
+        going_up.cancel()
+    with pytest.raises(OutcomeUnknown if how == "killed" else asyncio.CancelledError):
+        await going_up
+    lifting = asyncio.create_task(fenced.pair.fence(BLUE, on=False).apply())
+    waits = f"SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory' AND pid <> {backend}"
+
+    async def behind_it_or_through() -> bool:
+        return lifting.done() or await _some(fenced, waits)
+
+    await until(behind_it_or_through)
+    await holder.execute("COMMIT")
+    await lifting
+    still = f"SELECT 1 FROM pg_stat_activity WHERE pid = {backend}"
+    await until(lambda: _none(fenced, still))
+    assert (await fenced.pair.fence(BLUE, on=False).probe()).done
+    app = await fenced.app(BLUE)
+    await app.execute(WRITE)
+
+
+async def _some(rig: Rig, sql: str) -> bool:
+    return bool(await rig.fetch(BLUE, sql))
+
+
+async def _none(rig: Rig, sql: str) -> bool:
+    return not await _some(rig, sql)
