@@ -67,6 +67,10 @@ class Node:
     """Told of every app transaction at the instant of its commit."""
     up: bool = True
     fenced: bool = False
+    fence_kept: bool = False
+    """What stood there before the fence is on record."""
+    granted: set[str] = field(default_factory=set)
+    """Roles that somebody let in again while the side was fenced."""
     installed: bool = False
     wal: int = 0x01000000
     rows: list[Row] = field(default_factory=list)
@@ -92,10 +96,10 @@ class Node:
         """A new session, or the error an app would see."""
         if not self.up:
             raise LinkError("connection refused", where=self.side)
-        if self.fenced:
+        if self.fenced and role not in self.granted:
             raise SystemFault(f'permission denied for database: role "{role}" has no CONNECT privilege', where=self.side, code="42501")
         self._pid += 1
-        session = MemorySession(self.side, self._pid, role, application, via, read_only=False)
+        session = MemorySession(self.side, self._pid, role, application, via, read_only=self.fenced)
         self.sessions[session.pid] = session
         return session
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 class Trouble(StrEnum):
     ERROR = "error"
-    """Fails before any effect, with `error` (a `LinkError` unless another is given)."""
+    """Fails before any effect, with `error` (a `LinkError` unless another is given; any exception, as a foreign driver may raise)."""
     LOST = "lost"
     """Takes effect, then the answer is lost: `OutcomeUnknown`."""
     HANG = "hang"
@@ -43,7 +43,7 @@ class Fault:
     nth: int = 1
     times: int = 1
     seconds: float = 0.0
-    error: CockpitError | None = None
+    error: Exception | None = None
     seen: int = 0
 
     def strikes(self, call: str) -> bool:
@@ -71,7 +71,7 @@ class Faults:
     _late: set[asyncio.Task[None]] = field(default_factory=set)
 
     def add(
-        self, on: str, kind: Trouble | str, *, nth: int = 1, times: int = 1, seconds: float = 0.0, error: CockpitError | None = None
+        self, on: str, kind: Trouble | str, *, nth: int = 1, times: int = 1, seconds: float = 0.0, error: Exception | None = None
     ) -> Fault:
         """A new fault, armed."""
         fault = Fault(on, Trouble(kind), nth, times, seconds, error)

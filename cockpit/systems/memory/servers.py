@@ -109,11 +109,14 @@ class MemoryServers:
         node = self.cluster.nodes[side]
 
         async def make() -> Evidence:
-            self._reach(node).fenced = on
+            self._reach(node).fenced = node.fence_kept = on
+            node.granted.clear()
             return {"fenced": on}
 
         def see() -> Probe:
-            return seen(self._reach(node).fenced == on, fenced=node.fenced)
+            whole = self._reach(node).fenced and node.fence_kept and not node.granted
+            is_so = whole if on else not (node.fenced or node.fence_kept)
+            return seen(is_so, read_only=node.fenced, fenced_since="earlier" if node.fence_kept else None, open_to=sorted(node.granted))
 
         text = (
             "ALTER DATABASE ... SET default_transaction_read_only = on; REVOKE CONNECT ..."
