@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cockpit.model.state import RunState
-from cockpit.model.words import Direction, Mode, Side
+from cockpit.model.words import Direction, Mode, Outcome, Side
 
 
 class Ask(StrEnum):
@@ -21,7 +21,7 @@ class Ask(StrEnum):
     """Fly it; `argument` is what was typed."""
     DISARM = "disarm"
     ABORT = "abort"
-    """Before the point of no return: the side it started from serves again."""
+    """Before the point of no return: the side it started from serves again. Stuck: it is tried again, home or, past the return, forward."""
     BACK = "back"
     """Back to blue: abort in the window, a rollback handover after it."""
     RECHECK = "recheck"
@@ -86,7 +86,10 @@ def _refuse_go(state: RunState, argument: str) -> str:
 
 
 def _refuse_abort(state: RunState) -> str:
-    if state.mode in {Mode.ARMING, Mode.ARMED, Mode.WINDOW, Mode.STUCK}:
+    if state.mode is Mode.STUCK:
+        open_ = state.handover is not None and state.handover.outcome in {None, Outcome.STUCK}
+        return "" if open_ else "no handover is left half way: close the run and open a new one"
+    if state.mode in {Mode.ARMING, Mode.ARMED, Mode.WINDOW}:
         past = state.handover is not None and state.handover.past_return and state.handover.outcome is None
         return "past the point of no return: only a rollback goes back" if past else ""
     if state.mode is Mode.LANDING:
@@ -95,7 +98,9 @@ def _refuse_abort(state: RunState) -> str:
 
 
 def _refuse_back(state: RunState) -> str:
-    if state.mode is Mode.WINDOW or state.mode is Mode.ARMED or state.mode is Mode.ARMING:
+    if state.mode is Mode.WINDOW and state.handover is not None and state.handover.direction is Direction.ROLLBACK:
+        return "the rollback is flying: A, then Y aborts it and green serves on"
+    if state.mode in {Mode.WINDOW, Mode.ARMED, Mode.ARMING}:
         return ""
     if state.mode in {Mode.READY, Mode.STUCK}:
         return "" if state.serving is Side.GREEN else "blue serves already"

@@ -37,6 +37,7 @@ class HandoverView:
     steps: tuple[StepView, ...]
     opened_mono: float
     confirmation: str
+    opened_seq: int = 0
     armed_mono: float | None = None
     expires_s: float = 0.0
     downtime_mono: float | None = None
@@ -101,7 +102,7 @@ class RunState:
     handover: HandoverView | None = None
     """The one in the air, or the last one."""
     past: tuple[HandoverView, ...] = ()
-    """Every closed handover, oldest first; the last may also be `handover`."""
+    """Every closed handover, oldest first; the last may also be `handover`. One that was stuck and ended later is here once, as it ended."""
     gates: tuple[GateView, ...] = ()
     alarms: tuple[AlarmView, ...] = ()
     findings: tuple[ev.FindingSeen, ...] = ()
@@ -218,6 +219,7 @@ def _handover_opened(state: RunState, fact: ev.HandoverOpened, event: ev.Event) 
         steps=tuple(StepView(p.id, p.title, p.planned_s, p.in_window) for p in lines),
         opened_mono=event.mono,
         confirmation=fact.confirmation,
+        opened_seq=event.seq,
         expires_s=fact.expires_s,
     )
     return replace(state, handover=view, open_action="")
@@ -233,7 +235,8 @@ def _handover_closed(state: RunState, fact: ev.HandoverClosed, event: ev.Event) 
         why=fact.why,
         downtime_s=fact.downtime_s if fact.downtime_s is not None else state.handover.downtime_s,
     )
-    return replace(state, handover=view, past=(*state.past, view), serving=fact.serving or state.serving, open_action="")
+    past = tuple(earlier for earlier in state.past if earlier.number != fact.number)
+    return replace(state, handover=view, past=(*past, view), serving=fact.serving or state.serving, open_action="")
 
 
 def _step(state: RunState, step: str, /, **changes: Any) -> RunState:

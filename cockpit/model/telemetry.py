@@ -179,6 +179,8 @@ class ReadinessSample:
     seconds: float | None
     shares: tuple[Share, ...] = ()
     blocked_by: str = ""
+    unproven: str = ""
+    """What such a rollback would not have proven equal; empty when nothing."""
 
 
 @dataclass(frozen=True, slots=True)

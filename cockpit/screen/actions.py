@@ -67,6 +67,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("arm", ("a",), "a", "arm the next handover: test the way back, hold the gates", 1, _FLY, _asks(Ask.ARM), Ask.ARM, "", "arm", 0),
     Action("go", (), "name, enter", "fly the armed handover: type the pair's name, then enter", 3, _FLY, _asks(Ask.GO), Ask.GO),
     Action("back", ("B",), "B, then Y", "BACK TO BLUE: abort in the window, a rollback after it", 2, _FLY, _asks(Ask.BACK), Ask.BACK, "", "BACK", 0),
+    Action("abort", ("A",), "A, then Y", "abort the handover; stuck: settle it again", 2, _FLY, _asks(Ask.ABORT), Ask.ABORT),
     Action("disarm", ("D",), "D", "disarm", 1, _FLY, _asks(Ask.DISARM), Ask.DISARM),
     Action("recheck", ("r",), "r", "run the preflight again", 0, _FLY, _asks(Ask.RECHECK), Ask.RECHECK),
     Action("note", ("m",), "m", "write a note into the timeline", 0, _FLY, _asks(Ask.NOTE, "note"), Ask.NOTE, "", "note", 4),

@@ -161,7 +161,8 @@ def _way_back(view: View, bar_width: int) -> Line:
     gauge: tuple[Span, ...] = ()
     if bar_width and within:
         gauge = ((f" of {mm_ss(budget)} ", "text"), *bar(ready.seconds / budget if budget else 1.0, bar_width))
-    return (("BACK TO BLUE now ", "dim"), figure, *gauge)
+    unproven: tuple[Span, ...] = ((" ! UNPROVEN", "warn"),) if ready.unproven else ()
+    return (("BACK TO BLUE now ", "dim"), figure, *gauge, *unproven)
 
 
 def _gates(view: View, room: int) -> Line:

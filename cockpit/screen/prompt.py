@@ -30,6 +30,7 @@ TEXT_LIMIT = 500
 class Kind(StrEnum):
     IDLE = "idle"
     BACK = "back"
+    ABORT = "abort"
     GO = "go"
     CLOSE = "close"
     LEAVE = "leave"
@@ -39,6 +40,7 @@ class Kind(StrEnum):
 
 
 TYPED = (Kind.GO, Kind.CLOSE)
+SURE = (Kind.BACK, Kind.ABORT)
 FREE = (Kind.NOTE, Kind.FILTER, Kind.PALETTE)
 
 
@@ -85,9 +87,10 @@ class Prompt:
         if armed and self.kind in (Kind.IDLE, *FREE):
             self.open(Kind.GO, view.clock)
             self.message = None
-        if self.kind is Kind.BACK and view.clock - self.since > BACK_S:
+        if self.kind in SURE and view.clock - self.since > BACK_S:
+            what = "back to blue" if self.kind is Kind.BACK else "abort"
             self.shut()
-            self.say(Status.SKIP, "back to blue: not confirmed in time, nothing was done", view.clock)
+            self.say(Status.SKIP, f"{what}: not confirmed in time, nothing was done", view.clock)
         if self.message and view.clock > self.message_until:
             self.message = None
 
@@ -113,8 +116,8 @@ class Prompt:
         match self.kind:
             case Kind.IDLE:
                 return None
-            case Kind.BACK:
-                return self._key_back(key, view)
+            case Kind.BACK | Kind.ABORT:
+                return self._key_sure(key, view)
             case Kind.LEAVE:
                 return self._key_leave(key)
             case Kind.GO | Kind.CLOSE:
@@ -122,10 +125,11 @@ class Prompt:
             case _:
                 return self._key_free(key, character)
 
-    def _key_back(self, key: str, view: View) -> Decision | None:
+    def _key_sure(self, key: str, view: View) -> Decision | None:
+        ask = Ask.BACK if self.kind is Kind.BACK else Ask.ABORT
         self.shut()
         if key == "Y":
-            return Decision(Ask.BACK)
+            return Decision(ask)
         self.say(Status.SKIP, "stayed: nothing was done", view.clock)
         return USED if key == "escape" else None
 
@@ -147,7 +151,7 @@ class Prompt:
             return self._enter(view)
         if view.clock - self.since < GUARD_S or self.sent:
             return USED if character or key == "backspace" else None
-        return self._edit(key, character, len(view.state.pair) + 16, {"B", "D"} - {view.state.pair[:1]})
+        return self._edit(key, character, len(view.state.pair) + 16, {"A", "B", "D"} - {view.state.pair[:1]})
 
     def _enter(self, view: View) -> Decision:
         left = view.armed_left_s
@@ -195,6 +199,8 @@ class Prompt:
         match self.kind:
             case Kind.BACK:
                 rows = _back_rows(view, self.since, width)
+            case Kind.ABORT:
+                rows = _abort_rows(view, self.since, width)
             case Kind.GO:
                 rows = self._go_rows(view, width)
             case Kind.CLOSE:
@@ -255,14 +261,25 @@ class Prompt:
 def _back_rows(view: View, since: float, width: int) -> tuple[Line, Line]:
     ready = view.latest.readiness
     takes = f"   about {seconds(ready.seconds)}" if ready and ready.seconds is not None else ""
+    takes += f", unproven: {ready.unproven}" if takes and ready and ready.unproven else ""
     in_air = view.in_air and view.direction is Direction.CUTOVER
     what = "abort the cutover, blue serves again" if in_air else "fly the rollback: green is fenced and drained, blue serves"
-    first: Line = (("BACK TO BLUE?", "warn"), (f"  {what}{takes}", "text"))
+    return (("BACK TO BLUE?", "warn"), (f"  {what}{takes}", "text")), _sure_row(view, since, width)
+
+
+def _abort_rows(view: View, since: float, width: int) -> tuple[Line, Line]:
+    origin = view.direction.origin.value
+    forward = view.state.mode is Mode.STUCK and view.state.serving is view.direction.target
+    again = "settle it again: poolers lead to where it landed and flow" if forward else f"go home again: {origin} serves on"
+    what = again if view.state.mode is Mode.STUCK else f"the {view.direction.value} ends, {origin} serves on"
+    return (("ABORT?", "warn"), (f"  {what}", "text")), _sure_row(view, since, width)
+
+
+def _sure_row(view: View, since: float, width: int) -> Line:
     left = max(BACK_S - (view.clock - since), 0.0)
-    second = apart(
+    return apart(
         (("Y", "key"), (" = do it now     ", "text"), ("esc", "key"), (" = stay", "text")), ((f"{left:.0f} s left ", "text"),), width - 1
     )
-    return first, second
 
 
 def _idle_row(view: View, width: int) -> Line:

@@ -6,7 +6,7 @@ import pytest
 
 from cockpit.model.intents import Ask, refusal
 from cockpit.model.state import HandoverView, RunState
-from cockpit.model.words import Direction, Mode, Side
+from cockpit.model.words import Direction, Mode, Outcome, Side
 
 FITS: dict[Ask, set[Mode]] = {
     Ask.ARM: {Mode.READY},
@@ -35,7 +35,25 @@ def test_every_intent_in_every_mode(ask: Ask, mode: Mode) -> None:
 
 
 def test_past_the_return_there_is_no_abort() -> None:
-    assert "point of no return" in refusal(state(Mode.STUCK, past_return=True), Ask.ABORT)
+    assert "point of no return" in refusal(state(Mode.LANDING, past_return=True), Ask.ABORT)
+
+
+@pytest.mark.parametrize(("outcome", "fits"), [(None, True), (Outcome.STUCK, True), (Outcome.ABORTED, False), (Outcome.DONE, False)])
+def test_a_stuck_handover_can_be_taken_up_again_while_it_is_half_way(outcome: Outcome | None, fits: bool) -> None:
+    for past_return in (False, True):
+        why = refusal(state(Mode.STUCK, outcome=outcome, past_return=past_return), Ask.ABORT)
+        assert (why == "") is fits, why
+
+
+def test_stuck_without_a_handover_there_is_nothing_to_abort() -> None:
+    assert refusal(RunState(pair="arp", mode=Mode.STUCK, serving=Side.BLUE), Ask.ABORT)
+
+
+def test_back_in_a_rollbacks_window_names_the_key_that_aborts() -> None:
+    handover = HandoverView(1, Direction.ROLLBACK, (), 0.0, "B, then Y")
+    flying = RunState(pair="arp", mode=Mode.WINDOW, serving=Side.GREEN, handover=handover)
+    assert "A, then Y" in refusal(flying, Ask.BACK)
+    assert refusal(flying, Ask.ABORT) == ""
 
 
 def test_back_to_blue_needs_green_to_serve() -> None:
