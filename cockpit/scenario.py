@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from cockpit._mistakes import Checked, Mistakes
 from cockpit.handover.procedure import IDS, WINDOW
+from cockpit.model.budgets import rollback_parts
 from cockpit.model.settings import Budgets, Confirmation, DrillSpec, GateSpec, Scenario, StepSpec, Tuning
 from cockpit.model.text import plain
 
@@ -243,8 +244,8 @@ def _window_fits(checked: Checked, file: _File) -> None:
 
 
 def _rollback_fits(checked: Checked, file: _File) -> None:
-    holds = max((gate.hold for gate in file.gates.rollback.values()), default=0.0)
-    whole = holds + sum(step.planned for id, step in file.steps.items() if id != "gates")
+    planned = {id: step.planned for id, step in file.steps.items()}
+    whole = sum(rollback_parts(planned, (gate.hold for gate in file.gates.rollback.values())).values())
     if file.budgets.rollback_target > file.budgets.rollback:
         checked.add(
             ("budgets", "rollback_target"), f"budgets.rollback_target must be at most budgets.rollback, {file.budgets.rollback:g} s"

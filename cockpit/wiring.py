@@ -28,10 +28,11 @@ from cockpit import __version__
 from cockpit.config import load_config, runtime_folder
 from cockpit.errors import CockpitError, ConfigError, JournalError, Refused
 from cockpit.handover.guardian import Guardian
-from cockpit.handover.pilot import Orders, Pilot, close, look, who_serves
+from cockpit.handover.pilot import Orders, Pilot, close, look
 from cockpit.handover.plan import lines, make_plan
 from cockpit.handover.ports import Action, Channel, Feed, Pooler, World
 from cockpit.handover.record import Recorder
+from cockpit.handover.serving import who_serves
 from cockpit.handover.watch import Watch
 from cockpit.model import events as ev
 from cockpit.model.plan import Plan
@@ -306,7 +307,7 @@ async def preflight(order: Order) -> tuple[ev.FindingSeen, ...]:
     try:
         await world.servers.open()
         await asyncio.gather(*(pooler.open() for pooler in world.poolers), *(channel.open() for channel in world.channels))
-        serving, _ = await who_serves(world)
+        serving, _ = await who_serves(world, order.spec)
         await world.reconciler.open(serving)
         return await look(world, serving, order.scenario)
     finally:

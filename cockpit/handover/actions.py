@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cockpit.errors import CockpitError, StepError, VerifyFailed
 from cockpit.handover.ports import Action, Pooler, Probe, Reconciler, Servers
+from cockpit.handover.record import in_words
 from cockpit.handover.routing import verdict_of
 from cockpit.model.events import Evidence
 from cockpit.model.plan import Statement
@@ -112,8 +113,8 @@ class CaughtUp:
     async def apply(self) -> Evidence:
         try:
             return await self.reconciler.catch_up(self.box_s)
-        except CockpitError as err:
-            return {"not_caught_up": err.brief}
+        except Exception as err:
+            return {"not_caught_up": in_words(err)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,15 @@ an unfence that is seen not to have happened still goes home. After it the tail 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from cockpit.errors import CockpitError, JournalError, StepError
+from cockpit.errors import JournalError, Refused, StepError
 from cockpit.handover.gates import not_held, turned
-from cockpit.handover.home import go_home
+from cockpit.handover.home import HOME_S, go_forward, go_home
 from cockpit.handover.ports import Pooler, World
 from cockpit.handover.procedure import WINDOW, Step, steps
-from cockpit.handover.record import Recorder
+from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
 from cockpit.handover.watch import Stage
 from cockpit.model import events as ev
@@ -24,9 +24,9 @@ from cockpit.model.settings import Confirmation, PairSpec, Scenario
 from cockpit.model.telemetry import GateReading
 from cockpit.model.words import Direction, Known, Mode, Outcome, Side
 
-HOME_S = 60.0
-"""Seconds the way home may take at least, whatever is left of the downtime budget."""
 WATCH_S = 0.02
+LOCK_S = 10.0
+"""Seconds within which both servers must say that the pair is still ours."""
 LATE_S = 5.0
 """Seconds a request whose answer was lost may still take effect: the admin connection is closed long before."""
 
@@ -41,6 +41,8 @@ class Surroundings:
     """True: heartbeats and background reading stop. False: they go on."""
     stage: Callable[[Stage, Direction], None]
     """Tells the guardian where the handover is."""
+    lock: Callable[[], Awaitable[None]]
+    """The pair's lock is held by this process when it returns; `Refused` says who flies instead."""
 
 
 class Flight:
@@ -65,7 +67,9 @@ class Flight:
         self._go = asyncio.Event()
         self._stop = ""
         self._window: asyncio.Task[str] | asyncio.Task[None] | None = None
-        self._started = 0.0
+        self._number = 0
+        self._unproven = ""
+        self._opened = self._started = 0.0
 
     @property
     def confirmation(self) -> Confirmation:
@@ -82,25 +86,53 @@ class Flight:
         if self._window is not None:
             self._window.cancel()
 
-    async def fly(self, number: int, plan_digest: str) -> Outcome:
-        """How it ended, recorded. Being cancelled itself counts as an abort."""
-        self._started = asyncio.get_running_loop().time()
+    def open(self, number: int, plan_digest: str) -> None:
+        """The handover is on record and arming: from here on no other fits."""
+        self._number = number
+        self._opened = self._started = asyncio.get_running_loop().time()
         confirm = self.confirmation
         gesture = f'type "{self._recorder.state.pair}"' if confirm.gesture == "typed" else "B, then Y"
         self._recorder.record(ev.HandoverOpened(number, self.direction, plan_digest, gesture, confirm.expires))
         self._mode(Mode.ARMING)
-        why = await self._get_ready()
+
+    async def fly(self) -> Outcome:
+        """How it ended, recorded. Being cancelled itself counts as an abort."""
+        why = await self._get_ready() or self._stop
         if why:
-            return self._close(number, Outcome.ABORTED, self.direction.origin, why)
+            return self._close(Outcome.ABORTED, self.direction.origin, why)
         failure = await self._fly_window()
         if failure:
-            return await self._abort(number, failure)
-        return await self._land(number)
+            return await self._abort(failure)
+        return await self._land()
+
+    def take_up(self, by: str) -> None:
+        """A stuck handover is in the air again, on record; `fly_again` flies it."""
+        self._started = asyncio.get_running_loop().time()
+        self._recorder.record(ev.ModeChanged(Mode.LANDING if self._past_return else Mode.ABORTING, f"taken up again by {by}"))
+
+    async def fly_again(self) -> Outcome:
+        """How a stuck handover ended: home where the target took no write, forward to its end where it did."""
+        try:
+            await self._lock()
+        except Refused as err:
+            self._alarm("flight", err.brief, err.remedy)
+            return self._close(Outcome.STUCK, self.direction.target if self._past_return else self.direction.origin, err.brief)
+        except Exception as err:
+            self._alarm("flight", f"the pair's lock could not be seen: {in_words(err)}", remedy_of(err))
+        if self._past_return:
+            self._around.stage(Stage.RETURNED, self.direction)
+            return await self._land_again()
+        self._around.stage(Stage.STALLED, self.direction)
+        return await self._abort("the way home was taken up again")
+
+    @property
+    def _past_return(self) -> bool:
+        return self._recorder.state.serving is self.direction.target
 
     # --- before the window ---------------------------------------------------------------
 
     async def _get_ready(self) -> str:
-        """Armed, gates held, confirmed: empty; or why not. Nothing is stalled yet."""
+        """Armed, gates held, confirmed and still ours: empty; or why not. Nothing is stalled yet."""
         ready = asyncio.create_task(self._arm_hold_confirm())
         self._window = ready
         try:
@@ -109,19 +141,30 @@ class Flight:
             if not self._stop:
                 raise
             return self._stop
-        except StepError as err:
-            return err.brief
+        except Exception as err:
+            return in_words(err)
         finally:
             self._window = None
 
     async def _arm_hold_confirm(self) -> str:
+        await self._lock()
         await self._runner.step(self._steps["arm"])
         await self._runner.step(self._steps["gates"], self._hold_gates)
         if self._stop:
             return self._stop
         self._mode(Mode.ARMED)
         await self._runner.step(self._steps["confirm"], self._confirmed)
+        if not self._stop:
+            await self._lock()
         return self._stop
+
+    async def _lock(self) -> None:
+        """The pair is ours on both sides, asked anew: before the world is touched, and never inside the window."""
+        try:
+            async with asyncio.timeout(LOCK_S):
+                await self._around.lock()
+        except TimeoutError:
+            raise StepError(f"the pair's lock was not seen within {LOCK_S:g} s", where="lock", remedy="look at both servers") from None
 
     async def _hold_gates(self) -> ev.Evidence:
         """Every gate passes and has for as long as it must; the step's deadline names the one that does not."""
@@ -151,16 +194,18 @@ class Flight:
     # --- the window ------------------------------------------------------------------------
 
     async def _fly_window(self) -> str:
-        """Empty when everything up to the point of no return is done; else why not. The guardian knows before anything is touched."""
-        self._mode(Mode.WINDOW)
-        self._around.stage(Stage.STALLED, self.direction)
-        self._window = asyncio.create_task(self._stalled_steps())
+        """Empty when everything up to the point of no return is done; else why not, whatever was raised.
+
+        The guardian knows before anything is touched."""
         try:
+            self._mode(Mode.WINDOW)
+            self._around.stage(Stage.STEERING, self.direction)
+            self._window = asyncio.create_task(self._stalled_steps())
             await self._window
         except asyncio.CancelledError:
             return self._stop or "the pilot was stopped"
-        except CockpitError as err:
-            return err.brief
+        except Exception as err:
+            return in_words(err)
         finally:
             self._window = None
         return self._stop
@@ -169,36 +214,45 @@ class Flight:
         budget = self._scenario.budgets.downtime
         await self._runner.step(self._steps["steer"])
         self._around.quiet(True)
+        self._around.stage(Stage.STALLED, self.direction)
         self._recorder.record(ev.DowntimeStarted())
         try:
-            async with asyncio.timeout(budget):
+            async with asyncio.timeout(budget) as limit:
                 for name in WINDOW[:-1]:
                     seen = await self._runner.step(self._steps[name])
-                    if name == "quiesce":
-                        self._note_fence(seen)
+                    self._note(name, seen)
         except TimeoutError:
+            if not limit.expired():
+                raise
             raise StepError(f"the downtime budget of {budget:g} s is used up", where="window") from None
 
-    def _note_fence(self, seen: dict[str, ev.Evidence]) -> None:
-        lsn = next((str(evidence["lsn"]) for evidence in seen.values() if "lsn" in evidence), "")
-        self._recorder.record(ev.FenceSet(self.direction.origin, lsn), durable=False)
+    def _note(self, step: str, seen: dict[str, ev.Evidence]) -> None:
+        if step == "quiesce":
+            lsn = next((str(evidence["lsn"]) for evidence in seen.values() if "lsn" in evidence), "")
+            self._recorder.record(ev.FenceSet(self.direction.origin, lsn), durable=False)
+        if step == "verify":
+            self._unproven = next((_unproven(evidence) for evidence in seen.values() if evidence.get("equal", True) is None), "")
 
-    async def _abort(self, number: int, why: str) -> Outcome:
+    async def _abort(self, why: str) -> Outcome:
         self._recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))
         left = self._scenario.budgets.downtime - self._downtime()
         open_ends = await asyncio.shield(go_home(self._world, self.direction, self._recorder, max(left, HOME_S)))
-        if self._stalled:
-            self._recorder.try_record(ev.DowntimeEnded(round(self._downtime(), 4)))
+        return await self._home(why, open_ends)
+
+    async def _home(self, why: str, open_ends: Sequence[str]) -> Outcome:
+        """The way home was gone: what is known of it is on record."""
+        self._end_downtime()
         await self._keep_flowing()
         self._settle()
         outcome = Outcome.STUCK if open_ends else Outcome.ABORTED
         text = f"{why}; still open: {'; '.join(open_ends)}" if open_ends else why
-        return self._close(number, outcome, self.direction.origin, text)
+        return self._close(outcome, self.direction.origin, text)
 
-    @property
-    def _stalled(self) -> bool:
+    def _end_downtime(self) -> None:
+        """On record once: a handover that is taken up again had let writes flow, or says in its open ends that it had not."""
         handover = self._recorder.state.handover
-        return handover is not None and handover.downtime_mono is not None
+        if handover is not None and handover.downtime_mono is not None and handover.downtime_s is None:
+            self._recorder.try_record(ev.DowntimeEnded(round(self._downtime(), 4)))
 
     def _downtime(self) -> float:
         handover = self._recorder.state.handover
@@ -208,29 +262,42 @@ class Flight:
 
     # --- past the point of no return -----------------------------------------------------------
 
-    async def _land(self, number: int) -> Outcome:
+    async def _land(self) -> Outcome:
         try:
             self._recorder.record(ev.ReturnPassed(self.direction.target))
-        except JournalError as err:
-            return await self._abort(number, str(err))
+        except Exception as err:
+            return await self._abort(in_words(err))
         # From here on nothing may turn round by itself: `abort` finds no window to cancel.
-        return await asyncio.shield(asyncio.ensure_future(self._land_shielded(number)))
+        return await asyncio.shield(asyncio.ensure_future(self._land_shielded()))
 
-    async def _land_shielded(self, number: int) -> Outcome:
+    async def _land_shielded(self) -> Outcome:
         self._around.stage(Stage.RETURNED, self.direction)
         self._recorder.try_record(ev.ModeChanged(Mode.LANDING))
         why = await self._forward(self._steps["resume"])
         if why and await self._target_still_fenced():
-            return await self._abort(number, f"{why}; {self.direction.target} never took a write")
-        self._recorder.try_record(ev.DowntimeEnded(round(self._downtime(), 4)))
+            self._around.stage(Stage.STALLED, self.direction)
+            return await self._abort(f"{why}; {self.direction.target} never took a write")
+        return await self._touch_down(why)
+
+    async def _land_again(self) -> Outcome:
+        serving, open_ends = await asyncio.shield(go_forward(self._world, self.direction, self._recorder, HOME_S))
+        if serving is self.direction.origin:
+            return await self._home(f"{self.direction.target} never took a write", open_ends)
+        return await self._touch_down("; ".join(open_ends))
+
+    async def _touch_down(self, why: str) -> Outcome:
+        """The target serves: the tail of the handover, or, with `why`, what a person has to look at."""
+        self._end_downtime()
         self._settle()
         if why:
-            self._alarm("resume", why, "resume what is paused by hand, or go back")
-            return self._close(number, Outcome.STUCK, self.direction.target, why)
+            self._alarm("resume", why, "A, then Y tries again; or resume what is paused by hand, or go back")
+            return self._close(Outcome.STUCK, self.direction.target, why)
+        if self._unproven:
+            self._alarm("verify", f"handed over unproven: {self._unproven}", "the reconciliation pane shows what is left to prove")
         await self._keep_flowing()
         await self._tail("mirror", "the way back is not armed: a rollback would lose writes")
         await self._tail("prove", "not every app was seen on the new side")
-        return self._close(number, Outcome.DONE, self.direction.target, "")
+        return self._close(Outcome.DONE, self.direction.target, "")
 
     async def _forward(self, step: Step) -> str:
         """Empty when done; else why, after a second try: there is no way but forward."""
@@ -241,8 +308,8 @@ class Flight:
             except JournalError as err:
                 why = err.brief
                 await self._without_record(step)
-            except StepError as err:
-                why = err.brief
+            except Exception as err:
+                why = in_words(err)
             else:
                 return ""
         return why
@@ -253,22 +320,22 @@ class Flight:
             try:
                 async with asyncio.timeout(self._scenario.steps[step.id].deadline):
                     await doing.action.apply()
-            except (CockpitError, TimeoutError):
+            except Exception:
                 return
 
     async def _target_still_fenced(self) -> bool:
         try:
             async with asyncio.timeout(5):
                 probe = await self._world.servers.fence(self.direction.target, on=True).probe()
-        except (CockpitError, TimeoutError):
+        except Exception:
             return False
         return probe.known is Known.DONE
 
     async def _tail(self, step: str, what: str) -> None:
         try:
             seen = await self._runner.step(self._steps[step])
-        except CockpitError as err:
-            self._alarm(step, f"{what}: {err.brief}", err.remedy)
+        except Exception as err:
+            self._alarm(step, f"{what}: {in_words(err)}", remedy_of(err))
             return
         missing = [name for evidence in seen.values() for name in _listed(evidence.get("not_routed"))]
         if missing:
@@ -292,8 +359,8 @@ class Flight:
             async with asyncio.timeout(LATE_S):
                 if (await resume.probe()).known is Known.PENDING:
                     await self._runner.action(resume)
-        except (CockpitError, TimeoutError) as err:
-            self._alarm(f"late {pooler.name}", f"{pooler.name} may be paused: {err}", "RESUME it")
+        except Exception as err:
+            self._alarm(f"late {pooler.name}", f"{pooler.name} may be paused: {in_words(err)}", "RESUME it")
 
     # --- ends ------------------------------------------------------------------------------------
 
@@ -301,19 +368,37 @@ class Flight:
         self._recorder.try_record(ev.AlarmRaised(name, what, remedy=remedy))
 
     def _settle(self) -> None:
-        self._around.quiet(False)
+        try:
+            self._around.quiet(False)
+        except Exception as err:
+            self._alarm("reconciliation", f"it did not go on after the window: {in_words(err)}", remedy_of(err))
         self._around.stage(Stage.SETTLED, self.direction)
 
-    def _close(self, number: int, outcome: Outcome, serving: Side, why: str) -> Outcome:
-        seconds = round(asyncio.get_running_loop().time() - self._started, 4)
+    def _close(self, outcome: Outcome, serving: Side, why: str) -> Outcome:
+        seconds = round(asyncio.get_running_loop().time() - self._opened, 4)
         handover = self._recorder.state.handover
         downtime = handover.downtime_s if handover else None
-        self._recorder.try_record(ev.HandoverClosed(number, outcome, seconds, serving, why, downtime))
+        self._recorder.try_record(ev.HandoverClosed(self._number, outcome, seconds, serving, why, downtime))
+        if outcome is not Outcome.STUCK:
+            self._clear_settled()
         self._recorder.try_record(ev.ModeChanged(Mode.STUCK if outcome is Outcome.STUCK else Mode.READY, why))
         return outcome
 
+    def _clear_settled(self) -> None:
+        """What an earlier handover left open is settled by one that ended whole."""
+        for alarm in self._recorder.state.alarms:
+            if alarm.mono < self._started and (alarm.id == "resume" or alarm.id.startswith("open: ")):
+                self._recorder.try_record(ev.AlarmCleared(alarm.id))
+
     def _mode(self, mode: Mode) -> None:
         self._recorder.record(ev.ModeChanged(mode))
+
+
+def _unproven(evidence: ev.Evidence) -> str:
+    """The tables that a proof did not reach, in words."""
+    tables = _listed(evidence.get("unproven"))
+    more = f" and {len(tables) - 5} more" if len(tables) > 5 else ""
+    return f"{', '.join(tables[:5])}{more}" if tables else "what the proof inside the window did not reach"
 
 
 def _listed(value: object) -> list[str]:

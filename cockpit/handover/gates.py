@@ -6,7 +6,7 @@ Each gate is one function of the picture; `Gates` adds for how long each has hel
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cockpit.model.settings import GateSpec, Tuning
 from cockpit.model.state import RunState
@@ -27,6 +27,8 @@ class Picture:
     shape_now: str | None
     guardian: str
     """Why there is no guardian; empty while there is one."""
+    poolers: tuple[str, ...] = ()
+    """Every pooler of the config: one that was never seen is unknown, not absent."""
 
     @property
     def serving(self) -> Side:
@@ -59,6 +61,11 @@ def _unknown(reason: str, query: str = "") -> Read:
     return Read(Light.UNKNOWN, reason, query)
 
 
+def _strict(limit: float | None) -> float:
+    """A limit that was left out asks for the strictest."""
+    return 0.0 if limit is None else limit
+
+
 def _lag(picture: Picture) -> LagSample | Read:
     lag = picture.latest.lag
     if lag is None:
@@ -78,7 +85,7 @@ def lag_bytes(picture: Picture, limit: float | None) -> Read:
         return lag
     if lag.lag_bytes is None:
         return _unknown("no slot to measure by", lag.query)
-    bound = limit if limit is not None else 1024 * 1024
+    bound = _strict(limit)
     text = f"{lag.lag_bytes:,} B behind, limit {bound:,.0f} B"
     return _pass(text) if lag.lag_bytes <= bound else _fail(text, lag.query)
 
@@ -89,7 +96,7 @@ def lag_seconds(picture: Picture, limit: float | None) -> Read:
         return lag
     if lag.lag_s is None:
         return _unknown("no heartbeat has arrived", lag.query)
-    bound = limit if limit is not None else 5.0
+    bound = _strict(limit)
     text = f"{lag.lag_s:.1f} s behind, limit {bound:g} s"
     return _pass(text) if lag.lag_s <= bound else _fail(text, lag.query)
 
@@ -121,7 +128,7 @@ def apply_errors(picture: Picture, limit: float | None) -> Read:
     if lag.apply_errors is None:
         return _pass("not counted on this version; the lag gates watch instead")
     text = f"{lag.apply_errors} apply errors"
-    return _pass(text) if lag.apply_errors <= (limit or 0) else _fail(text, "SELECT * FROM pg_stat_subscription_stats")
+    return _pass(text) if lag.apply_errors <= _strict(limit) else _fail(text, "SELECT * FROM pg_stat_subscription_stats")
 
 
 def reverse(picture: Picture, limit: float | None) -> Read:
@@ -138,7 +145,7 @@ def long_transactions(picture: Picture, limit: float | None) -> Read:
     query = "SELECT pid, usename, now() - xact_start FROM pg_stat_activity WHERE xact_start < now() - interval '15 s'"
     if server is None or not picture.fresh(server.mono, 2) or not server.up:
         return _unknown(f"{picture.serving} is not read", query)
-    bound = limit if limit is not None else picture.tuning.long_transaction
+    bound = _strict(limit)
     oldest = server.oldest_xact_s or 0.0
     text = f"oldest transaction {oldest:.1f} s, limit {bound:g} s"
     return _pass(text) if oldest <= bound else _fail(text, query)
@@ -153,17 +160,27 @@ def prepared(picture: Picture, limit: float | None) -> Read:
 
 
 def poolers(picture: Picture, limit: float | None) -> Read:
-    for name, pooler in sorted(picture.latest.poolers.items()):
-        if not picture.fresh(pooler.mono, 2):
-            return _unknown(f"{name}: last seen {picture.now - pooler.mono:.0f} s ago", "SHOW DATABASES")
-        if not pooler.up:
-            return _fail(f"{name}: {pooler.error or 'does not answer'}", "SHOW DATABASES")
-        if pooler.paused:
-            return _fail(f"{name} is paused", "SHOW DATABASES")
-        if pooler.routes_to is not picture.serving:
-            return _fail(f"{name} leads to {pooler.routes_to or 'neither side'}, {picture.serving} serves", "SHOW DATABASES")
-    count = len(picture.latest.poolers)
-    return _pass(f"{count} poolers lead to {picture.serving}")
+    reads = [_pooler(picture, name) for name in sorted(picture.poolers)]
+    wrong = next((read for light in (Light.FAIL, Light.UNKNOWN) for read in reads if read.light is light), None)
+    return wrong or _pass(f"{len(reads)} poolers lead to {picture.serving}" if reads else "the pair has no pooler")
+
+
+def _pooler(picture: Picture, name: str) -> Read:
+    pooler = picture.latest.poolers.get(name)
+    query = "SHOW DATABASES"
+    if pooler is None:
+        return _unknown(f"{name}: not seen yet", query)
+    if not picture.fresh(pooler.mono, 2):
+        return _unknown(f"{name}: last seen {picture.now - pooler.mono:.0f} s ago", query)
+    if not pooler.up:
+        return _fail(f"{name}: {pooler.error or 'does not answer'}", query)
+    if pooler.paused is None:
+        return _unknown(f"{name}: does not say whether it is paused", query)
+    if pooler.paused:
+        return _fail(f"{name} is paused", query)
+    if pooler.routes_to is not picture.serving:
+        return _fail(f"{name} leads to {pooler.routes_to or 'neither side'}, {picture.serving} serves", query)
+    return _pass(f"{name} leads to {picture.serving}")
 
 
 def census(picture: Picture, limit: float | None) -> Read:
@@ -195,7 +212,7 @@ def freeze_cost(picture: Picture, limit: float | None) -> Read:
     sample = picture.latest.recon
     if sample is None or not picture.fresh(sample.mono, 5) or sample.freeze_cost_s is None:
         return _unknown("the cost of the proof inside the window is not known yet")
-    bound = limit if limit is not None else picture.tuning.verify_box
+    bound = _strict(limit)
     text = f"the proof inside the window will take {sample.freeze_cost_s:.2f} s, limit {bound:g} s"
     return _pass(text) if sample.freeze_cost_s <= bound else _fail(text)
 
@@ -272,11 +289,26 @@ class Gates:
         return GateReading(spec.id, spec.title, read.light, read.reason, read.query, since, held, spec.hold)
 
 
+def aged(readings: Sequence[GateReading], read_at: float, now: float, stale_after: float) -> tuple[GateReading, ...]:
+    """The readings as they count now: those that were read too long ago know nothing."""
+    age = now - read_at
+    if age <= stale_after:
+        return tuple(readings)
+    return tuple(replace(r, light=Light.UNKNOWN, reason=f"last read {age:.0f} s ago", held_s=0.0) for r in readings)
+
+
+UNREAD = GateReading("gates", "the gates are read", Light.UNKNOWN, "no gate was read yet", "", 0.0)
+
+
 def not_held(readings: Sequence[GateReading]) -> GateReading | None:
-    """The first gate that does not pass or has not held long enough; None when all hold."""
+    """The first gate that does not pass or has not held long enough; None when all hold. No reading at all holds nothing."""
+    if not readings:
+        return UNREAD
     return next((r for r in readings if r.light is not Light.PASS or r.held_s < r.hold_s), None)
 
 
 def turned(readings: Sequence[GateReading]) -> GateReading | None:
-    """The first gate that does not pass; None when all pass."""
+    """The first gate that does not pass; None when all pass. No reading at all passes nothing."""
+    if not readings:
+        return UNREAD
     return next((r for r in readings if r.light is not Light.PASS), None)

@@ -1,9 +1,10 @@
 """The guardian: the pilot's parent, in a session of its own, that outlives terminal, screen and pilot.
 
-It watches the pilot's beat and the downtime budget. A pilot that dies, hangs while writes are stalled or overruns the budget is
-killed for certain (it is a child on the same machine) and its timeline taken over. Before the point of no return the guardian goes
-home; after it, it goes forward: the target is unfenced only while the origin is seen to be fenced, and nothing stays paused. It
-needs no disk for that: where the timeline cannot be read, the last stage the pilot announced says which way.
+It watches the pilot's beat and the downtime budget. A pilot that dies, hangs in the middle of a handover or overruns the budget is
+killed for certain (it is a child on the same machine) and its timeline taken over. Before the point of no return, and where the pilot
+was on its way home already, the guardian goes home; after it, it goes forward: the target is unfenced only while the origin is seen
+to be fenced, and nothing stays paused. It needs no disk for that: where the timeline cannot be read, the last stage the pilot
+announced says which way.
 """
 
 from __future__ import annotations
@@ -17,21 +18,19 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from cockpit.errors import CockpitError, JournalError
-from cockpit.handover.actions import Together
-from cockpit.handover.home import go_home
+from cockpit.errors import JournalError
+from cockpit.handover.home import HOME_S, go_forward, go_home
 from cockpit.handover.pilot import close
-from cockpit.handover.ports import Action, World
+from cockpit.handover.ports import World
 from cockpit.handover.record import Recorder, Unrecorded
 from cockpit.handover.watch import BEAT_S, SILENT_S, Stage
 from cockpit.model import events as ev
 from cockpit.model.state import EMPTY, RunState, replay
-from cockpit.model.words import Direction, Mode, Outcome
+from cockpit.model.words import Direction, Mode, Outcome, Side
 from cockpit.timeline.journal import Journal
 
-HOME_S = 60.0
 GRACE_S = 5.0
-"""Seconds beyond the downtime budget that the pilot has to go home by itself."""
+"""Seconds beyond the downtime budget and the pilot's own way home (`HOME_S`) after which a pilot that still beats is taken for lost."""
 
 Spawn = Callable[[socket.socket], Awaitable[asyncio.subprocess.Process]]
 
@@ -45,6 +44,8 @@ class Guardian:
         self._budget_s = budget_s
         self._stage = Stage.SETTLED
         self._direction = Direction.CUTOVER
+        self._turned_back = False
+        """The pilot went home after all, from beyond the return."""
         self._stalled_since: float | None = None
         self._heard = 0.0
         self._end: socket.socket | None = None
@@ -71,7 +72,7 @@ class Guardian:
     async def _get_ready(self, end: socket.socket) -> None:
         """The pilot's gate opens when this process could take over: its own connections are up."""
         while True:
-            with contextlib.suppress(CockpitError):
+            with contextlib.suppress(Exception):
                 await self._world.servers.open()
                 await asyncio.gather(*(p.open() for p in self._world.poolers), *(c.open() for c in self._world.channels))
                 break
@@ -95,10 +96,11 @@ class Guardian:
                     self._enter(Stage(message["stage"]), Direction(message["direction"]))
 
     def _enter(self, stage: Stage, direction: Direction) -> None:
-        if stage is Stage.STALLED:
+        if stage is Stage.STALLED and self._stalled_since is None:
             self._stalled_since = asyncio.get_running_loop().time()
-        elif stage is Stage.SETTLED:
+        elif stage in {Stage.SETTLED, Stage.STEERING}:
             self._stalled_since = None
+        self._turned_back = stage is Stage.STALLED and self._stage is Stage.RETURNED
         self._stage, self._direction = stage, direction
 
     async def _until_lost(self, pilot: asyncio.subprocess.Process) -> str:
@@ -118,13 +120,17 @@ class Guardian:
                 return why
 
     def _overdue(self) -> str:
-        now = asyncio.get_running_loop().time()
-        if self._stalled_since is None:
+        """Why the pilot is not waited for any longer; empty while it is."""
+        if self._stage is Stage.SETTLED:
             return ""
+        now = asyncio.get_running_loop().time()
         if now - self._heard > SILENT_S:
-            return f"the pilot has been silent for {now - self._heard:.1f} s while writes are stalled"
-        if self._stage is Stage.STALLED and now - self._stalled_since > self._budget_s + GRACE_S + HOME_S:
-            return f"writes were stalled for {now - self._stalled_since:.0f} s, the budget is {self._budget_s:g} s"
+            return f"the pilot has been silent for {now - self._heard:.1f} s in the middle of a handover"
+        if self._stage is not Stage.STALLED or self._stalled_since is None:
+            return ""
+        stalled = now - self._stalled_since
+        if stalled > self._budget_s + HOME_S + GRACE_S:
+            return f"writes were stalled for {stalled:.0f} s: the budget is {self._budget_s:g} s, the way home may take {HOME_S:g} s"
         return ""
 
     # --- taking over ---------------------------------------------------------------------------
@@ -140,10 +146,10 @@ class Guardian:
         why = why or f"the pilot ended with code {pilot.returncode} and left the run open"
         recorder.try_record(ev.PilotSeated("guardian", os.getpid(), ""))
         recorder.try_record(ev.AlarmRaised("guardian", why, remedy="the timeline says what the guardian did"))
+        if self._goes_home(state):
+            return await self._home(recorder, state, why)
         if self._past_return(state):
             return await self._forward(recorder, state)
-        if self._may_be_stalled(state):
-            return await self._home(recorder, state, why)
         return self._nothing_in_the_air(recorder, state, why)
 
     def _take_timeline(self) -> tuple[RunState, Recorder]:
@@ -158,20 +164,23 @@ class Guardian:
     def _past_return(self, state: RunState) -> bool:
         if state.run:
             handover = state.handover
-            return handover is not None and handover.past_return and handover.outcome is None
+            return handover is not None and handover.past_return and (handover.outcome is None or state.mode is Mode.LANDING)
         return self._stage is Stage.RETURNED
 
-    def _may_be_stalled(self, state: RunState) -> bool:
-        if state.run:
-            handover = state.handover
-            return handover is not None and handover.outcome is None and state.mode in {Mode.WINDOW, Mode.ABORTING}
-        return self._stage is Stage.STALLED
+    def _goes_home(self, state: RunState) -> bool:
+        """Before the return something may be touched; or the pilot was going home already, from wherever."""
+        if not state.run:
+            return self._stage in {Stage.STEERING, Stage.STALLED}
+        if state.mode is Mode.ABORTING or self._turned_back:
+            return True
+        in_air = state.handover is not None and state.handover.outcome is None
+        return in_air and state.mode in {Mode.WINDOW, Mode.STUCK} and not self._past_return(state)
 
     async def _home(self, recorder: Recorder, state: RunState, why: str) -> int:
         direction = state.handover.direction if state.handover else self._direction
         recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))
         open_ends = await go_home(self._world, direction, recorder, HOME_S)
-        self._end_handover(recorder, Outcome.STUCK if open_ends else Outcome.ABORTED, direction, why)
+        self._end_handover(recorder, Outcome.STUCK if open_ends else Outcome.ABORTED, direction.origin, why)
         outcome, code = ("failed", 1) if open_ends else ("aborted", 4)
         recorder.try_record(ev.RunClosed(outcome, code, direction.origin, open_ends))
         return code
@@ -179,51 +188,31 @@ class Guardian:
     async def _forward(self, recorder: Recorder, state: RunState) -> int:
         """Past the return: the target takes writes and nothing stays paused; what is not so is named."""
         direction = state.handover.direction if state.handover else self._direction
-        why = await self._reach(recorder, direction)
-        target = direction.target
-        self._end_handover(recorder, Outcome.STUCK if why else Outcome.DONE, direction, why or "finished by the guardian")
-        open_ends = (why,) if why else ()
-        code = 1
-        recorder.try_record(ev.RunClosed("failed" if why else "done", code if why else 0, target, open_ends))
-        return code if why else 0
+        serving, open_ends = await go_forward(self._world, direction, recorder, HOME_S)
+        home = serving is direction.origin
+        outcome = Outcome.STUCK if open_ends else Outcome.ABORTED if home else Outcome.DONE
+        self._end_handover(recorder, outcome, serving, "; ".join(open_ends) or "finished by the guardian")
+        name, code = ("failed", 1) if open_ends else ("aborted", 4) if home else ("done", 0)
+        recorder.try_record(ev.RunClosed(name, code, serving, open_ends))
+        return code
 
-    async def _reach(self, recorder: Recorder, direction: Direction) -> str:
-        world, origin, target = self._world, direction.origin, direction.target
-        resume = Together("resume every pooler", tuple(pooler.resume() for pooler in world.poolers))
-        try:
-            async with asyncio.timeout(HOME_S):
-                if not (await world.servers.fence(origin, on=True).probe()).done:
-                    return f"{origin} is not seen fenced: {target} was left as it is; poolers may be paused"
-                for action in (world.servers.fence(target, on=False), *(p.route(target) for p in world.poolers), resume):
-                    await _apply(recorder, action)
-        except (CockpitError, TimeoutError) as err:
-            return str(err) or f"not settled within {HOME_S:g} s"
-        return ""
-
-    def _end_handover(self, recorder: Recorder, outcome: Outcome, direction: Direction, why: str) -> None:
+    def _end_handover(self, recorder: Recorder, outcome: Outcome, serving: Side, why: str) -> None:
         handover = recorder.state.handover
-        serving = direction.target if outcome is Outcome.DONE or self._past_return(recorder.state) else direction.origin
-        if handover is None or handover.outcome is not None:
+        if handover is None or handover.outcome not in {None, Outcome.STUCK}:
             return
         now = asyncio.get_running_loop().time()
-        downtime = None if handover.downtime_mono is None else round(now - handover.downtime_mono, 4)
-        if downtime is not None:
+        ended, started = handover.downtime_s, handover.downtime_mono
+        downtime = ended if ended is not None or started is None else round(now - started, 4)
+        if downtime is not None and ended is None:
             recorder.try_record(ev.DowntimeEnded(downtime))
         seconds = round(now - handover.opened_mono, 4)
         recorder.try_record(ev.HandoverClosed(handover.number, outcome, seconds, serving, why, downtime))
 
     def _nothing_in_the_air(self, recorder: Recorder, state: RunState, why: str) -> int:
-        self._end_handover(recorder, Outcome.ABORTED, state.handover.direction if state.handover else self._direction, why)
+        if state.handover is not None and state.handover.outcome is None:
+            self._end_handover(recorder, Outcome.ABORTED, state.handover.direction.origin, why)
         recorder.try_record(ev.RunClosed("failed", 1, state.serving, (why,)))
         return 1
-
-
-async def _apply(recorder: Recorder, action: Action) -> None:
-    started = asyncio.get_running_loop().time()
-    recorder.try_record(ev.ActionIntended(action.name, action.describe()))
-    evidence = await action.apply()
-    ms = round((asyncio.get_running_loop().time() - started) * 1000, 3)
-    recorder.try_record(ev.ActionDone(action.name, ms, evidence))
 
 
 def _send(end: socket.socket, message: dict[str, object]) -> None:

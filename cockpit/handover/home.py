@@ -1,22 +1,23 @@
-"""The way home: converge to "the side it started from serves". Used by the pilot's abort and by the guardian alike.
+"""The two ways out of a handover that broke: home, to "the side it started from serves", and forward, past the return.
 
-It must work with a full disk (an intent that cannot be recorded does not hold it up) and with a system that does not answer (the
-rest goes on, what stays open is named). Channels are routed back beside the unfence: an app whose channel still names the fenced
-target is dark for a moment, which is safe, while waiting for a slow cloud would keep every other app dark.
+Used by the pilot and by the guardian alike. Both must work with a full disk (an intent that cannot be recorded does not hold them
+up) and with a system that does not answer or raises what it may not (the rest goes on, what stays open is named). Every pooler goes
+its own way, so that a dead one keeps no other paused. Channels are routed back beside the unfence: an app whose channel still names
+the fenced target is dark for a moment, which is safe, while waiting for a slow cloud would keep every other app dark.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
-from cockpit.errors import CockpitError, JournalError
 from cockpit.handover.actions import Together
-from cockpit.handover.ports import Action, World
-from cockpit.handover.record import Recorder
+from cockpit.handover.ports import Action, Pooler, World
+from cockpit.handover.record import Recorder, in_words
 from cockpit.model import events as ev
-from cockpit.model.words import Direction, Known
+from cockpit.model.words import Direction, Known, Side
 
+HOME_S = 60.0
+"""Seconds a way out may take at least, whatever is left of the downtime budget."""
 TRY_S = 5.0
 """Seconds one try of one action may take."""
 PAUSE_S = 0.2
@@ -27,28 +28,60 @@ async def go_home(world: World, direction: Direction, recorder: Recorder, within
 
     Ends within about `within_s` seconds. Never raises for a system's sake."""
     origin, target = direction.origin, direction.target
-    until = asyncio.get_running_loop().time() + within_s
-    way = _Way(recorder, until)
+    way = _Way(recorder, asyncio.get_running_loop().time() + within_s)
     fenced = await way.reach(world.servers.fence(target, on=True), once=True)
     channels = tuple(channel.route(origin) for channel in world.channels)
     routed, serving = await asyncio.gather(
         way.reach(Together(f"route every channel to {origin}", channels)) if channels else _nothing(),
-        _reopen(world, direction, way),
+        _reopen(world, origin, way),
     )
-    return tuple(open_end for open_end in (*fenced, *routed, *serving) if open_end)
+    return (*fenced, *routed, *serving)
+
+
+async def go_forward(world: World, direction: Direction, recorder: Recorder, within_s: float) -> tuple[Side, tuple[str, ...]]:
+    """The side that serves, and what stays open: past the return the target takes writes and nothing stays paused.
+
+    The target is unfenced only while the origin is seen fenced. An origin that is open again while the target still is fenced has
+    taken the writes: then the way is home. Ends within about `within_s` seconds; never raises for a system's sake."""
+    origin, target = direction.origin, direction.target
+    loop = asyncio.get_running_loop()
+    until = loop.time() + within_s
+    way = _Way(recorder, until)
+    known = await way.look(world.servers.fence(origin, on=True))
+    if known is Known.PENDING and await way.look(world.servers.fence(target, on=True)) is Known.DONE:
+        return origin, await go_home(world, direction, recorder, max(until - loop.time(), TRY_S))
+    open_ends = await _hand_over(world, direction, way, known)
+    for flowing in await asyncio.gather(*(_flow(pooler, target, way) for pooler in world.poolers)):
+        open_ends += flowing
+    return target, open_ends
+
+
+async def _hand_over(world: World, direction: Direction, way: _Way, origin_fenced: Known) -> tuple[str, ...]:
+    """The target takes writes and the origin does not; or why it was left as it is."""
+    if origin_fenced is Known.UNKNOWN:
+        return (way.alarm(f"fence {direction.origin} on", f"not seen: {direction.target} was left as it is"),)
+    if origin_fenced is Known.PENDING:
+        still_open = await way.reach(world.servers.fence(direction.origin, on=True))
+        if still_open:
+            return still_open
+    return await way.reach(world.servers.fence(direction.target, on=False))
 
 
 async def _nothing() -> tuple[str, ...]:
     return ()
 
 
-async def _reopen(world: World, direction: Direction, way: _Way) -> tuple[str, ...]:
+async def _reopen(world: World, origin: Side, way: _Way) -> tuple[str, ...]:
     """The origin is unfenced, then poolers lead there and flow. They flow even when the rest failed: nothing stays paused."""
-    open_ends = await way.reach(world.servers.fence(direction.origin, on=False))
-    for pooler in world.poolers:
-        open_ends += await way.reach(pooler.route(direction.origin))
-        open_ends += await way.reach(pooler.resume())
+    open_ends = await way.reach(world.servers.fence(origin, on=False))
+    for flowing in await asyncio.gather(*(_flow(pooler, origin, way) for pooler in world.poolers)):
+        open_ends += flowing
     return open_ends
+
+
+async def _flow(pooler: Pooler, side: Side, way: _Way) -> tuple[str, ...]:
+    """The pooler leads to the side, then its clients flow. The route retires every server connection that was opened under a fence."""
+    return (*await way.reach(pooler.route(side)), *await way.reach(pooler.resume()))
 
 
 class _Way:
@@ -68,25 +101,45 @@ class _Way:
             why = await self._try(action)
             if not why:
                 return ()
-        self._recorder.try_record(ev.AlarmRaised(f"open: {action.name}", f"{action.name}: {why}", remedy="do it by hand, then resume"))
-        return (f"{action.name}: {why}",)
+        return (self.alarm(action.name, why),)
+
+    async def look(self, action: Action) -> Known:
+        """What is known of it, asked again and again while nothing is."""
+        loop = asyncio.get_running_loop()
+        while True:
+            known = await self._probe(action)
+            if known is not Known.UNKNOWN or loop.time() >= self._until:
+                return known
+            await asyncio.sleep(PAUSE_S)
+
+    def alarm(self, name: str, why: str) -> str:
+        """`name: why`, raised as an open end."""
+        self._recorder.try_record(ev.AlarmRaised(f"open: {name}", f"{name}: {why}", remedy="do it by hand, then resume"))
+        return f"{name}: {why}"
+
+    async def _probe(self, action: Action) -> Known:
+        try:
+            async with asyncio.timeout(TRY_S):
+                probe = await action.probe()
+        except Exception:
+            return Known.UNKNOWN
+        self._recorder.try_record(ev.ActionProbed(action.name, probe.known, probe.evidence))
+        return probe.known
 
     async def _try(self, action: Action) -> str:
         started = asyncio.get_running_loop().time()
-        self._recorder.try_record(ev.ActionIntended(action.name, action.describe()))
         try:
+            self._recorder.try_record(ev.ActionIntended(action.name, action.describe()))
             async with asyncio.timeout(TRY_S):
                 evidence = await action.apply()
                 probe = await action.probe()
+            if probe.known is not Known.DONE:
+                return self._missed(action, started, f"applied, but it shows {dict(probe.evidence)}", unknown=False)
+            self._recorder.try_record(ev.ActionDone(action.name, _ms(started), {**evidence, "seen": dict(probe.evidence)}))
         except TimeoutError:
             return self._missed(action, started, f"no answer within {TRY_S:g} s", unknown=True)
-        except JournalError:
-            raise
-        except CockpitError as err:
-            return self._missed(action, started, err.brief, unknown=False)
-        if probe.known is not Known.DONE:
-            return self._missed(action, started, f"applied, but it shows {dict(probe.evidence)}", unknown=False)
-        self._recorder.try_record(ev.ActionDone(action.name, _ms(started), {**evidence, "seen": dict(probe.evidence)}))
+        except Exception as err:
+            return self._missed(action, started, in_words(err), unknown=False)
         return ""
 
     def _missed(self, action: Action, started: float, why: str, *, unknown: bool) -> str:
@@ -96,8 +149,3 @@ class _Way:
 
 def _ms(started: float) -> float:
     return round((asyncio.get_running_loop().time() - started) * 1000, 3)
-
-
-def describe_home(actions: Sequence[Action]) -> tuple[str, ...]:
-    """The names of the desired states, in order, for the plan."""
-    return tuple(action.name for action in actions)

@@ -7,14 +7,16 @@ against the newest state, taken or refused in the timeline, and only then acted 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
-from cockpit.errors import CockpitError, JournalError, StepError
+from cockpit.errors import CockpitError, JournalError
 from cockpit.handover.flight import Flight, Surroundings
 from cockpit.handover.ports import World
 from cockpit.handover.procedure import WINDOW
-from cockpit.handover.record import Recorder
+from cockpit.handover.record import Recorder, in_words, remedy_of
+from cockpit.handover.serving import who_serves
 from cockpit.handover.telemetry import Telemetry
 from cockpit.handover.watch import Watch
 from cockpit.model import events as ev
@@ -22,7 +24,7 @@ from cockpit.model.intents import Ask, Intent, refusal
 from cockpit.model.plan import Plan
 from cockpit.model.settings import PairSpec, Scenario
 from cockpit.model.text import plain
-from cockpit.model.words import Direction, Known, Mode, Outcome, Severity, Side
+from cockpit.model.words import Direction, Mode, Outcome, Severity, Side
 from cockpit.timeline.samples import Samples
 from cockpit.timeline.wire import Door, Reply
 
@@ -73,9 +75,9 @@ class Pilot:
             await door.open(self._orders.socket)
             await self._first_look()
             await self._until_closed(telemetry)
-        except CockpitError as err:
-            self._recorder.try_record(ev.AlarmRaised("pilot", err.brief, remedy=err.remedy))
-            self._close("failed", err.exit_code)
+        except Exception as err:
+            self._recorder.try_record(ev.AlarmRaised("pilot", in_words(err), remedy=remedy_of(err)))
+            self._close("failed", err.exit_code if isinstance(err, CockpitError) else 1)
         finally:
             await self._leave(telemetry, door)
         return self._recorder.state.exit_code or 0
@@ -93,7 +95,7 @@ class Pilot:
         await world.servers.open()
         await world.servers.lock(self._orders.owner)
         await asyncio.gather(*(pooler.open() for pooler in world.poolers), *(channel.open() for channel in world.channels))
-        serving, evidence = await who_serves(world)
+        serving, evidence = await who_serves(world, self._orders.spec)
         versions = await world.servers.versions()
         self._recorder.record(ev.SidesSeen(serving, versions[Side.BLUE], versions[Side.GREEN], evidence))
         await world.reconciler.open(serving)
@@ -144,7 +146,7 @@ class Pilot:
         """The reply to an intent; what it asks has begun when it is taken."""
         state = self._recorder.state
         by, argument = plain(intent.by, 80), plain(intent.argument, 2000)
-        why = refusal(state, intent.ask, argument) or self._outdated(intent)
+        why = refusal(state, intent.ask, argument) or self._outdated(intent) or self._ending(intent)
         try:
             if why:
                 self._recorder.record(ev.IntentRefused(intent.ask, by, intent.saw, why))
@@ -158,10 +160,14 @@ class Pilot:
     def _outdated(self, intent: Intent) -> str:
         """A go or a way back that was said on a picture of another handover is refused."""
         handover = self._recorder.state.handover
-        if intent.ask is not Ask.GO or handover is None:
+        if intent.ask not in {Ask.GO, Ask.BACK} or handover is None:
             return ""
-        armed_at = next((e.seq for e in reversed(self._recorder.state.tail) if isinstance(e.fact, ev.HandoverOpened)), 0)
-        return "" if intent.saw >= armed_at else "said on an older picture: look again"
+        return "" if intent.saw >= handover.opened_seq else "said on an older picture: look again"
+
+    def _ending(self, intent: Intent) -> str:
+        """Nothing takes off any more once the run was asked to end."""
+        flies = intent.ask in {Ask.ARM, Ask.GO, Ask.BACK}
+        return "the run is about to close" if flies and self._closing.is_set() else ""
 
     def _act(self, ask: Ask, by: str, argument: str) -> None:
         match ask:
@@ -169,6 +175,8 @@ class Pilot:
                 self._take_off(self._recorder.state.next_direction)
             case Ask.GO if self._flight is not None:
                 self._flight.go()
+            case Ask.ABORT if self._flight is not None and self._recorder.state.mode is Mode.STUCK:
+                self._take_up(self._flight, by)
             case Ask.DISARM | Ask.ABORT if self._flight is not None:
                 self._flight.abort(f"{ask} by {by}")
             case Ask.BACK:
@@ -180,7 +188,7 @@ class Pilot:
             case Ask.DUTY:
                 self._world.reconciler.duty(DUTY_STEP if argument == "+" else -DUTY_STEP)
             case Ask.CLOSE:
-                self._closing.set()
+                self.close(f"closed by {by}")
 
     def _back(self, by: str) -> None:
         """Back to blue: what is in the air towards green is aborted; where green serves, a rollback takes off and needs no second word."""
@@ -193,20 +201,29 @@ class Pilot:
         self._take_off(Direction.ROLLBACK).go()
 
     def _take_off(self, direction: Direction) -> Flight:
-        around = Surroundings(lambda: self.telemetry.readings, self.telemetry.quiet, self._watch.stage)
+        """The flight, in the air and on record when this returns: a second one is refused by what the state says."""
+        around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lock)
         flight = Flight(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
-        number = len(self._recorder.state.past) + 1
+        flight.open(len(self._recorder.state.past) + 1, self._orders.plans[direction].digest)
         self._flight = flight
-        self._flying = asyncio.create_task(self._fly_one(flight, number, self._orders.plans[direction].digest))
+        self._flying = asyncio.create_task(self._fly_one(flight.fly()))
         return flight
 
-    async def _fly_one(self, flight: Flight, number: int, digest: str) -> Outcome:
-        """The step boundary of last resort: what nobody expected is recorded and, before the return, has gone home."""
+    def _take_up(self, flight: Flight, by: str) -> None:
+        """The stuck handover is in the air again: home, or forward where the return is passed."""
+        flight.take_up(by)
+        self._flying = asyncio.create_task(self._fly_one(flight.fly_again()))
+
+    async def _lock(self) -> None:
+        await self._world.servers.lock(self._orders.owner)
+
+    async def _fly_one(self, flight: Coroutine[None, None, Outcome]) -> Outcome:
+        """The boundary of last resort: a flight goes home by itself from whatever is raised; what escapes it all the same is named."""
         try:
-            return await flight.fly(number, digest)
-        except CockpitError as err:
-            self._recorder.try_record(ev.AlarmRaised("flight", err.brief, remedy=err.remedy))
-            self._recorder.try_record(ev.ModeChanged(Mode.STUCK, str(err)))
+            return await flight
+        except Exception as err:
+            self._recorder.try_record(ev.AlarmRaised("flight", in_words(err), remedy=remedy_of(err)))
+            self._recorder.try_record(ev.ModeChanged(Mode.STUCK, in_words(err)))
             return Outcome.STUCK
 
     def _errand(self, work: object) -> None:
@@ -228,22 +245,8 @@ class Pilot:
             self._recorder.record(summary(findings))
             if any(alarm.id == "preflight" for alarm in self._recorder.state.alarms):
                 self._recorder.record(ev.AlarmCleared("preflight"))
-        except CockpitError as err:
-            self._recorder.try_record(ev.AlarmRaised("preflight", err.brief, remedy=err.remedy))
-
-
-async def who_serves(world: World) -> tuple[Side, dict[str, object]]:
-    """The side that is not fenced; blue where neither is, as before the first arming."""
-    probes = {side: await world.servers.fence(side, on=True).probe() for side in Side}
-    evidence: dict[str, object] = {f"{side} fenced": str(probe.known) for side, probe in probes.items()}
-    fenced = {side for side, probe in probes.items() if probe.known is Known.DONE}
-    if fenced == {Side.BLUE, Side.GREEN}:
-        raise StepError(
-            "both sides are fenced: a handover was interrupted",
-            where="opening",
-            remedy="unfence the side that is to serve (see the plan's `fence blue off`), then open a new run",
-        )
-    return (Side.GREEN if fenced == {Side.BLUE} else Side.BLUE), evidence
+        except Exception as err:
+            self._recorder.try_record(ev.AlarmRaised("preflight", in_words(err), remedy=remedy_of(err)))
 
 
 async def look(world: World, serving: Side, scenario: Scenario) -> tuple[ev.FindingSeen, ...]:

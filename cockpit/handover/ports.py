@@ -104,6 +104,8 @@ class Servers(Protocol):
     def fence(self, side: Side, *, on: bool) -> Action:
         """On: no app role can write on the side; new app logins are refused, sessions read-only by default. Off: as it was found.
 
+        Evidence, also of a fence that is no longer whole: `fenced_since` (None where no fence is on record) and `read_only`.
+
         Sessions that are already there are quiesced, not by this. Applying replication and the cockpit itself stay possible."""
 
     def quiesce(self, side: Side) -> Action:

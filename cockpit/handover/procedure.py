@@ -1,9 +1,10 @@
 """The handover, in order. One procedure, two directions: `origin` is the side that serves, `target` the side that will.
 
-Read `steps` from top to bottom: it is the whole of it. `home` is what any failure before the point of no return converges to.
-The order and its reasons: writes are stalled before the fence, so that no app sees an error; the fence LSN is taken when no app
-transaction can commit any more; a canary written after that proves that everything before it was applied; the target is unfenced
-only when every route leads to it, and the poolers resume last, so that no session is opened under a fence.
+Read `steps` from top to bottom: it is the whole of it. `home.go_home` is what any failure before the point of no return converges to.
+The order and its reasons: the target is fenced while nobody goes there; channels are steered to it while writes still flow, so that a
+slow cloud is no downtime; writes are stalled before the fence of the origin, so that no app sees an error; the fence LSN is taken when
+no app transaction can commit any more; a canary written after that proves that everything before it was applied; the target is
+unfenced only when every route leads to it, and the poolers resume last, so that no session is opened under a fence.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 from cockpit.handover.actions import CaughtUp, ChangedVerified, EveryAppSeen, PausedTogether, Together
 from cockpit.handover.ports import Action, World
+from cockpit.handover.serving import FenceOfTheIdle
 from cockpit.model.settings import PairSpec, Scenario
 from cockpit.model.words import Direction
 
@@ -57,6 +59,8 @@ IDS = (
 )
 CATCH_UP_S = 1.0
 """Seconds of proving right before the window."""
+PROVE_S = 5.0
+"""Seconds in which apps are expected back: so long the landing waits, and no rollback can take off; who comes later clears the alarm."""
 WINDOW = IDS[IDS.index("pause") : IDS.index("resume") + 1]
 
 
@@ -87,7 +91,7 @@ def _arm(world: World, spec: PairSpec, scenario: Scenario, direction: Direction)
     doings = (
         Do(servers.install(origin), find=True),
         Do(servers.install(target), find=True),
-        Do(servers.fence(target, on=True), find=True),
+        Do(FenceOfTheIdle(world, spec, target), find=True),
         Do(servers.replicate(origin, target, copy=direction is Direction.CUTOVER), find=True, see=False),
         Do(servers.replicate(target, origin, copy=False), find=True, see=False),
         Do(servers.canary(origin, target), see=False),
@@ -141,8 +145,11 @@ def _drain(world: World, spec: PairSpec, scenario: Scenario, direction: Directio
 
 
 def _verify(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    """A cutover is proven or does not happen. A rollback is for bad days: what its proof did not reach is recorded, and the drain's canary
+    has shown that every write arrived; a difference that was seen ends either."""
     tuning = scenario.tuning
-    changed = ChangedVerified(world.reconciler, direction.origin, direction.target, tuning.verify_box, tuning.verify_required)
+    required = tuning.verify_required and direction is Direction.CUTOVER
+    changed = ChangedVerified(world.reconciler, direction.origin, direction.target, tuning.verify_box, required)
     return Step("verify", "what changed is proven equal", (Do(changed, see=False),), "unfence, resume", in_window=True)
 
 
@@ -178,20 +185,5 @@ def _mirror(world: World, spec: PairSpec, scenario: Scenario, direction: Directi
 
 
 def _prove(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
-    patience = scenario.steps["prove"].planned
-    doing = Do(EveryAppSeen(world.servers, spec, direction.origin, direction.target, patience), see=False)
+    doing = Do(EveryAppSeen(world.servers, spec, direction.origin, direction.target, PROVE_S), see=False)
     return Step("prove", f"every app seen on {direction.target}", (doing,), "a rollback")
-
-
-def home(world: World, direction: Direction) -> tuple[Action, ...]:
-    """The desired states of "the side it started from serves", in the order that never leaves two sides writable.
-
-    The poolers are routed after the unfence: that retires every server connection that was opened under it."""
-    origin, target = direction.origin, direction.target
-    return (
-        world.servers.fence(target, on=True),
-        *(channel.route(origin) for channel in world.channels),
-        world.servers.fence(origin, on=False),
-        *(pooler.route(origin) for pooler in world.poolers),
-        *(pooler.resume() for pooler in world.poolers),
-    )

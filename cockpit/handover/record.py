@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cockpit.errors import JournalError
+import contextlib
+
+from cockpit.errors import CockpitError, JournalError
 from cockpit.model.events import Event, Fact
 from cockpit.model.state import EMPTY, RunState, fold
 from cockpit.timeline.journal import Journal
@@ -22,11 +24,9 @@ class Recorder:
         return event
 
     def try_record(self, fact: Fact) -> None:
-        """The fact is recorded if the disk lets it: only for the way home, which must not need a disk."""
-        try:
+        """The fact is recorded if that is possible: only for the way home, which must not need a disk, nor evidence that can be written."""
+        with contextlib.suppress(Exception):
             self.record(fact)
-        except JournalError:
-            pass
 
 
 class Unrecorded(Recorder):
@@ -37,3 +37,16 @@ class Unrecorded(Recorder):
 
     def record(self, fact: Fact, *, durable: bool = True) -> Event:
         raise JournalError("there is no timeline to write to")
+
+
+def in_words(err: BaseException) -> str:
+    """What went wrong, fit for the timeline: an error of ours in its own words; of any other only its type, as its message may hold what
+    nobody may see."""
+    if isinstance(err, CockpitError):
+        return err.brief
+    return "no answer in time" if isinstance(err, TimeoutError) else f"unexpected {type(err).__name__}"
+
+
+def remedy_of(err: BaseException) -> str:
+    """What to do next, where the error knows."""
+    return err.remedy if isinstance(err, CockpitError) else ""

@@ -1,8 +1,8 @@
 """Flies steps: intent on disk, effect, what was seen; each within its deadline.
 
 An unknown outcome (sent, no answer) is looked up by probing until it is known or the step's deadline ends; an effect that turns out
-not to have happened is applied again, which every action allows. Errors leave a step as `StepError`; the caller decides whether
-that means home or forward. Nothing here decides; nothing here knows a driver.
+not to have happened is applied again, which every action allows. Whatever is raised, also what no port may raise, leaves a step as
+`StepError`; the caller decides whether that means home or forward. Nothing here decides; nothing here knows a driver.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from cockpit.errors import CockpitError, JournalError, LinkError, OutcomeUnknown, StepError, StepTimeout
+from cockpit.errors import JournalError, LinkError, OutcomeUnknown, StepError, StepTimeout
 from cockpit.handover.ports import Action, Probe
 from cockpit.handover.procedure import Do, Step
-from cockpit.handover.record import Recorder
+from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.model import events as ev
 from cockpit.model.settings import StepSpec
 from cockpit.model.words import Known
@@ -41,26 +41,25 @@ class Runner:
         self._record(ev.StepStarted(step.id), durable=False)
         seen: dict[str, ev.Evidence] = {}
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(deadline) as limit:
                 if body is not None:
                     seen[step.id] = await body()
                 for doing in step.doings:
                     seen[doing.action.name] = await self._do(doing)
-        except TimeoutError:
-            raise self._failed(step, started, StepTimeout(f"not done within {deadline:g} s", where=step.id)) from None
-        except (StepError, LinkError, CockpitError) as err:
-            if isinstance(err, JournalError):
-                raise
-            raise self._failed(step, started, err) from err
+        except JournalError:
+            raise
+        except Exception as err:
+            late = limit.expired() and isinstance(err, TimeoutError)
+            raise self._failed(step, started, StepTimeout(f"not done within {deadline:g} s", where=step.id) if late else err) from err
         self._record(ev.StepFinished(step.id, _ms(loop.time() - started), dict(seen)), durable=False)
         return seen
 
-    def _failed(self, step: Step, started: float, err: CockpitError) -> StepError:
+    def _failed(self, step: Step, started: float, err: Exception) -> StepError:
         ms = _ms(asyncio.get_running_loop().time() - started)
-        self._try_record(ev.StepFailed(step.id, ms, err.brief, err.remedy))
+        self._try_record(ev.StepFailed(step.id, ms, in_words(err), remedy_of(err)))
         if isinstance(err, StepError):
             return err
-        return StepError(err.brief, where=step.id, remedy=err.remedy)
+        return StepError(in_words(err), where=step.id, remedy=remedy_of(err))
 
     async def _do(self, doing: Do) -> ev.Evidence:
         if doing.find:
@@ -93,8 +92,8 @@ class Runner:
         except OutcomeUnknown as err:
             self._record(ev.ActionFailed(action.name, _ms(loop.time() - started), str(err), unknown=True), durable=False)
             return None
-        except CockpitError as err:
-            self._record(ev.ActionFailed(action.name, _ms(loop.time() - started), str(err)), durable=False)
+        except Exception as err:
+            self._record(ev.ActionFailed(action.name, _ms(loop.time() - started), in_words(err)), durable=False)
             raise
         self._record(ev.ActionDone(action.name, _ms(loop.time() - started), evidence), durable=False)
         return evidence

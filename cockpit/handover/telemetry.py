@@ -1,7 +1,8 @@
 """What is measured all the time, each at its own pace, written to the samples file and kept as the newest picture.
 
-A measurement that fails is a sample that says so; nothing here ends a run. Heartbeats stop inside the window (`quiet`), so that
-the fence LSN stands still.
+A measurement that fails is a sample that says so; nothing here ends a run: what no port may raise is an alarm with its type until
+the measurement comes again. Each system has a deadline of its own, so that one that hangs costs no other its sample. Heartbeats stop
+inside the window (`quiet`), so that the fence LSN stands still.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from cockpit.errors import CockpitError, LinkError
-from cockpit.handover.gates import Gates, Picture
+from cockpit.errors import CockpitError
+from cockpit.handover.alarms import Alarms
+from cockpit.handover.gates import Gates, Picture, aged
 from cockpit.handover.plan import gates_of
 from cockpit.handover.ports import Channel, Pooler, Session, World
 from cockpit.handover.readiness import readiness
-from cockpit.handover.record import Recorder
+from cockpit.handover.record import Recorder, in_words
 from cockpit.handover.routing import routing_sample
 from cockpit.model import events as ev
 from cockpit.model.settings import PairSpec, Scenario
@@ -33,6 +36,8 @@ from cockpit.model.words import Light, Mode, Side
 from cockpit.timeline.follow import Latest
 from cockpit.timeline.samples import Samples
 
+T = TypeVar("T")
+REPORT = "the run goes on without it; say so to whoever keeps this part"
 CENSUS_QUERY = "SELECT usename, application_name, client_addr, state, backend_xid, xact_start FROM pg_stat_activity"
 
 
@@ -48,8 +53,11 @@ class Pace:
     readiness: float = 1.0
     pulse: float = 0.5
     shape: float = 5.0
+    alarms: float = 2.0
     deadline: float = 2.0
     """Seconds one measurement may take."""
+    answer: float = 1.5
+    """Seconds one system may take to answer within it."""
 
 
 @dataclass(slots=True)
@@ -68,6 +76,7 @@ class Telemetry:
     shape_now: str | None = None
     shape_at_preflight: str | None = None
     readings: tuple[GateReading, ...] = ()
+    _read_at: float = 0.0
     _quiet: bool = False
     _gates: Gates = field(default_factory=Gates)
 
@@ -82,10 +91,11 @@ class Telemetry:
             (self.pace.readiness, self._readiness),
             (self.pace.pulse, self._pulse),
             (self.pace.shape, self._shape),
+            (self.pace.alarms, self._alarms),
         ]
         async with asyncio.TaskGroup() as group:
             for period, measure in beats:
-                group.create_task(self._every(period, measure))
+                group.create_task(self._every(period, measure, measure.__name__.strip("_").replace("_", " ")))
             group.create_task(self._reconcile())
 
     def quiet(self, quiet: bool) -> None:
@@ -100,6 +110,10 @@ class Telemetry:
         """The schemas' digest is read now and is what the preflight stands for."""
         self.shape_now = self.shape_at_preflight = await self.world.servers.shape()
 
+    def readings_now(self) -> tuple[GateReading, ...]:
+        """The gates as read last, unknown where that is too long ago."""
+        return aged(self.readings, self._read_at, asyncio.get_running_loop().time(), self.scenario.tuning.stale_after)
+
     @property
     def _serving(self) -> Side:
         return self.recorder.state.serving or Side.BLUE
@@ -108,17 +122,28 @@ class Telemetry:
         self.samples.write(sample)
         self.latest.take(sample)
 
-    async def _every(self, period: float, measure: Callable[[], Awaitable[None]]) -> None:
-        """Measures every `period` seconds; a slow measurement is not caught up with. The poller's boundary for the world's errors."""
+    async def _every(self, period: float, measure: Callable[[], Awaitable[None]], what: str) -> None:
+        """Measures every `period` seconds; a slow measurement is not caught up with. The poller's boundary for whatever is raised."""
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
             try:
                 async with asyncio.timeout(self.pace.deadline):
                     await measure()
-            except (CockpitError, TimeoutError):
-                pass  # the missing sample grows old, and old is unknown
+                self._went_well(what)
+            except Exception as err:
+                self._went_wrong(what, err)
             await asyncio.sleep(max(period - (loop.time() - started), 0.005))
+
+    def _went_well(self, what: str) -> None:
+        if any(alarm.id == f"measure {what}" for alarm in self.recorder.state.alarms):
+            self.recorder.try_record(ev.AlarmCleared(f"measure {what}"))
+
+    def _went_wrong(self, what: str, err: Exception) -> None:
+        """An error that a port may raise needs no word: the missing sample grows old, and old is unknown. Any other is named, once."""
+        known = isinstance(err, (CockpitError, TimeoutError))
+        if not known and not any(alarm.id == f"measure {what}" for alarm in self.recorder.state.alarms):
+            self.recorder.try_record(ev.AlarmRaised(f"measure {what}", f"{what} cannot be measured: {in_words(err)}", remedy=REPORT))
 
     async def _lag(self) -> None:
         serving = self._serving
@@ -142,51 +167,60 @@ class Telemetry:
         said = await asyncio.gather(*(self._intended(channel) for channel in channels))
         intended = {channel.name: side for channel, side in zip(channels, said, strict=True)}
         intended |= {name: pooler.routes_to for name, pooler in self.latest.poolers.items()}
-        writes = await self.world.feed.writes_s()
+        writes = await self._answer("activity feed", self.world.feed.writes_s()) or {}
         now = asyncio.get_running_loop().time()
         self._put(routing_sample(now, self.spec.apps, self._serving, intended, sessions, writes, CENSUS_QUERY))
 
     async def _census(self, side: Side) -> Sequence[Session] | None:
-        try:
-            return await self.world.servers.census(side)
-        except CockpitError:
-            return None
+        return await self._answer(f"sessions of {side}", self.world.servers.census(side))
 
     async def _intended(self, channel: Channel) -> Side | None:
+        return await self._answer(channel.name, channel.intended())
+
+    async def _answer(self, what: str, asked: Awaitable[T]) -> T | None:
+        """What a system said within its own deadline; None where it did not."""
         try:
-            return await channel.intended()
-        except CockpitError:
+            async with asyncio.timeout(self.pace.answer):
+                said = await asked
+        except Exception as err:
+            self._went_wrong(what, err)
             return None
+        self._went_well(what)
+        return said
 
     async def _servers(self) -> None:
-        for sample in await asyncio.gather(*(self._server(side) for side in Side)):
-            self._put(sample)
+        await asyncio.gather(*(self._server(side) for side in Side))
 
-    async def _server(self, side: Side) -> ServerSample:
+    async def _server(self, side: Side) -> None:
         try:
-            return await self.world.servers.server(side)
-        except CockpitError as err:
+            async with asyncio.timeout(self.pace.answer):
+                sample = await self.world.servers.server(side)
+        except Exception as err:
             now = asyncio.get_running_loop().time()
-            return ServerSample(now, side, False, "", None, None, None, None, str(err))
+            sample = ServerSample(now, side, False, "", None, None, None, None, in_words(err))
+        self._put(sample)
 
     async def _poolers(self) -> None:
-        for sample in await asyncio.gather(*(self._pooler(pooler) for pooler in self.world.poolers)):
-            self._put(sample)
+        await asyncio.gather(*(self._pooler(pooler) for pooler in self.world.poolers))
 
-    async def _pooler(self, pooler: Pooler) -> PoolerSample:
+    async def _pooler(self, pooler: Pooler) -> None:
         try:
-            return await pooler.sample()
-        except CockpitError as err:
+            async with asyncio.timeout(self.pace.answer):
+                sample = await pooler.sample()
+        except Exception as err:
             now = asyncio.get_running_loop().time()
-            return PoolerSample(now, pooler.name, False, None, None, None, None, "", str(err))
+            sample = PoolerSample(now, pooler.name, False, None, None, None, None, "", in_words(err))
+        self._put(sample)
 
     async def _read_gates(self) -> None:
         now = asyncio.get_running_loop().time()
         state = self.recorder.state
-        picture = Picture(now, state, self.latest, self.scenario.tuning, self.shape_at_preflight, self.shape_now, self.guardian())
+        shapes = (self.shape_at_preflight, self.shape_now)
+        names = tuple(pooler.name for pooler in self.world.poolers)
+        picture = Picture(now, state, self.latest, self.scenario.tuning, *shapes, self.guardian(), names)
         readings = self._gates.read(gates_of(self.scenario, picture.direction), picture)
+        self.readings, self._read_at = readings, now
         self._record_turns(readings)
-        self.readings = readings
         self._put(GatesSample(now, readings))
 
     def _record_turns(self, readings: Sequence[GateReading]) -> None:
@@ -202,7 +236,7 @@ class Telemetry:
     async def _readiness(self) -> None:
         now = asyncio.get_running_loop().time()
         stale = self.scenario.tuning.stale_after
-        self._put(readiness(now, self.recorder.state, self.scenario, self.latest.lag, self.latest.recon, stale))
+        self._put(readiness(now, self.recorder.state, self.scenario, self.latest, stale))
 
     async def _pulse(self) -> None:
         self._put(PulseSample(asyncio.get_running_loop().time(), os.getpid(), self.recorder.state.seq))
@@ -211,14 +245,19 @@ class Telemetry:
         if not self._quiet:
             self.shape_now = await self.world.servers.shape()
 
+    async def _alarms(self) -> None:
+        if not self._quiet:
+            await Alarms(self.world, self.recorder, self.latest).clear_seen()
+
     async def _reconcile(self) -> None:
-        """Background reconciliation, taken up again when a server breaks under it."""
+        """Background reconciliation, taken up again when something breaks under it."""
         while True:
             try:
                 async for sample in self.world.reconciler.samples():
                     self._put(sample)
-            except LinkError:
-                pass  # its sample grows old, and old is unknown
+                    self._went_well("reconciliation")
+            except Exception as err:
+                self._went_wrong("reconciliation", err)
             await asyncio.sleep(1.0)
 
 

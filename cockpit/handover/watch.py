@@ -23,7 +23,9 @@ SILENT_S = 3.0
 
 class Stage(StrEnum):
     SETTLED = "settled"
-    """Nothing in the air, or nothing stalled yet."""
+    """Nothing in the air, or nothing touched yet."""
+    STEERING = "steering"
+    """Channels may lead to the target; writes flow; home is the origin."""
     STALLED = "stalled"
     """Writes may be stalled; home is the origin."""
     RETURNED = "returned"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cockpit.model.state import HandoverView, RunState
-from cockpit.model.words import StepState
+from cockpit.model.words import Direction, StepState
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,19 @@ def _downtime_used(handover: HandoverView, now: float) -> float:
     return max(now - handover.downtime_mono, 0.0)
 
 
-def step_seconds(state: RunState, step: str, planned_s: float) -> float:
-    """What a step will take: what it took in the last handover that finished it, else what was planned."""
+def rollback_parts(steps: Mapping[str, float], holds: Iterable[float]) -> dict[str, float]:
+    """What a rollback is made of, in seconds, from the key to the last app writing on blue again.
+
+    The gates take their longest hold; the confirmation takes nothing, for the key was it."""
+    longest = max(holds, default=0.0)
+    return {step: longest if step == "gates" else seconds for step, seconds in steps.items() if step != "confirm"}
+
+
+def step_seconds(state: RunState, step: str, planned_s: float, only: Direction | None = None) -> float:
+    """What a step will take: what it took in the last handover (`only` of one direction) that finished it, else what was planned."""
     for handover in reversed(state.past):
+        if only not in {None, handover.direction}:
+            continue
         for view in handover.steps:
             if view.id == step and view.state is StepState.DONE and view.ms is not None:
                 return view.ms / 1000

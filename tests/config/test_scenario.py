@@ -63,7 +63,7 @@ def test_the_digest_is_of_the_meaning(load: Callable[..., Scenario]) -> None:
         ("planned = 0.01\ndeadline = 10", "planned = 11\ndeadline = 10", "steps.fence.deadline is below planned: allow at least 11 s"),
         ("planned = 0.02\ndeadline = 60", "planned = 0.02\ndeadline = 600", "steps.drain.deadline is above the downtime budget"),
         ("downtime = 300", "downtime = 0.1", "budgets.downtime is 0.1 s but the window's steps are planned to take 0.145 s"),
-        ("rollback_target = 180", "rollback_target = 5", "budgets.rollback_target is 5 s but a rollback is planned to take"),
+        ("rollback_target = 180", "rollback_target = 3", "budgets.rollback_target is 3 s but a rollback is planned to take"),
         ("rollback_target = 180", "rollback_target = 301", "budgets.rollback_target must be at most budgets.rollback"),
         ("lag_seconds =", "lag_secnods =", "gates.cutover.lag_secnods is no gate"),
         (

@@ -82,6 +82,12 @@ class Seat:
     async def ready(self) -> RunState:
         return await self.until(lambda s: s.mode is Mode.READY)
 
+    async def armed(self) -> RunState:
+        """Ready, armed, and waiting for the word."""
+        await self.ready()
+        assert (await self.ask(Ask.ARM)).ok, self.tail()
+        return await self.until(lambda s: s.mode is Mode.ARMED)
+
     async def hand_over(self) -> Outcome:
         """Arms, confirms, and waits until the handover is closed."""
         number = len(self.state.past)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cockpit.handover.gates import GATES, Gates, Picture, not_held, turned
+from cockpit.handover.gates import GATES, Gates, Picture, aged, not_held, turned
 from cockpit.model.events import FindingSeen
 from cockpit.model.settings import GateSpec, Tuning
 from cockpit.model.state import RunState
@@ -21,6 +21,7 @@ from cockpit.model.telemetry import (
     TableSync,
 )
 from cockpit.model.words import Light, Mode, Severity, Side, Verdict
+from cockpit.scenario import load_scenario
 from cockpit.timeline.follow import Latest
 
 NOW = 1000.0
@@ -40,14 +41,22 @@ def picture(*samples: Sample, now: float = NOW, **changes: object) -> Picture:
     for sample in (LAG, BLUE, GREEN, POOLER, RoutingSample(NOW, (ROUTE,)), RECON, *samples):
         latest.take(sample)
     state = RunState(serving=Side.BLUE, mode=Mode.READY)
-    made = Picture(now, state, latest, Tuning(), "shape", "shape", "")
+    made = Picture(now, state, latest, Tuning(), "shape", "shape", "", ("pool-1",))
     return replace(made, **changes)  # type: ignore[arg-type]
+
+
+LIMITS = {gate.id: gate.limit for gate in load_scenario("arp").gates}
 
 
 @pytest.mark.parametrize("gate", sorted(GATES))
 def test_a_healthy_picture_passes_every_gate(gate: str) -> None:
-    read = GATES[gate](picture(), None)
+    read = GATES[gate](picture(), LIMITS[gate])
     assert read.light is Light.PASS, read.reason
+
+
+@pytest.mark.parametrize("gate", [gate for gate, limit in LIMITS.items() if limit is not None and gate != "recon"])
+def test_a_limit_that_was_left_out_asks_for_the_strictest(gate: str) -> None:
+    assert GATES[gate](picture(), None).light is Light.FAIL
 
 
 @pytest.mark.parametrize("gate", sorted(set(GATES) - {"schema", "preflight", "guardian"}))
@@ -55,10 +64,42 @@ def test_old_data_is_unknown_and_never_passes(gate: str) -> None:
     assert GATES[gate](picture(now=NOW + 60), None).light is Light.UNKNOWN
 
 
-@pytest.mark.parametrize("gate", sorted(set(GATES) - {"guardian", "poolers"}))
+@pytest.mark.parametrize("gate", sorted(set(GATES) - {"guardian"}))
 def test_nothing_measured_is_unknown(gate: str) -> None:
     empty = replace(picture(), latest=Latest(), shape_at_preflight=None, shape_now=None)
     assert GATES[gate](empty, None).light is Light.UNKNOWN
+
+
+def test_a_pooler_of_the_config_that_was_never_seen_is_unknown() -> None:
+    read = GATES["poolers"](picture(poolers=("pool-1", "pool-2")), None)
+    assert (read.light, read.reason) == (Light.UNKNOWN, "pool-2: not seen yet")
+
+
+def test_a_pooler_that_does_not_say_whether_it_is_paused_is_unknown() -> None:
+    assert GATES["poolers"](picture(replace(POOLER, paused=None)), None).light is Light.UNKNOWN
+
+
+def test_a_pooler_that_fails_is_named_before_one_that_is_unknown() -> None:
+    down = replace(POOLER, pooler="pool-2", up=False, error="refused")
+    read = GATES["poolers"](picture(down, poolers=("pool-1", "pool-2", "pool-0")), None)
+    assert (read.light, read.reason) == (Light.FAIL, "pool-2: refused")
+
+
+def test_a_pair_without_poolers_passes() -> None:
+    assert GATES["poolers"](replace(picture(), latest=Latest(), poolers=()), None).light is Light.PASS
+
+
+def test_no_reading_holds_nothing() -> None:
+    assert not_held(()) is not None
+    assert turned(()) is not None
+
+
+def test_readings_that_were_read_too_long_ago_hold_nothing() -> None:
+    readings = Gates().read((GateSpec("slot", "slot"),), picture())
+    assert not_held(aged(readings, NOW, NOW + 2, stale_after=2)) is None
+    old = not_held(aged(readings, NOW, NOW + 3, stale_after=2))
+    assert old is not None
+    assert (old.id, old.light, old.reason) == ("slot", Light.UNKNOWN, "last read 3 s ago")
 
 
 FAILING: list[tuple[str, Sample, str]] = [
@@ -68,6 +109,7 @@ FAILING: list[tuple[str, Sample, str]] = [
     ("slot", replace(LAG, slot_state="lost"), "slot lost"),
     ("slot", replace(LAG, sender="missing"), "sender missing"),
     ("slot", replace(LAG, worker="disabled"), "worker disabled"),
+    ("lag_seconds", replace(LAG, lag_s=9.0), "limit 2 s"),
     ("apply_errors", replace(LAG, apply_errors=1), "1 apply errors"),
     ("reverse", replace(LAG, reverse_armed=False), "not armed"),
     ("long_transactions", replace(BLUE, oldest_xact_s=16.0), "16.0 s"),
@@ -85,7 +127,7 @@ FAILING: list[tuple[str, Sample, str]] = [
 
 @pytest.mark.parametrize(("gate", "sample", "reason"), FAILING, ids=[f"{g}-{n}" for n, (g, _, _) in enumerate(FAILING)])
 def test_a_gate_that_fails_names_the_cause(gate: str, sample: Sample, reason: str) -> None:
-    read = GATES[gate](picture(sample), None)
+    read = GATES[gate](picture(sample), LIMITS[gate])
     assert read.light is Light.FAIL
     assert reason in read.reason
 
