@@ -17,7 +17,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,7 +205,27 @@ async def guard(folder: RunFolder) -> int:
     """The exit code of the run, once its pilot has left or has been taken over from."""
     _, order = _order_of(folder)
     guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime)
-    return await guardian.watch(lambda end: _spawn_pilot(folder, end))
+    code = await guardian.watch(lambda end: _spawn_pilot(folder, end))
+    await clear_taps(order)
+    return code
+
+
+async def clear_taps(order: Order) -> None:
+    """A pilot that was killed left its taps, which nobody reads and which hold back the servers' log: they are gone, unless somebody
+    flies the pair again already. Where a server cannot be reached they are left to `cleanup`."""
+    world = order.world()
+    gone = [world.reconciler.gone(side) for side in Side]
+    try:
+        if all(probe.done for probe in await asyncio.gather(*(action.probe() for action in gone))):
+            return
+        await world.servers.open()
+        await world.servers.lock(_owner())
+        for action in gone:
+            await _remove(action)
+    except CockpitError:
+        pass
+    finally:
+        await close(world)
 
 
 async def _spawn_pilot(folder: RunFolder, end: socket.socket) -> asyncio.subprocess.Process:
@@ -263,7 +282,7 @@ async def _fly(folder: RunFolder, launch: Launch, order: Order, recorder: Record
     recorder.record(_opened(folder, launch, order, plans))
     recorder.record(ev.PilotSeated("pilot", os.getpid(), secrets.token_hex(8)))
     folder.plan.write_bytes(msgspec.json.format(msgspec.json.encode(plans)))
-    owner = f"{launch.user}@{launch.host} pid {os.getpid()} since {time.strftime('%H:%M:%S', time.gmtime())}Z"
+    owner = f"{launch.user}@{launch.host} pid {os.getpid()}"
     orders = Orders(order.spec, order.scenario, plans, folder.place_socket(_private(runtime_folder())), owner)
     pilot = Pilot(order.world(), orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))

@@ -1,0 +1,244 @@
+"""What stands in the way of a flight: one line with the remedy, a documented exit code, nothing made, nothing left, no secret told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import resource
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from cockpit import wiring
+from cockpit.drill.folders import Claim
+from cockpit.drill.links import connection
+from cockpit.drill.servers import Server, free_port, launch
+from cockpit.model.words import Mode
+from cockpit.timeline.follow import Follower
+from tests.cli.conftest import APP, APP_WORD, Pair
+from tests.cli.typed import Answer, files
+from tests.conftest import QUICK
+from tests.systems.channels import bouncer
+
+pytestmark = [pytest.mark.servers, pytest.mark.pty]
+
+WRONG = "wrong-word-canary"
+
+
+async def refused(pair: Pair, command: str, *more: str) -> Answer:
+    """The answer of a refusal, of which nothing is left anywhere."""
+    config, before = pair.config, await pair.traces()
+    had = files(pair.folder)
+    told = await pair.type(command, *more)
+    assert await pair.traces() == before
+    assert [path for path in files(pair.folder) if path not in had] in ([], [pair.runs])
+    assert config.exists()
+    for secret in (*pair.words.values(), APP_WORD, WRONG):
+        assert secret not in told.raw + told.out + told.err
+    return told
+
+
+async def test_nothing_stands_in_the_way_of_a_sound_pair(pair: Pair) -> None:
+    before = await pair.traces()
+    told = await pair.type("preflight")
+    assert (told.code, told.err) == (0, ""), told.out + told.err
+    assert told.out.splitlines()[-1].startswith("GO: 0 block")
+    assert await pair.traces() == before
+
+
+# --- servers -----------------------------------------------------------------------------------------------------------
+
+COMMANDS = pytest.mark.parametrize("command", ["preflight", "run"])
+
+
+@pytest.mark.parametrize("command", ["preflight", "run", "cleanup"])
+async def test_a_server_that_cannot_be_reached(pair: Pair, command: str) -> None:
+    pair.said["blue_port"] = port = free_port()
+    told = await refused(pair, command)
+    assert told.code == 1
+    assert told.line.startswith(f"blue (127.0.0.1:{port}/cli): 127.0.0.1:{port} cannot be reached: ")
+    assert told.line.endswith("; check the address and whether the server runs")
+
+
+@COMMANDS
+async def test_a_wrong_password(pair: Pair, command: str) -> None:
+    pair.words["CLI_GREEN"] = WRONG
+    told = await refused(pair, command)
+    assert told.code == 1
+    assert told.line.startswith("green (127.0.0.1:")
+    assert told.line.endswith(": the password of role postgres was refused; check the password the config refers to")
+
+
+@COMMANDS
+async def test_a_wrong_database(pair: Pair, command: str) -> None:
+    pair.said["database"] = "nosuch"
+    told = await refused(pair, command)
+    assert told.code == 1
+    assert told.line.endswith(": there is no database nosuch; check the database's name in the config")
+
+
+# --- what preflight finds --------------------------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def replica16(_servers_folder: Claim) -> AsyncIterator[Server]:
+    """A server whose log cannot be decoded."""
+    server = await launch(_servers_folder.folder / "replica16", 16, name="replica16", settings={**QUICK, "wal_level": "replica"})
+    _servers_folder.adopt(server.pid)
+    async with connection(server.superuser, database="postgres") as conn:
+        await conn.execute("CREATE DATABASE cli")
+        await conn.execute(f"CREATE ROLE {APP} LOGIN PASSWORD '{APP_WORD}'")
+    yield server
+    await server.stop(immediate=True)
+
+
+async def test_a_log_that_is_not_logical(pair: Pair, replica16: Server) -> None:
+    async with connection(replica16.superuser, database="cli") as conn:
+        await conn.execute("CREATE TABLE orders (id bigserial PRIMARY KEY, note text)")
+        await conn.execute(f"GRANT ALL ON orders TO {APP}; GRANT ALL ON SEQUENCE orders_id_seq TO {APP}")
+    pair.servers["blue"] = replica16
+    assert replica16.superuser.password is not None
+    pair.words["CLI_BLUE"] = pair.words["CLI_BLUE_PEER"] = replica16.superuser.password.reveal()
+    pair.pooler.databases.write_text(bouncer.entry("cli", replica16))
+    pair.pooler.process.send_signal(signal.SIGHUP)
+    told = await refused(pair, "preflight")
+    assert told.code == 3
+    assert told.line.startswith("R1 blue: no-go: wal_level = replica")
+    assert told.line.endswith("; ALTER SYSTEM SET wal_level = logical, then restart the server")
+
+
+async def test_no_free_replication_slot(pair: Pair) -> None:
+    await pair.do("blue", "SELECT pg_create_physical_replication_slot('taken_' || n) FROM generate_series(1, 30) n")
+    try:
+        told = await refused(pair, "preflight")
+    finally:
+        await pair.do("blue", "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'taken%'")
+    assert told.code == 3
+    assert told.line.startswith("R2 blue max_replication_slots: no-go: max_replication_slots = 30, 30 in use")
+    assert re.search(r"; ALTER SYSTEM SET max_replication_slots = \d+, then restart blue$", told.line)
+
+
+async def test_a_table_that_cannot_be_replicated(pair: Pair) -> None:
+    for side in ("blue", "green"):
+        await pair.do(side, f"CREATE TABLE audit (at timestamptz, what json); GRANT ALL ON audit TO {APP}")
+    told = await refused(pair, "preflight")
+    assert told.code == 3
+    assert told.line.startswith("D1 public.audit: no-go: ")
+    assert "; " in told.line
+    assert "remedy: " in told.out
+
+
+async def test_a_pooler_in_session_mode(pair: Pair) -> None:
+    entry = bouncer.entry("cli", pair.servers["blue"])
+    session = await bouncer.start(pair.claim, "cli-session", entry, {APP: APP_WORD}, pool_mode="session")
+    pair.pooler, transaction = session, pair.pooler
+    try:
+        told = await refused(pair, "preflight")
+    finally:
+        session.stop()
+        pair.pooler = transaction
+    assert told.code == 3
+    assert "no-go: pool_mode = session" in told.line
+    assert told.line.endswith("; set pool_mode = transaction for this entry")
+
+
+# --- somebody else ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["run", "cleanup"])
+async def test_a_second_cockpit(
+    pair: Pair, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    for name, word in pair.words.items():
+        monkeypatch.setenv(name, word)
+    order = wiring.read_order(pair.config, "arp", None)
+    folder = wiring.open_run(tmp_path_factory.mktemp("first"), pair.config, "arp", order.spec, drill=False)
+    guardian = wiring.start(folder)
+    follower = Follower(folder)
+    try:
+        async with asyncio.timeout(60):
+            while follower.state.mode is not Mode.READY:
+                follower.poll()
+                assert guardian.poll() is None, folder.log.read_text()
+                await asyncio.sleep(0.05)
+        pilot = follower.state.owner_pid
+        told = await pair.type(command)
+        follower.poll()
+        assert follower.state.mode is Mode.READY, "the first flies on"
+    finally:
+        follower.close()
+        guardian.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(guardian.wait, 30)
+    assert told.code == 2
+    assert re.search(
+        rf": this pair is flown by cockpit \S+@\S+ pid {pilot}, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d.*, from 127\.0\.0\.1; ", told.line
+    )
+    assert "`cockpit watch" in told.line
+    assert [path for path in files(pair.folder) if path.name not in {"my.toml", "runs"}] == []
+
+
+# --- the runs folder -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[Path]:
+    """A file system of its own at `folder`; skips where this user may not mount one."""
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_runs_on_a_full_disk(pair: Pair, tmp_path: Path) -> None:
+    with mounted(tmp_path / "full", "size=64k") as runs:
+        told = await refused(pair, "run", "--runs", str(runs))
+        assert files(runs) == []
+    assert told.code == 1
+    assert told.line == f"{runs}: cannot write to the run folder: No space left on device; choose another folder with --runs or free it"
+
+
+async def test_runs_where_files_may_not_grow(pair: Pair) -> None:
+    """As a full disk, for who may not mount one."""
+    had = resource.getrlimit(resource.RLIMIT_FSIZE)
+    config = pair.config
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, had[1]))
+    try:
+        told = await pair.type("run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, had)
+    assert told.code == 1
+    assert told.line == f"{pair.runs}: cannot write to the run folder: File too large; choose another folder with --runs or free it"
+    assert files(pair.folder) == sorted([config, pair.runs])
+
+
+async def test_runs_on_a_read_only_disk(pair: Pair, tmp_path: Path) -> None:
+    with mounted(tmp_path / "fixed", "ro") as runs:
+        told = await refused(pair, "run", "--runs", str(runs))
+    assert told.code == 1
+    assert told.line == f"{runs}: cannot make a run folder: Read-only file system; choose another folder with --runs or free it"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write where the mode says no: the read-only disk and the file show the same")
+async def test_runs_in_a_folder_that_is_not_to_be_written(pair: Pair) -> None:
+    pair.runs.mkdir(mode=0o500)
+    told = await refused(pair, "run")
+    assert (told.code, "cannot make a run folder: Permission denied" in told.line) == (1, True)
+
+
+async def test_runs_where_a_file_stands(pair: Pair) -> None:
+    pair.runs.write_text("")
+    told = await refused(pair, "run")
+    assert told.code == 1
+    assert told.line == f"{pair.runs}: cannot make a run folder: File exists; choose another folder with --runs or free it"
