@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from cockpit.errors import LinkError, Refused
+from cockpit.errors import CockpitError, Refused
 from cockpit.model.settings import PairSpec
 from cockpit.model.text import plain
 from cockpit.model.words import Side
@@ -29,14 +29,18 @@ class PairLock:
         self._links: dict[Side, Link] = {}
 
     async def take(self, owner: str) -> None:
-        """Held on both sides, blue first; safe to repeat, takes it anew on a connection that broke. `Refused` names who holds it."""
+        """Held on both sides, blue first. Asked of the servers each time: what broke is taken anew, or `Refused` names who has it now.
+
+        A first take that fails leaves nothing held; a later one keeps the side it still has, so that nobody slips in between."""
+        first = not self._links
         for side in SIDES:
             link = self._links.get(side) or Link(side, self._spec.side(side).control, plain(owner, 55).removeprefix("cockpit "))
             self._links[side] = link
             try:
                 await self._take(link)
-            except (Refused, LinkError):
-                await self.release()
+            except CockpitError:
+                if first:
+                    await self.release()
                 raise
 
     async def _take(self, link: Link) -> None:

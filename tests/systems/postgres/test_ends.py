@@ -12,6 +12,7 @@ from cockpit.drill.servers import Server
 from cockpit.errors import LinkError, OutcomeUnknown, Refused, SystemFault
 from cockpit.model.secret import Secret
 from cockpit.model.settings import Tuning
+from cockpit.model.words import Side
 from cockpit.systems.postgres import PostgresPair, replicate
 from cockpit.systems.postgres.names import Names, conninfo
 from tests.systems.postgres.conftest import BLUE, GREEN, Rig, Waiver, quoted, until
@@ -105,6 +106,77 @@ async def test_one_cockpit_flies(rig: Rig) -> None:
         await until(taken)
     finally:
         await second.close()
+
+
+LOCKERS = """SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+HELD = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+
+
+async def lost(rig: Rig, *sides: Side) -> None:
+    """The lock's sessions on the sides were ended by somebody."""
+    for side in sides:
+        await rig.fetch(side, LOCKERS)
+
+        async def freed(side: Side = side) -> bool:
+            return bool(await rig.value(side, HELD) == 0)
+
+        await until(freed)
+
+
+@pytest.mark.parametrize("sides", [(BLUE,), (GREEN,), (BLUE, GREEN)])
+async def test_a_lock_that_was_lost_is_taken_again(rig: Rig, sides: tuple[Side, ...]) -> None:
+    second = PostgresPair(rig.spec, rig.tuning)
+    try:
+        await rig.pair.lock("cockpit ann@ops pid 7")
+        await lost(rig, *sides)
+        await rig.pair.lock("cockpit ann@ops pid 7")
+        with pytest.raises(Refused, match="ann@ops"):
+            await second.lock("cockpit bob@ops pid 8")
+        for side in (BLUE, GREEN):
+            assert await rig.value(side, HELD) == 1
+    finally:
+        await second.close()
+
+
+async def test_a_lock_that_somebody_took_meanwhile_is_not_ours_any_more(rig: Rig) -> None:
+    second = PostgresPair(rig.spec, rig.tuning)
+    try:
+        await rig.pair.lock("cockpit ann@ops pid 7")
+        await lost(rig, BLUE, GREEN)
+        await second.lock("cockpit bob@ops pid 8")
+        for _ in range(2):
+            with pytest.raises(Refused, match="cockpit bob@ops pid 8, since"):
+                await rig.pair.lock("cockpit ann@ops pid 7")
+        await second.lock("cockpit bob@ops pid 8")
+    finally:
+        await second.close()
+
+
+async def test_half_a_lock_is_not_given_away_while_the_other_side_is_down(rig: Rig) -> None:
+    await rig.pair.lock("cockpit ann@ops pid 7")
+    lock = rig.pair._lock._links[BLUE]
+    there, lock.endpoint = lock.endpoint, replace(lock.endpoint, port=1)
+    await lost(rig, BLUE)
+    with pytest.raises(LinkError, match="blue"):
+        await rig.pair.lock("cockpit ann@ops pid 7")
+    assert await rig.value(GREEN, HELD) == 1
+    lock.endpoint = there
+    await rig.pair.lock("cockpit ann@ops pid 7")
+    assert await rig.value(BLUE, HELD) == 1
+
+
+async def test_an_idle_session_of_ours_outlives_the_servers_patience(rig: Rig) -> None:
+    for name in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
+        await rig.run(BLUE, f"ALTER DATABASE {quoted(rig.blue.database)} SET {name} = '100ms'")
+    await rig.pair.lock("cockpit ann@ops pid 7")
+    theirs = await rig.app(BLUE)
+
+    async def ended() -> bool:
+        return bool(theirs.is_closed())
+
+    await until(ended)
+    assert await rig.value(BLUE, HELD) == 1
 
 
 async def test_of_many_exactly_one_gets_the_lock(rig: Rig) -> None:
