@@ -1,6 +1,6 @@
 """A new run opens in a process of its own while the screen loads: both take half a second of a processor, and there are several.
 
-    -> {"folder": "/home/ana/.local/share/cockpit/runs/…"}     on its stdout, once config and scenario are read
+    -> {"folder": "…/runs/20261121-143124-arp-9b6a"}     on its stdout, once config and scenario are read
     the reason, one line or one for each mistake, on its stderr and an exit code, when the run cannot be
 
 What the process refuses leaves nothing behind: no run folder, no object, no process.
