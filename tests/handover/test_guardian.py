@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from cockpit.handover.guardian import Guardian
-from cockpit.handover.watch import Stage
+from cockpit.errors import LinkError, SystemFault
+from cockpit.handover.guardian import GRACE_S, Guardian
+from cockpit.handover.home import HOME_S
+from cockpit.handover.watch import SILENT_S, Stage
+from cockpit.model import events as ev
 from cockpit.model.intents import Ask
 from cockpit.model.state import replay
 from cockpit.model.words import Direction, Mode, Outcome, Side
-from cockpit.systems.memory import MemoryWorld, run_warped
+from cockpit.systems.memory import Faults, MemoryWorld, run_warped
 from cockpit.timeline.journal import read
 from tests.handover.harness import Seat, quick_scenario
 
-BEFORE = ("pause*", "fence blue on", "quiesce blue", "drain*", "sequences*", "route*")
-AFTER = ("fence green off", "resume*")
+BEFORE = (
+    "apply route channel*",
+    "reconciler.catch_up",
+    "apply pause*",
+    "apply fence blue on",
+    "apply quiesce blue",
+    "apply drain*",
+    "reconciler.verify_changed",
+    "apply sequences*",
+    "apply route pooler*",
+)
+AFTER = ("apply fence green off", "apply resume*")
 
 
 class Dead:
@@ -28,20 +42,32 @@ class Dead:
 
 async def die_at(memory: MemoryWorld, seat: Seat, call: str, kind: str) -> None:
     """The pilot stands still at its first `call` for ever, its timeline unlocked, as a killed process leaves it."""
-    await seat.ready()
-    assert (await seat.ask(Ask.ARM)).ok
-    await seat.until(lambda s: s.mode is Mode.ARMED)
-    fault = memory.faults.add(f"apply {call}", kind)
+    await seat.armed()
+    fault = memory.faults.add(call, kind)
     assert (await seat.ask(Ask.GO, "arp")).ok
     await seat.until(lambda s: bool(fault.seen))
+    bury(memory, seat)
+
+
+def bury(memory: MemoryWorld, seat: Seat) -> None:
+    """The pilot touches nothing any more, and its timeline is free; the world's next user has troubles of its own."""
+    memory.faults.clear()
+    memory.faults.add("*", "hang", times=0)
+    memory.faults = Faults()
     seat.journal.close()
 
 
-async def take_over(memory: MemoryWorld, seat: Seat, stage: Stage | None = None) -> int:
-    guardian = Guardian(memory.world(), seat.timeline, 300.0)
-    for told, direction in seat.watched.stages:
-        guardian._enter(told, direction)
+async def take_over(memory: MemoryWorld, seat: Seat) -> int:
+    guardian = told(memory, seat)
     return await guardian._after(Dead(), "the pilot was killed by signal 9")  # type: ignore[arg-type]
+
+
+def told(memory: MemoryWorld, seat: Seat) -> Guardian:
+    """A guardian that heard every stage."""
+    guardian = Guardian(memory.world(), seat.timeline, 300.0)
+    for stage, direction in seat.watched.stages:
+        guardian._enter(stage, direction)
+    return guardian
 
 
 @pytest.mark.parametrize("kind", ["hang", "hang-after"])
@@ -87,7 +113,7 @@ def test_without_a_readable_timeline_the_last_stage_says_which_way(tmp_path: Pat
         memory = MemoryWorld(seed=23, apps=4, poolers=1, channels=1, rate=2.0)
         async with memory:
             seat = Seat(memory, tmp_path, quick_scenario())
-            await die_at(memory, seat, "drain*", "hang")
+            await die_at(memory, seat, "apply drain*", "hang")
             seat.timeline.unlink()
             assert seat.watched.stages[-1] == (Stage.STALLED, Direction.CUTOVER)
             assert await take_over(memory, seat) == 4
@@ -130,5 +156,148 @@ def test_a_rollback_that_died_leaves_green_serving(tmp_path: Path) -> None:
             assert await memory.probe_apps() == []
             await memory.settle()
             assert memory.oracle(expect=Side.GREEN, equal=True) == []
+
+    run_warped(main())
+
+
+def test_a_pilot_that_died_steering_gives_the_channels_back(tmp_path: Path) -> None:
+    """Channels lead to the target already, writes flow, nothing is stalled: home all the same."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=26, apps=8, poolers=1, channels=2, rate=2.0)
+        async with memory:
+            seat = Seat(memory, tmp_path, quick_scenario())
+            await die_at(memory, seat, "reconciler.catch_up", "hang")
+            assert {channel.side for channel in memory.channels} == {Side.GREEN}
+            assert not any(pooler.paused for pooler in memory.poolers)
+            assert seat.watched.stages == [(Stage.STEERING, Direction.CUTOVER)]
+            assert await take_over(memory, seat) == 4
+            assert {channel.side for channel in memory.channels} == {Side.BLUE}
+            assert replay(read(seat.timeline).events).past[-1].downtime_s is None
+            assert await memory.probe_apps() == []
+            await memory.settle()
+            assert memory.oracle(expect=Side.BLUE, equal=True) == []
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize(
+    ("call", "times", "error"),
+    [
+        ("probe fence blue on", 3, LinkError("no answer", where="blue")),
+        ("probe fence blue on", 3, KeyError("foreign")),
+        ("apply fence green off", 3, LinkError("no answer", where="green")),
+        ("apply route pooler-1*", 3, SystemFault("busy", where="pooler-1")),
+        ("apply resume pooler-1", 3, RuntimeError("foreign")),
+    ],
+)
+def test_past_the_return_one_error_is_tried_again(tmp_path: Path, call: str, times: int, error: Exception) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=27, apps=4, poolers=2, channels=1, rate=2.0)
+        async with memory:
+            seat = Seat(memory, tmp_path, quick_scenario())
+            await die_at(memory, seat, "apply fence green off", "hang")
+            fault = memory.faults.add(call, "error", times=times, error=error)
+            assert await take_over(memory, seat) == 0
+            assert fault.seen > times
+            assert await memory.probe_apps() == []
+            await memory.settle()
+            assert memory.oracle(expect=Side.GREEN, equal=True) == []
+
+    run_warped(main())
+
+
+def test_past_the_return_a_dead_pooler_keeps_no_other_paused(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=28, apps=4, poolers=3, channels=0, rate=2.0)
+        async with memory:
+            seat = Seat(memory, tmp_path, quick_scenario())
+            await die_at(memory, seat, "apply fence green off", "hang")
+            memory.faults.add("apply route pooler-1*", "hang", times=0)
+            memory.faults.add("apply resume pooler-1", "error", times=0)
+            began = asyncio.get_running_loop().time()
+            flight = asyncio.create_task(take_over(memory, seat))
+            await seat.until(lambda s: not any(pooler.paused for pooler in memory.poolers[1:]))
+            assert asyncio.get_running_loop().time() - began < 1.0
+            assert await flight == 1
+            state = replay(read(seat.timeline).events)
+            assert state.past[-1].outcome is Outcome.STUCK
+            assert state.serving is Side.GREEN
+            assert {end.split(":")[0] for end in state.open_ends} == {"route pooler-1 to green", "resume pooler-1"}
+
+    run_warped(main())
+
+
+def test_an_origin_that_cannot_be_seen_keeps_the_target_fenced_and_nobody_paused(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=29, apps=4, poolers=1, channels=0, rate=2.0)
+        async with memory:
+            seat = Seat(memory, tmp_path, quick_scenario())
+            await die_at(memory, seat, "apply fence green off", "hang")
+            memory.faults.link_down(Side.BLUE)
+            assert await take_over(memory, seat) == 1
+            assert memory.cluster.nodes[Side.GREEN].fenced
+            assert not memory.poolers[0].paused
+            assert "green was left as it is" in replay(read(seat.timeline).events).open_ends[0]
+            assert memory.watch.violations == []
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("timeline", ["read", "without its last word", "gone"])
+def test_a_way_home_from_beyond_the_return_is_gone_on_with(tmp_path: Path, timeline: str) -> None:
+    """The record of the return was written, the unfence never came, the pilot turned round and died half way: blue serves."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=30, apps=4, poolers=2, channels=1, rate=2.0)
+        async with memory:
+            seat = Seat(memory, tmp_path, quick_scenario())
+            await seat.armed()
+            memory.faults.add("apply fence green off", "error", times=0, error=SystemFault("permission denied", where="green"))
+            fault = memory.faults.add("apply route pooler-1 to blue", "hang", times=1)
+            if timeline == "without its last word":
+                record = seat.recorder.try_record
+                seat.recorder.try_record = lambda fact: None if isinstance(fact, ev.ModeChanged) else record(fact)  # type: ignore[method-assign]
+            assert (await seat.ask(Ask.GO, "arp")).ok
+            await seat.until(lambda s: bool(fault.seen))
+            assert not memory.cluster.nodes[Side.BLUE].fenced
+            bury(memory, seat)
+            if timeline == "gone":
+                seat.timeline.unlink()
+            assert await take_over(memory, seat) == 4
+            assert memory.serving is Side.BLUE
+            assert await memory.probe_apps() == []
+            await memory.settle()
+            assert memory.oracle(expect=Side.BLUE, equal=True) == []
+
+    run_warped(main())
+
+
+def test_the_guardian_says_what_it_waited_for() -> None:
+    """Steering is no stall: the downtime budget runs from the stall, and a silent pilot is not waited for in either."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=31)
+        guardian = Guardian(memory.world(), Path("none"), 300.0)
+        loop = asyncio.get_running_loop()
+
+        async def passes(seconds: float) -> None:
+            await asyncio.sleep(seconds)
+            guardian._heard = loop.time()
+
+        guardian._enter(Stage.STEERING, Direction.CUTOVER)
+        await passes(1000)
+        assert guardian._overdue() == ""
+        guardian._enter(Stage.STALLED, Direction.CUTOVER)
+        await passes(300 + HOME_S + GRACE_S - 1)
+        assert guardian._overdue() == ""
+        await passes(2)
+        assert guardian._overdue() == "writes were stalled for 366 s: the budget is 300 s, the way home may take 60 s"
+        guardian._enter(Stage.SETTLED, Direction.CUTOVER)
+        assert guardian._overdue() == ""
+        for stage in (Stage.STEERING, Stage.STALLED, Stage.RETURNED):
+            guardian._enter(stage, Direction.CUTOVER)
+            guardian._heard = loop.time() - SILENT_S - 1
+            assert "silent for 4.0 s" in guardian._overdue()
 
     run_warped(main())
