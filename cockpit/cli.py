@@ -372,12 +372,14 @@ def _cleanup(arguments: argparse.Namespace) -> int:
 
     from cockpit import wiring
 
-    left = asyncio.run(wiring.cleanup(_order(arguments)))
-    for why in left:
+    cleaned = asyncio.run(wiring.cleanup(_order(arguments)))
+    if cleaned.stays:
+        put("\n".join(cleaned.stays))
+    for why in cleaned.failed:
         _say(why)
-    if not left:
-        _say("no object of ours is left on either side")
-    return 1 if left else 0
+    if not cleaned.failed:
+        _say("no object of ours is left on either side" + (", but a fence stays: see above" if cleaned.stays else ""))
+    return 1 if cleaned.failed else 0
 
 
 def _runs(arguments: argparse.Namespace) -> int:

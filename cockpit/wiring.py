@@ -333,16 +333,36 @@ async def preflight(order: Order) -> tuple[ev.FindingSeen, ...]:
         await close(world)
 
 
-async def cleanup(order: Order) -> list[str]:
-    """No object of ours is left on either side; what could not be removed, in words. Refuses while somebody flies the pair."""
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What a clean-up could not remove, and what it left standing on purpose, in words."""
+
+    failed: tuple[str, ...]
+    stays: tuple[str, ...]
+
+
+async def cleanup(order: Order) -> Cleaned:
+    """No object of ours is left on either side but what is told. Refuses while somebody flies the pair."""
     world = order.world()
     try:
         await world.servers.open()
         await world.servers.lock(_owner())
+        # Read before anything is removed: the record of a fence goes with our schema, whatever happens on the way.
+        stays = [line for side in Side for line in await _fence_of(world, side)]
         gone = [action for side in Side for action in (world.reconciler.gone(side), world.servers.gone(side))]
-        return [why for action in gone if (why := await _remove(action))]
+        failed = [why for action in gone if (why := await _remove(action))]
+        return Cleaned(tuple(failed), tuple(stays))
     finally:
         await close(world)
+
+
+async def _fence_of(world: World, side: Side) -> list[str]:
+    """A fence that stands on the side, and the statements that put back what was there before it."""
+    lifts = (await world.servers.gone(side).probe()).evidence.get("fence_stays")
+    if not isinstance(lifts, list):
+        return []
+    said = f"{side} stays fenced: apps cannot log in there. Its record goes with our schema, so keep these statements. To open it as it was found:"
+    return [said, *(f"  {statement};" for statement in lifts)]
 
 
 async def _remove(action: Action) -> str:

@@ -2,7 +2,7 @@
 
 Works while the other side is down: a subscription is parted from its slot before it is dropped (`slot_name = NONE`), and each
 slot is dropped where it stands. A fence that still stands is left standing (lifting it could make two sides writable); its
-ledger goes with the schema, so the statements that would lift it by hand are in the evidence.
+ledger goes with the schema, so `probe` and `apply` have the statements that put back what it changed: from then on nobody else knows.
 """
 
 from __future__ import annotations
@@ -39,7 +39,21 @@ _SLOTS = (
 )
 _FREE = "SELECT pg_terminate_backend(active_pid) AS sent FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NOT NULL"
 _DROP = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NULL"
-_FENCE = f"SELECT former, read_only FROM {SCHEMA}.fence"
+_REOPEN = f"""\
+WITH d AS (SELECT oid, datname, datdba, coalesce(datacl, acldefault('d', datdba)) AS acl FROM pg_database WHERE datname = current_database()),
+was AS (SELECT w.* FROM {SCHEMA}.fence f, jsonb_to_recordset(f.acl) AS w(grantor oid, grantee oid, option boolean)),
+more AS (SELECT a.grantor, a.grantee FROM {SCHEMA}.fence, d, aclexplode(d.acl) a WHERE a.privilege_type = 'CONNECT'
+  AND NOT EXISTS (SELECT FROM was w WHERE (w.grantor, w.grantee) = (a.grantor, a.grantee))),
+wanted AS (
+  SELECT 0 AS turn, NULL::oid AS giver, CASE WHEN f.read_only IS NULL THEN format('ALTER DATABASE %I RESET default_transaction_read_only', d.datname)
+    ELSE format('ALTER DATABASE %I SET default_transaction_read_only = %L', d.datname, f.read_only) END AS text FROM {SCHEMA}.fence f, d
+  UNION ALL SELECT 1, m.grantor, format('REVOKE CONNECT ON DATABASE %I FROM %s CASCADE', d.datname, coalesce(quote_ident(r.rolname), 'PUBLIC'))
+    FROM d, more m LEFT JOIN pg_roles r ON r.oid = m.grantee
+  UNION ALL SELECT 2 + (w.grantor <> d.datdba)::int, w.grantor, format('GRANT CONNECT ON DATABASE %I TO %s%s', d.datname,
+    coalesce(quote_ident(r.rolname), 'PUBLIC'), CASE WHEN w.option THEN ' WITH GRANT OPTION' ELSE '' END)
+    FROM d, was w LEFT JOIN pg_roles r ON r.oid = w.grantee WHERE w.grantee = 0 OR r.oid IS NOT NULL)
+SELECT CASE WHEN giver IS NULL OR giver = d.datdba THEN text ELSE format('SET ROLE %I; %s; RESET ROLE', g.rolname, text) END AS text
+FROM d, wanted LEFT JOIN pg_roles g ON g.oid = giver ORDER BY turn, text"""
 _HAS_FENCE = f"SELECT to_regclass('{SCHEMA}.fence') IS NOT NULL AS made"
 _NEVER = "-"
 
@@ -68,7 +82,7 @@ class Gone:
 
     async def probe(self) -> Probe:
         left = await self._left()
-        return Probe(Known.PENDING if left else Known.DONE, {"left": left})
+        return Probe(Known.PENDING if left else Known.DONE, {"left": left, **await self._fence()})
 
     async def apply(self) -> Evidence:
         """Ends with `StepError` naming what is left when a slot stays in use."""
@@ -88,16 +102,10 @@ class Gone:
         return [plain(row["what"]) for row in await self.wires.work[self.side].rows(_LEFT, names)]
 
     async def _fence(self) -> dict[str, object]:
+        """The statements that put back what a fence that is on record changed, by its owner's or a superuser's hand."""
         link = self.wires.work[self.side]
-        rows = await link.rows(_FENCE) if (await link.row(_HAS_FENCE))["made"] else []
-        if not rows:
-            return {}
-        database = ident(self.wires.spec.side(self.side).control.database)
-        reset = f"ALTER DATABASE {database} RESET default_transaction_read_only"
-        if rows[0]["read_only"] is not None:
-            reset = f"ALTER DATABASE {database} SET default_transaction_read_only = {literal(rows[0]['read_only'])}"
-        former = "PUBLIC" if rows[0]["former"] is None else f"those of {plain(rows[0]['former'])}"
-        return {"fence_stays": [reset, f"GRANT CONNECT ON DATABASE {plain(database)} TO {former}"]}
+        rows = await link.rows(_REOPEN) if (await link.row(_HAS_FENCE))["made"] else []
+        return {"fence_stays": [plain(row["text"]) for row in rows]} if rows else {}
 
     async def _drop_subscription(self) -> dict[str, object]:
         link, name = self.wires.work[self.side], self.wires.names.link(self.side.other)

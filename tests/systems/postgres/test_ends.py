@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from cockpit import wiring
 from cockpit.drill.servers import Server
 from cockpit.errors import LinkError, OutcomeUnknown, Refused, SystemFault
 from cockpit.model.secret import Secret
-from cockpit.model.settings import Tuning
+from cockpit.model.settings import Config, Tuning
 from cockpit.model.words import Side
+from cockpit.scenario import load_scenario
 from cockpit.systems.postgres import PostgresPair, replicate
 from cockpit.systems.postgres.names import Names, conninfo
 from tests.systems.postgres.conftest import BLUE, GREEN, Rig, Waiver, quoted, until
@@ -291,17 +293,47 @@ async def test_cleanup_with_the_other_side_down(rig: Rig, blue16: Server) -> Non
 
 
 async def test_cleanup_says_how_to_lift_a_fence_that_stays(rig: Rig) -> None:
+    database, giver = quoted(rig.blue.database), quoted(f"{rig.role} giver")
+    await rig.run(
+        BLUE,
+        f"CREATE ROLE {giver}; GRANT CONNECT ON DATABASE {database} TO {giver} WITH GRANT OPTION;"
+        f"SET ROLE {giver}; GRANT CONNECT ON DATABASE {database} TO {quoted(rig.role)}; RESET ROLE",
+    )
+    acl = "SELECT coalesce(datacl, acldefault('d', datdba))::text FROM pg_database WHERE datname = current_database()"
+    found = await rig.value(BLUE, acl)
     await rig.pair.install(BLUE).apply()
+    assert "fence_stays" not in (await rig.pair.gone(BLUE).probe()).evidence
     await rig.pair.fence(BLUE, on=True).apply()
+    foreseen = (await rig.pair.gone(BLUE).probe()).evidence["fence_stays"]
     evidence = await rig.pair.gone(BLUE).apply()
     lifts = evidence["fence_stays"]
     assert isinstance(lifts, list)
+    assert foreseen == lifts
     assert f"GRANT CONNECT ON DATABASE {quoted(rig.blue.database)} TO PUBLIC" in lifts
     with pytest.raises(Exception, match="permission denied"):
         await rig.app(BLUE)
     for statement in lifts:
         await rig.run(BLUE, statement)
+    assert sorted((await rig.value(BLUE, acl)).strip("{}").split(",")) == sorted(found.strip("{}").split(","))
     await rig.app(BLUE)
+    await rig.run(BLUE, f"DROP OWNED BY {giver}; DROP ROLE {giver}")
+
+
+async def test_the_clean_up_of_a_pair_tells_what_it_leaves_fenced(rig: Rig) -> None:
+    await rig.mesh()
+    await rig.pair.fence(BLUE, on=True).apply()
+    await rig.pair.close()
+    order = wiring.Order(Config({}, "", ""), load_scenario("arp"), rig.spec)
+    cleaned = await wiring.cleanup(order)
+    assert cleaned.failed == ()
+    assert cleaned.stays[0].startswith("blue stays fenced")
+    assert not any(line.startswith("green") for line in cleaned.stays)
+    for side in (BLUE, GREEN):
+        assert await rig.value(side, _LEFT) == 0
+    for line in cleaned.stays[1:]:
+        await rig.run(BLUE, line)
+    await rig.app(BLUE)
+    assert await wiring.cleanup(order) == wiring.Cleaned((), ())
 
 
 def test_names() -> None:
