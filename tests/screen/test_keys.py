@@ -14,6 +14,10 @@ from tests.screen.demo import ARMED, READY, SOAK, WINDOW, Story, story
 from tests.screen.flying import Cockpit, cockpit
 
 
+ROLLBACK_WINDOW = 91.2
+"""A rollback is in its window."""
+
+
 async def test_a_arms_what_comes_next() -> None:
     async with cockpit(story(READY)) as c:
         await c.press("a")
@@ -141,6 +145,28 @@ async def test_back_works_in_the_window_and_while_armed() -> None:
             await c.later(0.4)
             await c.press("B", "Y")
             assert c.intents() == ["back"]
+
+
+async def test_abort_needs_y_after_a_and_works_in_a_rollbacks_window() -> None:
+    async with cockpit(story(ROLLBACK_WINDOW)) as c:
+        await c.press("B")
+        assert "A, then Y aborts it" in c.prompt
+        await c.press("Y", "A")
+        assert "ABORT?" in c.prompt
+        assert "green serves on" in c.prompt
+        await c.press("enter", "A", "y", "A", "escape")
+        assert c.intents() == []
+        await c.press("A", "Y")
+        assert c.intents() == ["abort"]
+
+
+async def test_abort_expires_as_back_does() -> None:
+    async with cockpit(story(WINDOW - 0.4)) as c:
+        await c.press("A")
+        await c.later(10.5)
+        await c.press("Y")
+        assert c.intents() == []
+        assert "abort: not confirmed in time" in c.prompt
 
 
 async def test_a_key_that_cannot_says_why() -> None:
