@@ -196,12 +196,6 @@ class StepFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class StepSkipped:
-    step: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class ActionIntended:
     """On disk before the action touches the world."""
 
@@ -293,7 +287,6 @@ Fact = (
     | StepStarted
     | StepFinished
     | StepFailed
-    | StepSkipped
     | ActionIntended
     | ActionDone
     | ActionFailed
@@ -324,7 +317,6 @@ FACTS: dict[str, type] = {
     "step.started": StepStarted,
     "step.finished": StepFinished,
     "step.failed": StepFailed,
-    "step.skipped": StepSkipped,
     "action.intended": ActionIntended,
     "action.done": ActionDone,
     "action.failed": ActionFailed,

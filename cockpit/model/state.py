@@ -27,7 +27,7 @@ class StepView:
     started_mono: float | None = None
     ms: float | None = None
     detail: str = ""
-    """Why it failed or was skipped, or the action it is at."""
+    """Why it failed, or the action it is at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,10 +258,6 @@ def _step_failed(state: RunState, fact: ev.StepFailed, event: ev.Event) -> RunSt
     return _step(state, fact.step, state=StepState.FAILED, ms=fact.ms, detail=fact.why)
 
 
-def _step_skipped(state: RunState, fact: ev.StepSkipped, event: ev.Event) -> RunState:
-    return _step(state, fact.step, state=StepState.SKIPPED, detail=fact.why)
-
-
 def _action_intended(state: RunState, fact: ev.ActionIntended, event: ev.Event) -> RunState:
     after = replace(state, open_action=fact.action)
     current = state.handover.current if state.handover else None
@@ -323,7 +319,6 @@ _FOLDS: dict[type, Callable[[RunState, Any, ev.Event], RunState]] = {
     ev.StepStarted: _step_started,
     ev.StepFinished: _step_finished,
     ev.StepFailed: _step_failed,
-    ev.StepSkipped: _step_skipped,
     ev.ActionIntended: _action_intended,
     ev.ActionDone: _action_over,
     ev.ActionProbed: _action_over,

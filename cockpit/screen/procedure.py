@@ -16,7 +16,6 @@ STATES = {
     StepState.RUNNING: (Status.RUN, "run"),
     StepState.DONE: (Status.OK, "done"),
     StepState.FAILED: (Status.BAD, "FAIL"),
-    StepState.SKIPPED: (Status.SKIP, "skip"),
 }
 _FIGURES = 24
 """Cells of planned, actual and state, with their blanks."""

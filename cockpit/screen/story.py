@@ -148,7 +148,6 @@ _TELLERS: dict[type, Callable[[Any], Told]] = {
     ev.StepStarted: lambda f: (Status.RUN, f"{f.step} started"),
     ev.StepFinished: lambda f: (Status.OK, f"{f.step} done in {seconds(f.ms / 1000)}"),
     ev.StepFailed: lambda f: (Status.BAD, f"{f.step} FAILED after {seconds(f.ms / 1000)}: {f.why}"),
-    ev.StepSkipped: lambda f: (Status.SKIP, f"{f.step} skipped: {f.why}"),
     ev.ActionIntended: lambda f: (Status.WAIT, f"  {f.action}"),
     ev.ActionDone: lambda f: (Status.OK, f"  {f.action} in {seconds(f.ms / 1000)}"),
     ev.ActionFailed: _action_failed,

@@ -44,7 +44,6 @@ def facts(word: str) -> list[ev.Fact]:
         ev.DowntimeEnded(0.068),
         ev.StepStarted("prove"),
         ev.StepFailed("prove", 9.0, f"one app is late {word}", "look"),
-        ev.StepSkipped("prove", word),
         ev.HandoverClosed(1, Outcome.DONE, 1.2, Side.GREEN, word, 0.068),
         ev.AlarmRaised("mirror", f"late {word}", "SELECT 4", "wait"),
         ev.AlarmCleared("other"),

@@ -43,7 +43,6 @@ FACTS = st.one_of(
     st.builds(ev.StepStarted, STEPS),
     st.builds(ev.StepFinished, STEPS, NUMBER, EVIDENCE),
     st.builds(ev.StepFailed, STEPS, NUMBER, TEXT, TEXT),
-    st.builds(ev.StepSkipped, STEPS, TEXT),
     st.builds(ev.ActionIntended, TEXT, st.just(())),
     st.builds(ev.ActionDone, TEXT, NUMBER, EVIDENCE),
     st.builds(ev.ActionFailed, TEXT, NUMBER, TEXT, st.booleans()),

@@ -94,7 +94,6 @@ _LINES: Mapping[type, Callable[[Any], str]] = {
     ev.StepStarted: lambda f: f"step {f.step} started",
     ev.StepFinished: lambda f: f"step {f.step} done in {milliseconds(f.ms)}",
     ev.StepFailed: lambda f: f"step {f.step} FAILED after {milliseconds(f.ms)}: {f.why}",
-    ev.StepSkipped: lambda f: f"step {f.step} skipped: {f.why}",
     ev.ActionIntended: lambda f: f"action: {f.action} ({len(f.statements)} statements)",
     ev.ActionDone: lambda f: f"action done: {f.action} in {milliseconds(f.ms)}",
     ev.ActionFailed: _action_failed,
