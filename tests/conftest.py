@@ -10,6 +10,7 @@ import pytest_asyncio
 from cockpit.drill.folders import Claim, claim, new_folder
 from cockpit.drill.servers import Server, launch
 from cockpit.model.settings import Endpoint
+from tests.guard import no_loose_ends as no_loose_ends
 
 MakeDatabase = Callable[[Server, str], Awaitable[Endpoint]]
 
