@@ -13,7 +13,6 @@ from cockpit.timeline.wire import Reply
 from tests.screen.demo import ARMED, READY, SOAK, WINDOW, Story, story
 from tests.screen.flying import Cockpit, cockpit
 
-
 ROLLBACK_WINDOW = 91.2
 """A rollback is in its window."""
 
