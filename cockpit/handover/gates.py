@@ -137,6 +137,8 @@ def reverse(picture: Picture, limit: float | None) -> Read:
         return lag
     if lag.reverse_armed is None:
         return _unknown("the way back was not looked at")
+    if lag.reverse_missing:
+        return _fail(f"the way back does not carry {', '.join(lag.reverse_missing[:3])}: arming adds it")
     return _pass("the way back is armed") if lag.reverse_armed else _fail("the way back is not armed: arming makes it")
 
 

@@ -124,9 +124,6 @@ class Servers(Protocol):
     def sequences(self, origin: Side, target: Side) -> Action:
         """Every sequence of `target` continues beyond what `origin` handed out, by the stride. Evidence: count, before and after."""
 
-    async def writes_since(self, side: Side, lsn: str) -> int | None:
-        """App transactions seen on the side since `lsn`; None where that cannot be known."""
-
     async def census(self, side: Side) -> tuple[Session, ...]:
         """Every app session (not ours, not replication's) on the side, now."""
 

@@ -51,7 +51,9 @@ class LagSample:
     worst_behind: int | None = None
     """Row changes counted on the origin and not yet on the target, for the table that is furthest behind."""
     reverse_armed: bool | None = None
-    """The other direction's slot, worker and canary are in order."""
+    """The other direction's slot, worker and canary are in order, and it carries every table."""
+    reverse_missing: tuple[str, ...] = ()
+    """Tables that the other direction does not carry."""
     error: str = ""
     query: str = ""
     """The statement that shows `error`, or the lag."""

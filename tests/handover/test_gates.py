@@ -112,6 +112,12 @@ FAILING: list[tuple[str, Sample, str]] = [
     ("lag_seconds", replace(LAG, lag_s=9.0), "limit 2 s"),
     ("apply_errors", replace(LAG, apply_errors=1), "1 apply errors"),
     ("reverse", replace(LAG, reverse_armed=False), "not armed"),
+    ("reverse", replace(LAG, reverse_armed=False, reverse_missing=("public.fresh",)), "does not carry public.fresh"),
+    (
+        "tables_ready",
+        replace(LAG, tables_ready=4, tables_total=5, not_ready=(TableSync("public.fresh", "missing"),)),
+        "4 of 5 tables ready: public.fresh (missing)",
+    ),
     ("long_transactions", replace(BLUE, oldest_xact_s=16.0), "16.0 s"),
     ("prepared", replace(BLUE, prepared=1), "1 prepared"),
     ("poolers", replace(POOLER, paused=True), "is paused"),

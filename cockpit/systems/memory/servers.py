@@ -220,13 +220,6 @@ class MemoryServers:
             f"gone {side}", see, make, (side,), "DROP SUBSCRIPTION ...; DROP PUBLICATION ...; DROP SCHEMA cockpit_control CASCADE"
         )
 
-    async def writes_since(self, side: Side, lsn_text: str) -> int | None:
-        def count() -> int:
-            since = lsn.parse(lsn_text)
-            return sum(1 for row in self._node(side).rows if row.origin is side and row.lsn > since and not row.ours)
-
-        return await self._call(f"servers.writes_since {side}", count, side)
-
     async def census(self, side: Side) -> tuple[Session, ...]:
         return await self._call(f"servers.census {side}", lambda: tuple(_session(s) for s in self._node(side).app_sessions()), side)
 

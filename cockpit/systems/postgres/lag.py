@@ -29,6 +29,25 @@ _CHANGES = (
     " FROM unnest($2::bigint[]) WITH ORDINALITY AS u(o, n) ORDER BY n)"
 )
 
+
+def _outside(catalog: str, member: str, owner: str, name: str) -> str:
+    """Which of the tables a publication or subscription that exists does not hold, itself or by a partitioned table above it."""
+    held = (
+        f"SELECT coalesce(t.relid::oid, r.{member})::bigint FROM {catalog}_rel r JOIN {catalog} h ON h.oid = r.{owner}"
+        f" LEFT JOIN LATERAL pg_partition_tree(r.{member}) t ON true WHERE h.{name}"
+    )
+    return f"ARRAY(SELECT o FROM unnest($2::bigint[]) AS u(o) WHERE EXISTS (SELECT FROM {catalog} h WHERE h.{name}) AND o NOT IN ({held}))"
+
+
+def _unpublished(name: str) -> str:
+    return _outside("pg_publication", "prrelid", "prpubid", f"pubname = {name}")
+
+
+def _unsubscribed(name: str) -> str:
+    here = "subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    return _outside("pg_subscription", "srrelid", "srsubid", f"subname = {name} AND h.{here}")
+
+
 ORIGIN = f"""\
 SELECT s.slot_name IS NOT NULL AS slot, s.active, s.wal_status,
   pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint AS behind,
@@ -38,7 +57,7 @@ SELECT s.slot_name IS NOT NULL AS slot, s.active, s.wal_status,
   (SELECT u.subenabled AND EXISTS (SELECT FROM pg_stat_subscription w WHERE w.subid = u.oid AND w.relid IS NULL AND w.pid IS NOT NULL)
     AND NOT EXISTS (SELECT FROM pg_subscription_rel l WHERE l.srsubid = u.oid AND l.srsubstate <> 'r')
     FROM pg_subscription u WHERE u.subname = $4) AS other_worker,
-  {_CHANGES} AS changes
+  {_unpublished("$1")} AS outside, {_unsubscribed("$4")} AS other_outside, {_CHANGES} AS changes
 FROM (SELECT 1) one LEFT JOIN pg_replication_slots s ON s.slot_name = $1 LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid"""
 
 _ERRORS = "(SELECT apply_error_count + sync_error_count FROM pg_stat_subscription_stats e WHERE e.subid = u.oid)"
@@ -51,7 +70,7 @@ SELECT u.oid IS NOT NULL AS subscription, u.subenabled AS enabled, w.pid IS NOT 
   ARRAY(SELECT ARRAY[n.nspname || '.' || c.relname, l.srsubstate::text] FROM pg_subscription_rel l JOIN pg_class c ON c.oid = l.srrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE l.srsubid = u.oid AND l.srsubstate <> 'r' ORDER BY 1) AS unready,
   (SELECT active AND wal_status IN ('reserved', 'extended') FROM pg_replication_slots WHERE slot_name = $4) AS other_slot,
-  {_CHANGES} AS changes
+  {_unsubscribed("$1")} AS outside, {_unpublished("$4")} AS other_outside, {_CHANGES} AS changes
 FROM (SELECT 1) one LEFT JOIN pg_subscription u ON u.subname = $1 AND u.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 LEFT JOIN pg_stat_subscription w ON w.subid = u.oid AND w.relid IS NULL AND w.pid IS NOT NULL LIMIT 1"""
 
@@ -70,13 +89,18 @@ class Meter:
     target: Side
     tables: Sequence[tuple[str, int, int]] = ()
     """Name, oid on the origin, oid on the target."""
+    lone: tuple[str, ...] = ()
+    """Tables of the origin that the target does not have."""
+    other_lone: tuple[str, ...] = ()
+    """And the other way."""
     _passed: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=64))
     """When, confirmed position, bytes behind."""
     _base: tuple[list[int], list[int]] | None = None
 
-    def follow(self, tables: Sequence[tuple[str, int, int]]) -> None:
-        """The tables whose changes are compared from now on."""
+    def follow(self, tables: Sequence[tuple[str, int, int]], lone: tuple[str, ...] = (), other_lone: tuple[str, ...] = ()) -> None:
+        """The tables that are to be carried, and whose changes are compared from now on."""
         self.tables, self._base = tables, None
+        self.lone, self.other_lone = lone, other_lone
 
     async def sample(self) -> LagSample:
         """The lag now; a side that cannot be asked leaves its figures None and is named in `error`."""
@@ -148,9 +172,29 @@ class Meter:
 
     def _with_both(self, sample: LagSample, here: Row, there: Row) -> LagSample:
         age = None if there["beat"] is None else max((here["at"] - there["beat"]).total_seconds(), 0.0)
-        armed = bool(here["other_canary"] and here["other_worker"] and there["other_slot"])
+        back = self._left_out(here["other_outside"], there["other_outside"], self.other_lone if there["other_slot"] is not None else ())
+        armed = bool(here["other_canary"] and here["other_worker"] and there["other_slot"] and not back)
         name, behind = self._worst(list(here["changes"]), list(there["changes"]))
-        return replace(sample, lag_s=age, reverse_armed=armed, worst_table=name, worst_behind=behind)
+        sample = replace(sample, lag_s=age, reverse_armed=armed, reverse_missing=back, worst_table=name, worst_behind=behind)
+        return self._with_missing(sample, self._left_out(here["outside"], there["outside"], self.lone if there["subscription"] else ()))
+
+    def _with_missing(self, sample: LagSample, names: tuple[str, ...]) -> LagSample:
+        """Tables made since the mirror was: they count as not ready, and say so."""
+        if not names:
+            return sample
+        shown = ", ".join(names[:3])
+        return replace(
+            sample,
+            not_ready=(*(TableSync(name, "missing") for name in names), *sample.not_ready),
+            tables_total=sample.tables_total + len(names),
+            error=sample.error or f"{len(names)} table(s) of {self.origin} are not mirrored: {shown}",
+        )
+
+    def _left_out(self, here: Sequence[int], there: Sequence[int], lone: tuple[str, ...]) -> tuple[str, ...]:
+        """The tables that one side or the other leaves out, by name."""
+        gone_here, gone_there = set(here), set(there)
+        found = [name for name, origin, target in self.tables if origin in gone_here or target in gone_there]
+        return tuple(plain(name, 200) for name in (*found, *lone))
 
     def _worst(self, here: list[int], there: list[int]) -> tuple[str | None, int | None]:
         if self._base is None:

@@ -26,8 +26,6 @@ from cockpit.systems.postgres.sequences import Atlas, Sequences
 from cockpit.systems.postgres.shape import shape
 from cockpit.systems.postgres.wires import SIDES, Wires
 
-_WRITTEN = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1::text::pg_lsn) > 0 AS moved"
-
 
 class PostgresPair:
     """Blue and green, each behind warm connections; every method is one of the port's."""
@@ -57,11 +55,14 @@ class PostgresPair:
             self._tables[side] = await catalogue.tables(work[side])
         self._atlas.sides = {side: await sequences.catalogue(work[side]) for side in SIDES}
         for side in SIDES:
-            self._meters[side].follow(self._common(side))
+            self._meters[side].follow(self._common(side), self._lone(side), self._lone(side.other))
 
     def _common(self, origin: Side) -> list[tuple[str, int, int]]:
         there = {t.key: t.oid for t in self._tables[origin.other]}
         return [(t.dotted, t.oid, there[t.key]) for t in catalogue.carried(self._wires.spec, self._tables[origin]) if t.key in there]
+
+    def _lone(self, origin: Side) -> tuple[str, ...]:
+        return tuple(t.dotted for t in catalogue.missing(self._wires.spec, self._tables[origin], self._tables[origin.other]))
 
     async def _warm(self, side: Side) -> None:
         numbering = sequences.reading(list(self._atlas.sides[side].values()))
@@ -126,11 +127,6 @@ class PostgresPair:
 
     def sequences(self, origin: Side, target: Side) -> Action:
         return Sequences(self._wires, origin, target, self._atlas)
-
-    async def writes_since(self, side: Side, lsn: str) -> int | None:
-        """0 when the side's log has not moved since `lsn`. Whose write moved it cannot be told from the position: None."""
-        row = await self._wires.watch[side].row(_WRITTEN, lsn)
-        return None if row["moved"] else 0
 
     async def census(self, side: Side) -> tuple[Session, ...]:
         return await activity.census(self._wires, side)

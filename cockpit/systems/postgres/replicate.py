@@ -14,7 +14,7 @@ target lacks a leaf of the same name.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cockpit.errors import StepTimeout, SystemFault
@@ -97,10 +97,18 @@ class Replicate:
         here, there = await asyncio.gather(
             self.wires.watch[self.origin].row(ORIGIN, self.link), self.wires.watch[self.target].row(TARGET, self.link)
         )
-        evidence = _evidence(here, there)
+        evidence = _evidence(here, there) | {"unpublished": self._unpublished(list(here["published"]))}
         if not there["subscription"] and not await self._filtered():
             evidence |= {"postponed": "made inside the window: no origin filter before PostgreSQL 16"}
-        return Probe(Known.DONE if _running(here, there) else Known.PENDING, evidence)
+        whole = _running(here, there) and not evidence["unpublished"]
+        return Probe(Known.DONE if whole else Known.PENDING, evidence)
+
+    def _unpublished(self, published: Sequence[str]) -> list[str]:
+        """Tables of both sides, as last read, that the publication leaves out: they were made after it."""
+        here, there = (self.known.get(side, ()) for side in (self.origin, self.target))
+        roots, names = {t.oid: t.dotted for t in here}, {t.key for t in there}
+        both = [t for t in catalogue.carried(self.wires.spec, here) if t.key in names]
+        return [plain(t.dotted, 200) for t in both if not {t.dotted, roots.get(t.root)} & {*published}]
 
     async def apply(self) -> Evidence:
         """Long where data are copied: it ends with `StepTimeout` when nothing moves for a minute, naming the tables that wait."""
@@ -122,11 +130,10 @@ class Replicate:
         opposite = await self.wires.work[self.origin].row(TARGET, back)
         if not opposite["enabled"]:
             return True
-        link = self.wires.work[self.target]
-        fenced = (await link.row(_FENCED))["made"] and await link.rows(f"SELECT 1 FROM {SCHEMA}.fence")
+        fenced = await self._fenced(self.target)
         if fenced:
             await self.wires.act[self.origin].run(f"ALTER SUBSCRIPTION {ident(back)} DISABLE")
-        return bool(fenced)
+        return fenced
 
     async def _publish(self) -> None:
         spec, link = self.wires.spec, self.wires.work[self.origin]
@@ -209,10 +216,39 @@ class Replicate:
         if list(published) != list(there["subscribed"]):
             if not there["enabled"]:
                 await link.run(f"ALTER SUBSCRIPTION {ident(self.link)} ENABLE")
-            copy = str(self.copy).lower()
+            copy = str(await self._copies(set(published) - set(there["subscribed"]))).lower()
             await link.run(f"ALTER SUBSCRIPTION {ident(self.link)} REFRESH PUBLICATION WITH (copy_data = {copy})", within=SETUP_S)
         elif not there["enabled"]:
             await link.run(f"ALTER SUBSCRIPTION {ident(self.link)} ENABLE")
+
+    async def _copies(self, new: set[str]) -> bool:
+        """Whether a refresh copies the tables that are new to the subscription.
+
+        A table that was made since, and that apps fill on the unfenced origin, stands empty on the target: nothing else would bring
+        the rows it has already. Where the origin is fenced, what it has came from the target.
+        """
+        if self.copy or not new or await self._fenced(self.origin):
+            return self.copy
+        filled = await self._filled(new)
+        if filled and len(filled) < len(new):
+            raise SystemFault(
+                f"new tables that hold rows on {self.target} already: {plain(', '.join(filled), 300)}",
+                where=str(self.target),
+                remedy=f"empty them on {self.target}, so that all new tables can be copied, or exclude them",
+                code="copy",
+            )
+        return not filled
+
+    async def _filled(self, names: set[str]) -> list[str]:
+        link = self.wires.work[self.target]
+        found = [t for t in await catalogue.tables(link) if t.dotted in names]
+        each = (f"SELECT {n} AS n, EXISTS (SELECT FROM {table(t.schema, t.name)}) AS filled" for n, t in enumerate(found))
+        rows = await link.rows(" UNION ALL ".join(each), within=SETUP_S) if found else []
+        return [found[row["n"]].dotted for row in rows if row["filled"]]
+
+    async def _fenced(self, side: Side) -> bool:
+        link = self.wires.work[side]
+        return bool((await link.row(_FENCED))["made"] and await link.rows(f"SELECT 1 FROM {SCHEMA}.fence"))
 
     async def _quiet_log(self) -> tuple[str, ...]:
         """The subscription's password stays out of the server's log where the control role may say so."""

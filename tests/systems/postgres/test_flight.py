@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from cockpit.errors import SystemFault
 from cockpit.model.secret import Secret
 from cockpit.model.settings import SideSpec
 from cockpit.model.words import Severity
@@ -99,6 +100,56 @@ async def test_lag_sees_everything(rig: Rig) -> None:
     assert sample.worst_behind == 3000
 
 
+FRESH = "CREATE TABLE fresh (id int PRIMARY KEY); CREATE TABLE halves (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE halves_1 PARTITION OF halves FOR VALUES FROM (0) TO (9)"
+
+
+async def test_a_table_made_since_is_named_until_it_is_carried_both_ways(rig: Rig) -> None:
+    await rig.mesh()
+    for origin in (BLUE, GREEN):
+        await rig.pair.canary(origin, origin.other).apply()
+    await rig.pair.fence(GREEN, on=True).apply()
+    ways = [(way, rig.pair.replicate(*way, copy=False)) for way in ((BLUE, GREEN), (GREEN, BLUE))]
+    before = await rig.pair.lag(BLUE, GREEN)
+    assert (before.not_ready, before.reverse_missing, before.reverse_armed) == ((), (), True)
+
+    await rig.run(BLUE, f"{FRESH}; INSERT INTO fresh VALUES (1); INSERT INTO halves VALUES (1)")
+    await rig.pair.shape()
+    sample = await rig.pair.lag(BLUE, GREEN)
+    assert {(t.table, t.state) for t in sample.not_ready} == {("public.fresh", "missing"), ("public.halves_1", "missing")}
+    assert "2 table(s) of blue are not mirrored: public.fresh" in sample.error
+    assert sample.reverse_armed is True
+
+    await rig.run(GREEN, FRESH)
+    await rig.pair.shape()
+    sample = await rig.pair.lag(BLUE, GREEN)
+    assert sample.tables_total - sample.tables_ready == 2
+    assert (sample.reverse_missing, sample.reverse_armed) == (("public.fresh", "public.halves_1"), False)
+    for _, action in ways:
+        probe = await action.probe()
+        assert not probe.done
+        assert probe.evidence["unpublished"] == ["public.fresh", "public.halves_1"]
+        await action.apply()
+        assert (await action.probe()).done
+    sample = await rig.pair.lag(BLUE, GREEN)
+    assert (sample.not_ready, sample.reverse_missing, sample.reverse_armed, sample.error) == ((), (), True, "")
+    assert await rig.value(GREEN, "SELECT (SELECT count(*) FROM fresh) + (SELECT count(*) FROM halves)") == 2
+    await rig.run(BLUE, "INSERT INTO fresh VALUES (2)")
+    await rig.pair.canary(BLUE, GREEN).apply()
+    assert await rig.value(GREEN, "SELECT count(*) FROM fresh") == 2
+
+
+async def test_new_tables_of_which_some_are_filled_are_refused_by_name(rig: Rig) -> None:
+    await rig.mesh()
+    await rig.pair.fence(GREEN, on=True).apply()
+    for side in (BLUE, GREEN):
+        await rig.run(side, FRESH)
+    await rig.run(GREEN, "INSERT INTO fresh VALUES (7)")
+    with pytest.raises(SystemFault, match=r"hold rows on green already: public\.fresh"):
+        await rig.pair.replicate(BLUE, GREEN, copy=False).apply()
+    await rig.run(GREEN, "TRUNCATE fresh")
+    await rig.pair.replicate(BLUE, GREEN, copy=False).apply()
+
+
 async def test_activity(rig: Rig) -> None:
     app = await rig.app(BLUE)
     await app.execute("BEGIN; INSERT INTO plain (note) VALUES ('open')")
@@ -130,13 +181,6 @@ async def test_shape_turns_with_ddl_only(rig: Rig) -> None:
         await rig.run(side, ddl)
         seen.add(await rig.pair.shape())
     assert len(seen) == 6
-
-
-async def test_writes_since(rig: Rig) -> None:
-    lsn = await rig.value(BLUE, "SELECT pg_current_wal_insert_lsn()::text")
-    assert await rig.pair.writes_since(BLUE, "FFFFFFFF/0") == 0
-    await rig.run(BLUE, "INSERT INTO plain (note) VALUES ('x')")
-    assert await rig.pair.writes_since(BLUE, lsn) is None
 
 
 async def test_a_cancelled_call_leaves_the_link_usable(rig: Rig) -> None:
