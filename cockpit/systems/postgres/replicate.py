@@ -61,6 +61,28 @@ _HOLDERS = """\
 SELECT format('pid %s, %s, %s, open %s s', pid, usename, coalesce(nullif(application_name, ''), '-'),
   round(extract(epoch FROM clock_timestamp() - xact_start))) AS who FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
 UNION ALL SELECT format('prepared transaction %s of %s', gid, owner) FROM pg_prepared_xacts LIMIT 10"""
+QUIET = {
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_duration_sample": "-1",
+    "log_min_error_statement": "panic",
+    "track_activities": "off",
+    "pg_stat_statements.track_utility": "off",
+    "pgaudit.log": "none",
+}
+"""Settings under which a statement is neither logged nor kept nor shown to others. All of them are a superuser's to set, or granted."""
+
+
+def may_set(version_num: int) -> str:
+    """Which of the settings the server has and the current role may change. A single one can be granted since 15."""
+    mine = (
+        "has_parameter_privilege(name, 'SET')"
+        if version_num >= 150000
+        else "EXISTS (SELECT FROM pg_roles WHERE rolname = current_user AND rolsuper)"
+    )
+    return f"SELECT name FROM pg_settings WHERE name = ANY ($1::text[]) AND {mine}"
+
+
 _FENCED = f"SELECT to_regclass('{SCHEMA}.fence') IS NOT NULL AS made"
 
 
@@ -210,7 +232,7 @@ class Replicate:
         link = self.wires.work[self.target]
         there = await link.row(TARGET, self.link)
         if not there["subscription"]:
-            await link.script((*await self._quiet_log(), self._subscription(masked=False)), within=SETUP_S)
+            await link.script((*await self._quiet(), self._subscription(masked=False)), within=SETUP_S)
             return
         published = (await self.wires.work[self.origin].row(ORIGIN, self.link))["published"]
         if list(published) != list(there["subscribed"]):
@@ -250,11 +272,11 @@ class Replicate:
         link = self.wires.work[side]
         return bool((await link.row(_FENCED))["made"] and await link.rows(f"SELECT 1 FROM {SCHEMA}.fence"))
 
-    async def _quiet_log(self) -> tuple[str, ...]:
-        """The subscription's password stays out of the server's log where the control role may say so."""
-        row = await self.wires.work[self.target].row("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
-        quiet = ("log_statement = 'none'", "log_min_duration_statement = -1", "log_min_error_statement = 'panic'")
-        return tuple(f"SET LOCAL {setting}" for setting in quiet) if row["rolsuper"] else ()
+    async def _quiet(self) -> tuple[str, ...]:
+        """The subscription's password stays out of what the server writes down or shows, as far as the control role may say so."""
+        link = self.wires.work[self.target]
+        names = [str(row["name"]) for row in await link.rows(may_set(link.version_num), list(QUIET))]
+        return tuple(f"SET LOCAL {name} = {literal(value)}" for name, value in QUIET.items() if name in names)
 
     def _subscription(self, *, masked: bool) -> str:
         wanted = {"create_slot": "false", "slot_name": literal(self.link), "copy_data": str(self.copy).lower(), "streaming": "on"}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
+from cockpit.drill.servers import Server
+from cockpit.errors import SystemFault
 from cockpit.model.events import FindingSeen
+from cockpit.model.secret import Secret
 from cockpit.model.settings import AppSpec
 from cockpit.model.words import Severity
-from tests.systems.postgres.conftest import BLUE, GREEN, Rig, Waiver, quoted
+from cockpit.systems.postgres import PostgresPair, replicate
+from tests.systems.postgres.conftest import BLUE, GREEN, PASSWORD, Rig, Waiver, quoted
 
 pytestmark = pytest.mark.servers
 
@@ -149,6 +154,71 @@ async def test_planted_rights_faults_are_found(rig: Rig) -> None:
     assert "app-secret-canary" not in repr(found)
     for side in (BLUE, GREEN):
         await rig.run(side, f"DROP ROLE {other}; DROP ROLE {weak}")
+
+
+@pytest.fixture
+async def weak(rig: Rig) -> AsyncIterator[str]:
+    """The pair is flown by a role that owns the databases and is no superuser."""
+    role = f"weak_{rig.spec.name.lower()}"
+    for side in (BLUE, GREEN):
+        await rig.run(side, f"CREATE ROLE {role} LOGIN REPLICATION PASSWORD '{PASSWORD}'; GRANT pg_monitor, pg_signal_backend TO {role}")
+        await rig.run(side, f"ALTER DATABASE {quoted(rig.blue.database if side is BLUE else rig.green.database)} OWNER TO {role}")
+    yield role
+    await rig.pair.close()
+    for side in (BLUE, GREEN):
+        await rig.run(side, f"REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+async def flown_by(rig: Rig, role: str) -> PostgresPair:
+    ends = {side: replace(rig.endpoint(side), user=role, password=Secret(PASSWORD)) for side in (BLUE, GREEN)}
+    return await rig.remade(blue=replace(rig.spec.blue, control=ends[BLUE]), green=replace(rig.spec.green, control=ends[GREEN]))
+
+
+async def test_tables_that_the_control_role_cannot_read_block(rig: Rig, weak: str) -> None:
+    for side in (BLUE, GREEN):
+        await rig.run(side, f'GRANT USAGE ON SCHEMA "Кадры ""и"" кадры" TO {weak}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {weak}')
+    pair = await flown_by(rig, weak)
+    found = {f.object: f.seen for f in await pair.preflight(BLUE) if f.check == "P11" and f.severity is Severity.BLOCK}
+    assert set(found) == {f"blue {weak}", f"green {weak}"}
+    assert all("cannot read 1 tables" in seen for seen in found.values())
+    for side in (BLUE, GREEN):
+        await rig.run(side, f"GRANT pg_read_all_data TO {weak}")
+    assert [f.severity for f in await pair.preflight(BLUE) if f.check == "P11"] == [Severity.GOOD]
+
+
+async def test_a_log_that_would_hold_the_password_blocks(rig: Rig, weak: str) -> None:
+    assert [f.severity for f in await rig.pair.preflight(BLUE) if f.check == "P12"] == [Severity.GOOD]
+    await rig.run(GREEN, f"ALTER DATABASE {quoted(rig.green.database)} SET log_statement = 'mod'")
+    pair = await flown_by(rig, weak)
+    found = [f for f in await pair.preflight(BLUE) if f.check == "P12"]
+    assert {(f.object, f.severity) for f in found} == {
+        ("green log_statement", Severity.BLOCK),
+        ("green log_min_error_statement", Severity.WARN),
+        ("blue log_min_error_statement", Severity.WARN),
+    }
+    assert all("GRANT SET ON PARAMETER" in f.remedy for f in found)
+    for side in (BLUE, GREEN):
+        await rig.run(side, f"GRANT SET ON PARAMETER log_statement, log_min_error_statement TO {weak}")
+    assert [f.severity for f in await pair.preflight(BLUE) if f.check == "P12"] == [Severity.GOOD]
+    quiet = await pair.replicate(BLUE, GREEN, copy=False)._quiet()  # type: ignore[attr-defined]
+    assert quiet == ("SET LOCAL log_statement = 'none'", "SET LOCAL log_min_error_statement = 'panic'")
+
+
+async def test_the_password_is_in_no_log(rig: Rig, blue16: Server, green18: Server) -> None:
+    password = rig.spec.blue.peer.password
+    assert password is not None
+    for name, value in (("log_statement", "all"), ("log_min_duration_statement", "0"), ("log_min_error_statement", "debug5")):
+        await rig.run(GREEN, f"ALTER DATABASE {quoted(rig.green.database)} SET {name} = '{value}'")
+    await rig.remade()
+    await rig.mesh()
+    subscription = rig.pair._wires.names.link(BLUE)
+    again = replicate.Replicate(rig.pair._wires, BLUE, GREEN, False, {})
+    with pytest.raises(SystemFault, match="already exists"):
+        await rig.pair._wires.work[GREEN].script((*await again._quiet(), again._subscription(masked=False)))
+    written = green18.log.read_text()
+    assert subscription in written
+    assert "SET LOCAL pg_stat_statements" not in written  # there is none: an unknown setting would fail on some servers
+    assert password.reveal() not in written
 
 
 async def test_limits_are_counted(rig: Rig) -> None:

@@ -51,6 +51,8 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("P3", path.rights),
     ("P4", path.fence),
     ("P9", path.capacity),
+    ("P11", path.readable),
+    ("P12", path.unsaid),
 )
 
 

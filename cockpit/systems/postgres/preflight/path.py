@@ -1,12 +1,17 @@
-"""P1, P3, P4, P9: rights of the cockpit and of replication, who may pass the fence, and whether the other side is as large."""
+"""P1, P3, P4, P9, P11, P12: rights of the cockpit and of replication, who may pass the fence, whether the other side is as large,
+and whether a password would be written down."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from cockpit.errors import LinkError
 from cockpit.model.events import FindingSeen
 from cockpit.model.text import plain
 from cockpit.systems.postgres.link import Link
+from cockpit.systems.postgres.names import ident
 from cockpit.systems.postgres.preflight.look import Look, block, good, unless, warn
+from cockpit.systems.postgres.replicate import QUIET, may_set
 from cockpit.systems.postgres.wires import SIDES
 
 _PEER = """\
@@ -39,6 +44,56 @@ async def peers(look: Look) -> list[FindingSeen]:
                 block("P1", f"{side} {end.user}", seen, _PEER, "GRANT USAGE ON SCHEMA .., GRANT SELECT ON ALL TABLES IN SCHEMA .. to it")
             )
     return unless(found, good("P1", "both", "the peer roles may log in, replicate and read every table", _PEER))
+
+
+async def readable(look: Look) -> list[FindingSeen]:
+    """P11: the control role reads every table, because it proves that both sides hold the same."""
+    found = []
+    for side in SIDES:
+        row, user = (await look.rows(side, _PEER, [t.oid for t in look.carried(side)]))[0], look.spec.side(side).control.user
+        if row["unreadable"]:
+            seen = f"the control role cannot read {len(row['unreadable'])} tables: {', '.join(row['unreadable'][:5])}"
+            found.append(
+                block(
+                    "P11", f"{side} {user}", seen, _PEER, "GRANT pg_read_all_data to it, or USAGE on the schemas and SELECT on the tables"
+                )
+            )
+    return unless(found, good("P11", "both", "the control roles may read every table that is compared", _PEER))
+
+
+def _shows(value: str, *words: str) -> bool:
+    return bool({word.strip() for word in value.lower().split(",")} & {*words})
+
+
+_TELLS: dict[str, tuple[Callable[[str], bool], bool, str]] = {
+    "log_statement": (lambda v: _shows(v, "ddl", "mod", "all"), True, "every CREATE SUBSCRIPTION is logged"),
+    "pgaudit.log": (lambda v: _shows(v, "ddl", "all"), True, "every CREATE SUBSCRIPTION is audited"),
+    "log_min_duration_statement": (lambda v: int(v) >= 0, False, "one that takes longer is logged"),
+    "log_min_error_statement": (lambda v: not _shows(v, "fatal", "panic"), False, "one that fails is logged"),
+    "pg_stat_statements.track_utility": (lambda v: _shows(v, "on"), False, "it is kept in pg_stat_statements"),
+}
+"""By setting: whether its value tells the text of a CREATE SUBSCRIPTION, whether it always does, and how."""
+
+
+async def unsaid(look: Look) -> list[FindingSeen]:
+    """P12: the password that a subscription connects with is written down nowhere: not in the log, not in a view."""
+    found = []
+    for side in SIDES:
+        if look.spec.side(side.other).peer.password is None:
+            continue
+        user = look.spec.side(side).control.user
+        query = may_set(look.wires.work[side].version_num)
+        mine = {str(row["name"]) for row in await look.rows(side, query, list(QUIET))}
+        for name, (tells, always, how) in _TELLS.items():
+            value = look.settings[side].get(name)
+            if value is None or name in mine or not tells(value):
+                continue
+            seen = f"{name} = {value}, which {user} may not change for itself: {how}, with the replication password in it"
+            remedy = (
+                f"on {side}: GRANT SET ON PARAMETER {name} TO {ident(user)} (15 and later), or set it to {QUIET[name]} while the run arms"
+            )
+            found.append((block if always else warn)("P12", f"{side} {name}", seen, query, remedy))
+    return unless(found, good("P12", "both", "the replication password is written down nowhere", "SELECT name, setting FROM pg_settings"))
 
 
 _RIGHTS = """\
