@@ -95,6 +95,28 @@ class ServersConformance:
             assert (server.side, server.up) == (side, True)
             assert all(session.side is side for session in await pair.census(side))
 
+    async def test_the_way_back_is_armed_once_a_row_went_both_ways(self, pair: Servers) -> None:
+        await arm(pair)
+        for origin in (BLUE, GREEN):
+            await pair.canary(origin, origin.other).apply()
+        for origin in (BLUE, GREEN):
+            sample = await pair.lag(origin, origin.other)
+            assert (sample.reverse_armed, sample.reverse_missing, sample.not_ready) == (True, (), ())
+
+    async def test_a_fence_says_since_when(self, pair: Servers) -> None:
+        await pair.install(BLUE).apply()
+        for on in (True, False):
+            await made_so(pair.fence(BLUE, on=on))
+            for action in (pair.fence(BLUE, on=True), pair.fence(BLUE, on=False)):
+                probe = await action.probe()
+                assert probe.evidence["read_only"] is on
+                assert (probe.evidence["fenced_since"] is not None) is on
+            assert (await pair.server(BLUE)).fenced is on
+
+    async def test_only_app_sessions_are_ended(self, pair: Servers) -> None:
+        await made_so(pair.terminate(BLUE, (1,)))
+        assert (await pair.server(BLUE)).up
+
     async def test_preflight_says_all_it_looked_at(self, pair: Servers) -> None:
         found = await pair.preflight(BLUE)
         assert any(finding.severity is Severity.GOOD for finding in found)
