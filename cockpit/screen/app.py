@@ -136,6 +136,11 @@ class FolderLink:
             self._link = PilotLink(self._folder.socket)
         return await self._link.ask(intent)
 
+    async def close(self) -> None:
+        """The connection is closed, where there was one."""
+        if self._link is not None:
+            await self._link.close()
+
 
 def wants_no_color(environment: Mapping[str, str]) -> bool:
     """https://no-color.org: set and not empty."""

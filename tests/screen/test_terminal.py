@@ -137,7 +137,8 @@ async def test_a_real_folder_is_followed_and_its_pilot_is_asked(tmp_path: Path) 
         return Reply(False, 7, "the run is closed")
 
     follower = Follower(folder)
-    app = CockpitApp(follower, FolderLink(folder), Options(by="ana@bastion"))
+    link = FolderLink(folder)
+    app = CockpitApp(follower, link, Options(by="ana@bastion"))
     async with app.run_test(size=(80, 24)) as pilot:
         c = Cockpit(app, pilot, Story(), None)  # type: ignore[arg-type]
         await c.look()
@@ -156,6 +157,7 @@ async def test_a_real_folder_is_followed_and_its_pilot_is_asked(tmp_path: Path) 
             assert asked[0].ask == "arm"
             assert asked[0].saw == follower.state.seq
         finally:
+            await link.close()
             await door.close()
     follower.close()
 
