@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -128,7 +130,14 @@ def test_the_way_to_first_paint_imports_no_driver() -> None:
     assert int(count) <= 480
 
 
-async def test_a_real_folder_is_followed_and_its_pilot_is_asked(tmp_path: Path) -> None:
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Where a socket's path stays short enough, however deep the tests' own folder lies."""
+    with tempfile.TemporaryDirectory(prefix="c-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+async def test_a_real_folder_is_followed_and_its_pilot_is_asked(tmp_path: Path, short_folder: Path) -> None:
     folder = create(tmp_path, "arp")
     asked: list[Intent] = []
 
@@ -145,7 +154,7 @@ async def test_a_real_folder_is_followed_and_its_pilot_is_asked(tmp_path: Path) 
         assert "waiting" in c.text
         _write(folder)
         door = Door(answer)
-        await door.open(folder.socket)
+        await door.open(folder.place_socket(short_folder))
         try:
             await c.look()
             await c.look()
