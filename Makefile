@@ -23,9 +23,9 @@ drill: setup system
 	@$(BIN)/cockpit drill $(ARGS)
 
 test: setup-test system check
-	@# Tests that need real servers or a terminal run alone, so that they have the machine for themselves.
-	$(BIN)/pytest -q -n 2 -m "not servers and not drill and not pty"
-	$(BIN)/pytest -q -m "servers or drill or pty"
+	$(BIN)/pytest -q -n 2 -m "not drill and not pty"
+	@# Tests that fly or that look at a terminal run alone, so that they have the machine for themselves.
+	$(BIN)/pytest -q -m "drill or pty"
 
 check: setup-test
 	$(BIN)/ruff check .
