@@ -22,9 +22,9 @@ from cockpit.model.text import plain
 CONNECT_S = 5
 FILE_S = (0.10, 0.20)
 """How long a direct app waits before it looks at its file again, drawn anew each time."""
-SECRET_S = (0.15, 0.30)
+SECRET_S = (0.25, 0.45)
 """The same for a secret: one request costs what a hundred looks at a file do, and the service limits them."""
-AGAIN_S = (0.15, 0.30)
+AGAIN_S = (0.25, 0.45)
 """How long it waits before it knocks again at the address that refused it."""
 
 
@@ -202,9 +202,11 @@ class Finder:
         again = loop.time() + self.rng.uniform(*AGAIN_S)
         while True:
             found = await self._read()
-            if found is not None and (found != self._refused or loop.time() >= again):
+            now = loop.time()
+            if found is not None and (found != self._refused or now >= again):
                 return found
-            await asyncio.sleep(self.rng.uniform(*self.source.every_s))
+            pause = self.rng.uniform(*self.source.every_s)
+            await asyncio.sleep(min(pause, again - now) if now < again else pause)
 
     async def _read(self) -> Address | None:
         # A source that cannot be read now, or holds half a file, is read again.
