@@ -49,7 +49,7 @@ def _unproven(now: float, latest: Latest, stale_after: float) -> str:
     recon = latest.recon
     if recon is None or now - recon.mono > stale_after * RECON_STALE:
         return "reconciliation is not running"
-    tables = sorted(proof.table for proof in latest.tables.values() if proof.state in UNSETTLED)
+    tables = sorted(proof.table for proof in latest.tables.values() if proof.owed and proof.state in UNSETTLED)
     if tables:
         more = f" and {len(tables) - 3} more" if len(tables) > 3 else ""
         return f"{', '.join(tables[:3])}{more}"

@@ -95,6 +95,8 @@ class TableProof:
     mono: float | None = None
     reason: str = ""
     query: str = ""
+    owed: bool = True
+    """False where no proof is owed: excluded tables, and those whose rows are not replicated."""
 
 
 @dataclass(frozen=True, slots=True)

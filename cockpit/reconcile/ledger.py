@@ -176,6 +176,7 @@ class Standing:
             self.proven_mono,
             plain(self._reason(), 300),
             plain(whole(self.table)) if self.table.hash_sql else "",
+            self.table.owed and not self.waived,
         )
 
     def _reason(self) -> str:

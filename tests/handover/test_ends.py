@@ -320,10 +320,10 @@ LAG = LagSample(100.0, Side.BLUE, Side.GREEN, 0, 0.1, 1e6, 0.0, "s", "active", 0
 RECON = ReconSample(100.0, 10, 10, 1, 1, 0, 0, 100.0, 0.01, 0.1)
 
 
-def latest(state: ProofState = ProofState.EQUAL, recon: ReconSample | None = RECON) -> Latest:
+def latest(state: ProofState = ProofState.EQUAL, recon: ReconSample | None = RECON, *, owed: bool = True) -> Latest:
     made = Latest(lag=LAG)
     if recon is not None:
-        made.take(replace(recon, tables=(TableProof("sales.orders", 5, 5, state, Exactness.EXACT, 0.5),)))
+        made.take(replace(recon, tables=(TableProof("sales.orders", 5, 5, state, Exactness.EXACT, 0.5, owed=owed),)))
     return made
 
 
@@ -355,6 +355,8 @@ def test_what_a_cutovers_arming_took_says_nothing_of_a_rollback(tmp_path: Path) 
         (latest(ProofState.DIRTY), ""),
         (latest(ProofState.SCANNING), "sales.orders"),
         (latest(ProofState.PENDING), "sales.orders"),
+        (latest(ProofState.UNVERIFIABLE), "sales.orders"),
+        (latest(ProofState.UNVERIFIABLE, owed=False), ""),
         (latest(recon=replace(RECON, tables_total=4)), "3 tables not looked at yet"),
         (latest(recon=None), "reconciliation is not running"),
         (latest(recon=replace(RECON, mono=50.0)), "reconciliation is not running"),
