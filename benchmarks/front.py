@@ -93,7 +93,7 @@ def _pressed(terminal: Terminal, number: int) -> float:
 
 def _close(terminal: Terminal) -> None:
     """The run is closed as a lead closes it, and the program has ended."""
-    for keys, answer in ((b"Q", b"arp"), (b"arp\r", b"closed"), (b"q", b"\x1b[?1049l")):
+    for keys, answer in ((b"Q", b"CLOSE the run"), (b"arp\r", b"closed"), (b"q", b"\x1b[?1049l")):
         terminal.press(keys)
         terminal.wait_for(answer, 20)
         if answer not in terminal.seen:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from cockpit.opening import Opening
+    from cockpit.screen.curtain import Curtain
     from cockpit.timeline.folder import RunFolder
     from cockpit.wiring import Order
 
@@ -221,26 +223,43 @@ def _drill_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    """The screen loads and shows itself while another process reads, connects and starts the pilot."""
+    """The screen shows itself and loads while another process reads, connects and starts the pilot."""
     need_terminal()
-    from importlib import import_module
-
     from cockpit.opening import Opening
 
     opening = Opening(_again(arguments))
     try:
-        import_module("cockpit.screen.app")  # takes as long as the other process needs to name the folder
-        from cockpit.timeline.folder import RunFolder
-
-        root = opening.folder()
-        ending = _shown(RunFolder(root), arguments, gone=opening.refused) if root is not None else 1
-    finally:
-        code, said = opening.end()
+        root, ending = _shown_while(opening, arguments)
+    except BaseException:
+        opening.give_up()
+        raise
+    code, said = opening.end()
     if code:
         _say(said)
         return code
     assert root is not None
+    from cockpit.timeline.folder import RunFolder
+
     return ending or _afterwards(RunFolder(root))
+
+
+def _shown_while(opening: Opening, arguments: argparse.Namespace) -> tuple[Path | None, int]:
+    """The run's folder, None where there will be none, and what `_shown` returned."""
+    from importlib import import_module
+
+    with curtain(arguments) as raised:
+        import_module("cockpit.screen.app")  # takes as long as the other process needs to name the folder
+        from cockpit.timeline.folder import RunFolder
+
+        root = opening.folder()
+        return root, _shown(RunFolder(root), arguments, raised, gone=opening.refused) if root is not None else 1
+
+
+def curtain(arguments: argparse.Namespace, *, watch: bool = False, drill: bool = False) -> Curtain:
+    """What the terminal shows until the screen has loaded; to be entered as soon as it is known that there will be a screen."""
+    from cockpit.screen.curtain import Curtain, look
+
+    return Curtain(look(arguments.theme, ascii=arguments.ascii), watch=watch, drill=drill)
 
 
 def _again(arguments: argparse.Namespace) -> list[str]:
@@ -290,14 +309,19 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool) -> int:
     """The run's exit code where it ended, else 0 with a word on how to come back."""
-    return _shown(folder, arguments, watch=watch) or (0 if watch else _afterwards(folder))
+    with curtain(arguments, watch=watch) as raised:
+        code = _shown(folder, arguments, raised, watch=watch)
+    return code or (0 if watch else _afterwards(folder))
 
 
-def _shown(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool = False, gone: Callable[[], bool] | None = None) -> int:
+def _shown(
+    folder: RunFolder, arguments: argparse.Namespace, raised: Curtain, *, watch: bool = False, gone: Callable[[], bool] | None = None
+) -> int:
     """1 when the screen failed, else 0: the run has its own exit code."""
     from cockpit.screen.app import run_screen
     from cockpit.screen.main import Ending
 
+    raised.hand_over()
     ending = run_screen(folder.root, watch=watch, drill=False, gone=gone, theme=arguments.theme, ascii=arguments.ascii)
     if ending == Ending.CRASHED:
         _say(f"the screen failed, the run goes on: `cockpit join {folder.name}` opens it again")

@@ -47,14 +47,22 @@ class Opening:
         try:
             code = self._process.wait(ENDS_S)
         except subprocess.TimeoutExpired:
-            self._process.terminate()
-            code = self._process.wait()
+            code = self._terminated()
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._said.seek(0)
         text = self._said.read().decode(errors="replace")
         self._said.close()
         return code, text
+
+    def give_up(self) -> None:
+        """It has ended, and has left nothing behind unless the run is flown already."""
+        self._terminated()
+        self.end()
+
+    def _terminated(self) -> int:
+        self._process.terminate()
+        return self._process.wait()
 
 
 def announce(folder: Path) -> None:

@@ -88,15 +88,20 @@ def render(card: Scorecard) -> str:
 
 
 def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> int:
-    from cockpit.screen.app import run_screen
-    from cockpit.screen.main import Ending
+    from cockpit.cli import curtain
 
-    folder = create(runs, PAIR)
-    wanted = Wanted(rows=spec.rows, apps=spec.apps, rate=spec.rate, seed=arguments.seed, runs=runs)
-    standing = hangar.ask(
-        wanted, linger_s=LINGER_S, run=folder.root, before=lambda rig: _launch(folder, rig / "config.toml", arguments.scenario)
-    )
-    ending = run_screen(folder.root, watch=False, drill=True, progress=standing.progress_file, theme=arguments.theme, ascii=arguments.ascii)
+    with curtain(arguments, drill=True) as raised:
+        folder = create(runs, PAIR)
+        wanted = Wanted(rows=spec.rows, apps=spec.apps, rate=spec.rate, seed=arguments.seed, runs=runs)
+        standing = hangar.ask(
+            wanted, linger_s=LINGER_S, run=folder.root, before=lambda rig: _launch(folder, rig / "config.toml", arguments.scenario)
+        )
+        from cockpit.screen.app import run_screen
+        from cockpit.screen.main import Ending
+
+        raised.hand_over()
+        progress = standing.progress_file
+        ending = run_screen(folder.root, watch=False, drill=True, progress=progress, theme=arguments.theme, ascii=arguments.ascii)
     closed = wiring.closed_state(folder)
     if ending == Ending.END_DRILL or closed is not None or not standing.alive:
         return _end(folder, standing, closed)

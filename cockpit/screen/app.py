@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,6 +24,7 @@ from rich.segment import Segment, Segments
 from textual.app import App
 
 from cockpit.model.intents import Intent
+from cockpit.screen.look import wants_no_color
 from cockpit.screen.main import Ending, MainScreen, Options
 from cockpit.screen.view import Link, Source
 from cockpit.timeline.folder import RunFolder
@@ -140,11 +141,6 @@ class FolderLink:
         """The connection is closed, where there was one."""
         if self._link is not None:
             await self._link.close()
-
-
-def wants_no_color(environment: Mapping[str, str]) -> bool:
-    """https://no-color.org: set and not empty."""
-    return bool(environment.get("NO_COLOR"))
 
 
 def run_screen(

@@ -1,6 +1,6 @@
-"""Text in terminal cells: a line is spans of text with a role each; the last gate before the terminal is `strip`.
+"""Text in terminal cells: a line is spans of text with a role each; the last gate before the terminal is `segments`.
 
-Nothing reaches a terminal but through `strip`, and `strip` makes every span plain (law 10): no control character, no
+Nothing reaches a terminal but through `segments`, and `segments` makes every span plain (law 10): no control character, no
 bidirectional override, no markup. Widths are cells, not characters.
 """
 
@@ -11,7 +11,6 @@ from functools import lru_cache
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
-from textual.strip import Strip
 
 from cockpit.model.text import plain
 from cockpit.screen.look import Look
@@ -134,9 +133,9 @@ def _pieces(word: str, width: int) -> list[str]:
     return [*pieces, current]
 
 
-def strip(line: Line, width: int, look: Look) -> Strip:
+def segments(line: Line, width: int, look: Look) -> list[Segment]:
     """`line` as what the terminal gets: plain, in this theme, exactly `width` cells wide."""
-    return Strip([Segment(look.glyphs(clean(text)), look.style(role)) for text, role in fill(line, width)], width)
+    return [Segment(look.glyphs(clean(text)), look.style(role)) for text, role in fill(line, width)]
 
 
 def text_of(line: Line) -> str:

@@ -10,14 +10,20 @@ from cockpit.model.state import StepView
 from cockpit.model.telemetry import AppRoute, GateReading, LagSample, TableProof
 from cockpit.screen import lag, procedure, recon, route, story
 from cockpit.screen.cells import BLANK, Line, wrap
+from cockpit.screen.content import Content
 from cockpit.screen.figures import age, count, rate, seconds, size
 from cockpit.screen.view import View
 
 _LABEL = 10
 
 
-def of(view: View, pane: str, key: str, width: int) -> list[Line]:
-    """The detail of row `key` of `pane`; one line that says so where it is gone."""
+def content(view: View, pane: str, key: str, width: int) -> Content:
+    """The detail of row `key` of `pane` for an inner width of `width` cells; one line that says so where it is gone."""
+    lines = [((" ", "text"), *line) for line in _of(view, pane, key, width - 2)]
+    return Content(title=(("DETAIL ", "title"), (pane, "text")), body=tuple(lines))
+
+
+def _of(view: View, pane: str, key: str, width: int) -> list[Line]:
     makers = {"lag": _lag, "recon": _table, "route": _app, "procedure": _step, "timeline": _event, "attention": _attention}
     lines = makers[pane](view, key, width)
     return lines or [(("nothing to show here", "wait"),)]

@@ -93,6 +93,11 @@ THEMES: Mapping[str, Styles] = {
 THEME_NAMES = tuple(THEMES)
 
 
+def wants_no_color(environment: Mapping[str, str]) -> bool:
+    """https://no-color.org: set and not empty."""
+    return bool(environment.get("NO_COLOR"))
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """A theme and whether only ASCII is drawn."""

@@ -20,12 +20,13 @@ from textual.screen import Screen
 from cockpit.errors import CockpitError
 from cockpit.model.intents import Ask, Intent
 from cockpit.model.words import Mode
-from cockpit.screen import arrange, attention, clockband, detail, lag, manual, procedure, recon, route, starting, story
+from cockpit.screen import arrange, attention, clockband, detail, manual, panes, procedure, starting
 from cockpit.screen.actions import BY_ID, BY_KEY, LISTS, PANES, Action
-from cockpit.screen.cells import Line, crop, text_of
+from cockpit.screen.bands import Bands
+from cockpit.screen.cells import Line, text_of
 from cockpit.screen.content import Content, Row, Wish
 from cockpit.screen.look import Look, Status
-from cockpit.screen.prompt import FREE, Decision, Kind, Prompt
+from cockpit.screen.prompt import FREE, Decision, Kind, Prompt, enlarge
 from cockpit.screen.view import Link, Source, View
 from cockpit.screen.widgets import Lines, Pane
 
@@ -83,8 +84,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.prompt = Prompt()
         self.wish = Wish()
         self.over: list[Over] = []
-        self._bands = arrange.Bands()
-        self._bands.shown = arrange.Shown(focus="procedure")
+        self._bands = Bands()
+        self._bands.shown = arrange.FIRST
         self._frozen: View | None = None
         self._asking: set[asyncio.Task[None]] = set()
         self.view = self._look_now()
@@ -97,7 +98,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         yield Lines(id="clock")
-        for number, name in enumerate(PANES, 1):
+        for name, number in panes.NUMBERS.items():
             yield Pane(number, id=name)
         yield Pane(0, id="side")
         yield Pane(0, id="over")
@@ -167,8 +168,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 pane.show(self._content(name, *pane.inner), self.look, focused=name in (self.focus_name, "over"))
 
     def _foot(self, width: int, height: int) -> tuple[Line, ...]:
-        if width < arrange.LEAST_WIDTH or height < arrange.LEAST_HEIGHT:
-            return (crop(((" enlarge the terminal: 80x24 shows all", "warn"),), width),)
+        if arrange.too_small(width, height):
+            return (enlarge(width),)
         first, second = self.prompt.lines(self.view, self.focus_name, width)
         if self._frozen is not None and self.prompt.kind is Kind.IDLE:
             first = (
@@ -179,21 +180,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _content(self, name: str, width: int, height: int) -> Content:
         view = self._frozen or self.view
-        match name:
-            case "lag":
-                return lag.content(view, width, height)
-            case "recon":
-                return recon.content(view, self._wish_for(name), width, height)
-            case "route":
-                return route.content(view, self._wish_for(name), width, height)
-            case "procedure":
-                return procedure.content(view, width, height)
-            case "timeline":
-                return story.content(view, self._wish_for(name), width, height)
-            case "side":
-                return self._detail(view, self.focus_name, self.pane(self.focus_name).chosen_key or "", width)
-            case _:
-                return self._over_content(view, width, height)
+        if name == "side":
+            return detail.content(view, self.focus_name, self.pane(self.focus_name).chosen_key or "", width)
+        if name == "over":
+            return self._over_content(view, width, height)
+        return panes.content(name, view, self._wish_for(name), width, height)
 
     def _wish_for(self, name: str) -> Wish:
         """The filter is of the list it was typed for, the order of all."""
@@ -211,11 +202,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             case "attention":
                 return attention.content(view, width, height)
             case _:
-                return self._detail(view, over.pane, over.key, width)
-
-    def _detail(self, view: View, pane: str, key: str, width: int) -> Content:
-        lines = [((" ", "text"), *line) for line in detail.of(view, pane, key, width - 2)]
-        return Content(title=(("DETAIL ", "title"), (pane, "text")), body=tuple(lines))
+                return detail.content(view, over.pane, over.key, width)
 
     def _show_parts(self, focus: str | None = None, zoomed: bool | None = None) -> None:
         """The layout fits what is to be seen; nothing is laid out again when nothing changed."""

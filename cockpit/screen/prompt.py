@@ -320,3 +320,8 @@ def _key_bar(view: View, pane: str, width: int) -> Line:
 
 def _key(view: View, pane: str, key: str, words: str, refused: str) -> Line:
     return ((f"{key} {words}", "dim"),) if refused else ((key, "key"), (f" {words}", "text"))
+
+
+def enlarge(width: int) -> Line:
+    """What stands in the prompt's place where nothing else fits."""
+    return crop(((" enlarge the terminal: 80x24 shows all", "warn"),), width)

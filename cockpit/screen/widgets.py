@@ -10,12 +10,10 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from cockpit.screen.cells import BLANK, Line, apart, crop, fill, marked, strip
+from cockpit.screen.cells import BLANK, Line, segments
 from cockpit.screen.content import Content
+from cockpit.screen.frame import EDGES, framed, room
 from cockpit.screen.look import Look
-
-_LIGHT = "┌─┐│└┘"
-_HEAVY = "┏━┓┃┗┛"
 
 
 class Lines(Widget):
@@ -47,7 +45,7 @@ class Lines(Widget):
 
     def render_line(self, y: int) -> Strip:
         line = self._shown[y] if y < len(self._shown) else BLANK
-        return strip(line, self.size.width, self._look)
+        return Strip(segments(line, self.size.width, self._look), self.size.width)
 
 
 class Pane(Lines):
@@ -70,12 +68,12 @@ class Pane(Lines):
     @property
     def inner(self) -> tuple[int, int]:
         """Cells inside the frame."""
-        return max(self.size.width - 2, 0), max(self.size.height - 2, 0)
+        return max(self.size.width - EDGES, 0), max(self.size.height - EDGES, 0)
 
     @property
     def room(self) -> int:
         """Rows that can be shown at once."""
-        return max(self.inner[1] - len(self.content.head), 0)
+        return room(self.content, self.size.height)
 
     @property
     def index(self) -> int:
@@ -97,52 +95,13 @@ class Pane(Lines):
     def show(self, content: Content, look: Look, *, focused: bool) -> None:
         """`content` is shown; the chosen row stays in sight."""
         self.content = content
-        room, index, count = self.room, self.index, len(content.rows) or len(content.body)
+        index, count = self.index, len(content.rows) or len(content.body)
         if content.rows:
             self.offset_rows = min(self.offset_rows, index)
-            self.offset_rows = max(self.offset_rows, index - room + 1)
-        self.offset_rows = max(0, min(self.offset_rows, count - room))
-        self.put(self._framed(look, focused=focused), look)
-
-    def _framed(self, look: Look, *, focused: bool) -> list[Line]:
-        width, height = self.inner
-        if width < 1 or height < 1:
-            return []
-        frame = _HEAVY if focused else _LIGHT
-        role = "focus" if focused else "frame"
-        rows = self._inside(height, focused=focused)
-        lines = [self._top(frame, role, width)]
-        lines.extend(((frame[3], role), *fill(row, width), (frame[3], role)) for row in rows)
-        lines.append(self._bottom(frame, role, width))
-        return lines
-
-    def _inside(self, height: int, *, focused: bool) -> list[Line]:
-        content = self.content
-        first, room = self.offset_rows, self.room
-        if content.rows:
-            body = [row.line for row in content.rows[first : first + room]]
-            if focused and 0 <= self.index - first < len(body):
-                chosen = fill(body[self.index - first], self.inner[0])
-                body[self.index - first] = marked(chosen)
-        else:
-            body = list(content.body[first : first + room])
-        lines = [*content.head, *body][:height]
-        return lines + [BLANK] * (height - len(lines))
-
-    def _top(self, frame: str, role: str, width: int) -> Line:
-        number: Line = ((f"{self.number} ", "key"),) if self.number else ()
-        badge: Line = ((" ", role), *self.content.badge, (" ", role)) if self.content.badge else ()
-        room = width - 3 - sum(len(text) for text, _ in badge)
-        title = crop((*number, *self.content.title), max(room, 0))
-        left: Line = ((frame[0] + frame[1] + " ", role), *title, (" ", role))
-        gap = width + 1 - sum(len(text) for text, _ in left) - sum(len(text) for text, _ in badge)
-        return apart((*left, (frame[1] * max(gap - 1, 0), role)), (*badge, (frame[1] + frame[2], role)), width + 2)
-
-    def _bottom(self, frame: str, role: str, width: int) -> Line:
-        count = len(self.content.rows) or len(self.content.body)
-        below = count - self.offset_rows - self.room
-        note = f" {below} more ↓ " if below > 0 else f" {self.offset_rows} above ↑ " if self.offset_rows else ""
-        return ((frame[4] + frame[1] * (width - len(note) - 1), role), (note, "dim"), (frame[1] + frame[5], role))
+            self.offset_rows = max(self.offset_rows, index - self.room + 1)
+        self.offset_rows = max(0, min(self.offset_rows, count - self.room))
+        width, height = self.size
+        self.put(framed(content, self.number, width, height, first=self.offset_rows, chosen=index, focused=focused), look)
 
     def on_click(self, event: events.Click) -> None:
         event.stop()

@@ -18,11 +18,11 @@ from collections.abc import Callable
 class Terminal:
     """A program in a pty of some size; `seen` is what it wrote since the last look."""
 
-    def __init__(self, columns: int, rows: int, *command: str) -> None:
+    def __init__(self, columns: int, rows: int, *command: str, term: str = "xterm-256color") -> None:
         self.began = time.monotonic()
         self.pid, self.master = pty.fork()
         if self.pid == 0:
-            os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
+            os.environ.update(TERM=term, COLORTERM="truecolor")
             fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             os.execv(sys.executable, [sys.executable, *command])
         self.seen = b""
@@ -60,6 +60,19 @@ class Terminal:
     def memory_mb(self) -> float:
         with open(f"/proc/{self.pid}/statm") as file:
             return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+
+    def ended(self, seconds: float = 10.0) -> int:
+        """Its exit code, once it has ended by itself; what it wrote until then is `seen`. `AssertionError` where it does not end."""
+        deadline = time.monotonic() + seconds
+        self._read(lambda: False, seconds)
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.001)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        raise AssertionError("the program did not end")
 
     def end(self) -> None:
         os.kill(self.pid, signal.SIGTERM)

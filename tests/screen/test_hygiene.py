@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from cockpit.model import events as ev
-from cockpit.screen.cells import fill, fit, fit_end, strip, wrap
+from cockpit.screen.cells import fill, fit, fit_end, segments, wrap
 from cockpit.screen.look import Look
 from tests.screen.demo import SOAK, Story, story
 from tests.screen.flying import SIZES, cockpit
@@ -100,5 +100,5 @@ def test_a_fitted_text_has_exactly_its_width(text: str, width: int) -> None:
         assert cell_len(fitted) == width
         assert _unprintable(fitted) == []
     assert cell_len("".join(s for s, _ in fill(((text, "text"),), width))) == width
-    assert strip(((text, "bad"), (text, "nonsense")), width, Look()).cell_length == width
+    assert sum(s.cell_length for s in segments(((text, "bad"), (text, "nonsense")), width, Look())) == width
     assert all(sum(cell_len(s) for s, _ in line) <= max(width, 2) for line in wrap(text, width))

@@ -16,7 +16,8 @@ import pytest
 
 from cockpit.model.intents import Intent
 from cockpit.model.telemetry import PulseSample
-from cockpit.screen.app import NO_TERMINAL, CockpitApp, FolderLink, crash_text, wants_no_color
+from cockpit.screen.app import NO_TERMINAL, CockpitApp, FolderLink, crash_text
+from cockpit.screen.look import wants_no_color
 from cockpit.screen.main import Ending, Options
 from cockpit.timeline.folder import RunFolder, create
 from cockpit.timeline.follow import Follower
@@ -47,19 +48,6 @@ sys.exit(1 if ending is None else ending)
 """
 
 
-def _wait(terminal: Terminal) -> int:
-    terminal.drain(0.3)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        pid, status = os.waitpid(terminal.pid, os.WNOHANG)
-        if pid:
-            return os.waitstatus_to_exitcode(status)
-        select_pause()
-    os.kill(terminal.pid, signal.SIGKILL)
-    os.waitpid(terminal.pid, 0)
-    raise AssertionError("the screen did not end")
-
-
 def select_pause() -> None:
     """Gives the other process the processor for a moment."""
     subprocess.run(["true"], check=True)
@@ -73,7 +61,7 @@ def test_a_lost_terminal_ends_the_screen_cleanly(number: signal.Signals) -> None
     os.kill(terminal.pid, number)
     terminal.wait_for(b"\x1b[?1049l", 10)
     assert b"\x1b[?1049l" in terminal.seen, "the terminal is given back"
-    assert _wait(terminal) == Ending.LOST
+    assert terminal.ended() == Ending.LOST
     os.close(terminal.master)
 
 
@@ -96,7 +84,7 @@ def test_a_failing_screen_shows_no_variable_and_says_that_the_pilot_flies_on() -
     terminal.wait_for(b"the pilot flies on", 20)
     assert b"the screen failed (RuntimeError); the pilot flies on" in terminal.seen
     assert b"hunter2" not in terminal.seen
-    assert _wait(terminal) == Ending.CRASHED
+    assert terminal.ended() == Ending.CRASHED
     os.close(terminal.master)
 
 
