@@ -21,7 +21,7 @@ from tests.screen.terminal import Terminal
 
 SIZES = ((80, 24), (120, 40), (200, 60))
 PAINTS = 5
-PRESSES = 100
+PRESSES = 200
 ORDERS = (b"order: name", b"order: age", b"order: worst")
 PANES, LIVE = b"PROCEDURE", b"ready"
 

@@ -58,24 +58,29 @@ def line_width(line: Line) -> int:
 
 def crop(line: Line, width: int) -> Line:
     """`line` in at most `width` cells; the last span that does not fit is cut with `…`."""
-    kept: list[Span] = []
-    left = width
-    for text, role in ((clean(text), role) for text, role in line):
-        size = cell_len(text)
-        if size > left:
-            if left > 0:
-                kept.append((_cut(text, left), role))
-            return tuple(kept)
-        kept.append((text, role))
-        left -= size
-    return tuple(kept)
+    return _cropped(line, width)[0]
 
 
 def fill(line: Line, width: int, role: str = "text") -> Line:
     """`line` in exactly `width` cells."""
-    cropped = crop(line, width)
-    missing = width - line_width(cropped)
+    cropped, missing = _cropped(line, width)
     return (*cropped, (" " * missing, role)) if missing > 0 else cropped
+
+
+def _cropped(line: Line, width: int) -> tuple[Line, int]:
+    """What fits, and the cells that are left of `width`: painted for every row of the screen, so in one pass."""
+    kept: list[Span] = []
+    left = width
+    for text, role in line:
+        shown = clean(text)
+        size = len(shown) if shown.isascii() else cell_len(shown)
+        if size > left:
+            if left > 0:
+                kept.append((_cut(shown, left), role))
+            return tuple(kept), 0
+        kept.append((shown, role))
+        left -= size
+    return tuple(kept), left
 
 
 def apart(left: Line, right: Line, width: int) -> Line:

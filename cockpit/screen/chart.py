@@ -7,7 +7,9 @@ and "no data" differ; above 1 MB the column is full and marked.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Reversible
+from functools import lru_cache
+from itertools import groupby
 
 from cockpit.model.telemetry import LagSample
 from cockpit.screen.cells import Line, Span, fill
@@ -18,14 +20,15 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 _AXIS = 4
 
 
-def chart(samples: Iterable[LagSample], now: float, width: int, height: int, fence_mono: float | None) -> tuple[Line, ...]:
-    """`height` lines of `width` cells: the plot, then its time axis; nothing where there is no room."""
+def chart(samples: Reversible[LagSample], now: float, width: int, height: int, fence_mono: float | None) -> tuple[Line, ...]:
+    """`height` lines of `width` cells: the plot, then its time axis; nothing where there is no room. `samples` oldest first."""
     rows, columns = height - 1, width - _AXIS
     if rows < 2 or columns < 8:
         return ()
     levels = _levels(samples, now, columns, rows * 8)
     fence = _column(fence_mono, now, columns) if fence_mono is not None else None
-    plot = [_plot_line(levels, rows - 1 - index, rows, fence, top=index == 0) for index in range(rows)]
+    upright = [_bar(level, rows, column == fence) for column, level in enumerate(levels)]
+    plot = [_joined(across) for across in zip(*upright, strict=True)]
     labels = {0: "1M", rows - 1: "1k"} | ({rows // 2: "32k"} if rows >= 5 else {})
     lines = [fill(((f"{labels.get(i, ''):<{_AXIS}}", "dim"), *line), width) for i, line in enumerate(plot)]
     return (*lines, _axis(width))
@@ -43,9 +46,11 @@ def _column(mono: float, now: float, columns: int) -> int | None:
     return column if 0 <= column < columns else None
 
 
-def _levels(samples: Iterable[LagSample], now: float, columns: int, top: int) -> list[int | None]:
+def _levels(samples: Reversible[LagSample], now: float, columns: int, top: int) -> list[int | None]:
     levels: list[int | None] = [None] * columns
-    for sample in samples:
+    for sample in reversed(samples):
+        if now - sample.mono > SPAN_S * (1 + 1 / columns):
+            break
         column = _column(sample.mono, now, columns)
         if column is None or sample.lag_bytes is None:
             continue
@@ -65,16 +70,15 @@ def _level(amount: int, top: int) -> int:
     return max(1, min(round(share * top), top))
 
 
-def _plot_line(levels: list[int | None], row: int, rows: int, fence: int | None, *, top: bool) -> Line:
-    """One line of the plot; `row` counts from the bottom. Neighbours of one role make one span."""
-    spans: list[Span] = []
-    for column, level in enumerate(levels):
-        char, role = _cell(level, row, rows, column == fence, top=top)
-        if spans and spans[-1][1] == role:
-            spans[-1] = (spans[-1][0] + char, role)
-        else:
-            spans.append((char, role))
-    return tuple(spans)
+@lru_cache(maxsize=1024)
+def _bar(level: int | None, rows: int, fence: bool) -> tuple[Span, ...]:
+    """One column of the plot, from its top."""
+    return tuple(_cell(level, rows - 1 - index, rows, fence, top=index == 0) for index in range(rows))
+
+
+def _joined(cells: Iterable[Span]) -> Line:
+    """Neighbours of one role make one span."""
+    return tuple(("".join(char for char, _ in same), role) for role, same in groupby(cells, key=lambda cell: cell[1]))
 
 
 def _cell(level: int | None, row: int, rows: int, fence: bool, *, top: bool) -> tuple[str, str]:

@@ -32,7 +32,7 @@ def lines(view: View, width: int) -> tuple[Line, Line]:
 def _first(view: View, width: int) -> Line:
     left = joined((_t_clock(view), _mode(view), _pair(view), _sides(view, width), _step(view, width)))
     right = joined((_alarms(view), _who(view, width)))
-    return apart(left, (*right, (" ", "text")), width)
+    return apart(left, ((" ", "text"), *right, (" ", "text")), width)
 
 
 def _second(view: View, width: int) -> Line:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
@@ -32,6 +32,9 @@ from cockpit.screen.widgets import Lines, Pane
 
 TICK_S = 0.2
 _POLLS_A_TICK = 4
+NEXT_TO_ALL = frozenset({"foot", "side", "over"})
+"""Parts that may answer any key, whatever pane it was meant for."""
+ALL = frozenset({"clock", *NEXT_TO_ALL, *PANES})
 _ORDERS = ("worst", "name", "age")
 _MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "home": -(10**6), "g": -(10**6), "end": 10**6, "G": 10**6}
 
@@ -88,6 +91,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._bands.shown = arrange.FIRST
         self._frozen: View | None = None
         self._asking: set[asyncio.Task[None]] = set()
+        self._owed: list[str] = []
+        """Parts that have still to show the newest view."""
+        self._touched: set[str] = set()
+        """Parts that the last key may have changed; the others show it with the next tick."""
         self.view = self._look_now()
 
     # --- parts ---------------------------------------------------------------------------------------------
@@ -128,7 +135,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._start_or_fly()
         self._thaw()
         self.prompt.follow(self.view)
-        self.paint()
+        self._paint_in_turns()
 
     def _look_now(self) -> View:
         source, clock = self._source, self._source.now()
@@ -156,15 +163,34 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self.paint)
 
-    def paint(self) -> None:
-        """Every visible part shows the view."""
+    def paint(self, only: Collection[str] | None = None) -> None:
+        """Every visible part shows the view; of these `only` those named."""
+        found = arrange.places(*self.size, self._bands.shown)
+        for name, place in found.items():
+            if only is None or name in only:
+                self._paint_part(name, place)
+
+    def _paint_in_turns(self) -> None:
+        """Every visible part shows the view, each in a turn of its own: a key pressed meanwhile waits for one, not for all."""
+        begun = bool(self._owed)
+        self._owed = list(arrange.places(*self.size, self._bands.shown))
+        if not begun:
+            self.call_later(self._paint_next)
+
+    def _paint_next(self) -> None:
+        if self._owed:
+            self.paint((self._owed.pop(0),))
+            self.call_later(self._paint_next)
+
+    def _paint_part(self, name: str, place: arrange.Place) -> None:
         width, height = self.size
-        found = arrange.places(width, height, self._bands.shown)
-        self.query_one("#clock", Lines).put(clockband.lines(self.view, width), self.look)
-        self.query_one("#foot", Lines).put(self._foot(width, height), self.look)
-        for name in found.keys() - {"clock", "foot"}:
+        if name == "clock":
+            self.query_one("#clock", Lines).put(clockband.lines(self.view, width), self.look)
+        elif name == "foot":
+            self.query_one("#foot", Lines).put(self._foot(width, height), self.look)
+        else:
             pane = self.pane(name)
-            if pane.size.width == found[name].width and pane.size.height == found[name].height:
+            if (pane.size.width, pane.size.height) == (place.width, place.height):
                 pane.show(self._content(name, *pane.inner), self.look, focused=name in (self.focus_name, "over"))
 
     def _foot(self, width: int, height: int) -> tuple[Line, ...]:
@@ -220,6 +246,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         event.stop()
         event.prevent_default()
         self.view = self._look_now()
+        self._touched = set(NEXT_TO_ALL)
         character = event.character if event.is_printable else None
         key = character if character and character.isalpha() else event.key
         filtering = self.prompt.kind is Kind.FILTER
@@ -236,7 +263,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if self.over and self.over[-1].kind == "palette" and self.prompt.kind is not Kind.PALETTE:
             self.over.pop()
         self._show_parts()
-        self.paint()
+        self.paint(self._touched | {self.focus_name})
 
     def on_paste(self, event: events.Paste) -> None:
         event.stop()
@@ -344,10 +371,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.prompt.open(Kind.FILTER, self.view.clock, self.wish.needle)
 
     def _do_sort(self, key: str) -> None:
+        self._touched |= set(LISTS)
         self.wish.order = _ORDERS[(_ORDERS.index(self.wish.order) + 1) % len(_ORDERS)]
         self.prompt.say(Status.OK, f"order: {self.wish.order}", self.view.clock)
 
     def _do_freeze(self, key: str) -> None:
+        self._touched |= ALL
         if self._frozen is not None:
             self._frozen = None
             return
@@ -365,6 +394,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._send(Ask.DISARM)
 
     def _do_theme(self, key: str) -> None:
+        self._touched |= ALL
         self.look = self.look.next_theme()
         self.prompt.say(Status.OK, f"theme: {self.look.theme}", self.view.clock)
 
@@ -426,6 +456,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def on_pane_picked(self, message: Pane.Picked) -> None:
         message.stop()
+        self._touched = {*NEXT_TO_ALL, message.pane}
         if message.pane in PANES:
             self._show_parts(message.pane)
         if message.key is not None:
