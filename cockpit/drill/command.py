@@ -12,6 +12,7 @@ from pathlib import Path
 from cockpit import wiring
 from cockpit.config import runs_folder
 from cockpit.drill import hangar, headless
+from cockpit.drill.environment import PAIR
 from cockpit.drill.folders import claim, new_folder
 from cockpit.drill.rig import Wanted
 from cockpit.drill.scorecard import Scorecard
@@ -23,7 +24,6 @@ from cockpit.timeline.folder import RunFolder, create
 
 LINGER_S = 900.0
 """Seconds a drill flies on when its screen is gone without having ended it."""
-PAIR = "arp"
 
 
 def drill(arguments: argparse.Namespace) -> int:

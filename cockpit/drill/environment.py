@@ -10,9 +10,11 @@ from pathlib import Path
 from cockpit.drill import arp, cloud
 from cockpit.drill.fleet import App
 from cockpit.drill.fleet import Path as Way
-from cockpit.drill.pooler import ADMIN, Pooler
+from cockpit.drill.pooler import ADMIN, PROBE, Pooler, probe_of
 from cockpit.drill.servers import HOST, Server
+from cockpit.model.words import Side
 
+PAIR = "arp"
 POOL = "pool-1"
 ADDRESS = "addresses"
 _SECRETS = "secrets"
@@ -88,7 +90,7 @@ def _channels(site: Site) -> Iterable[str]:
         yield _table(
             "pairs.arp.channels.admin", {"host": HOST, "port": site.pooler.port, "user": ADMIN, "password": word, "sslmode": "disable"}
         )
-        yield _table("pairs.arp.channels.probe", {"name": "cockpit_probe"})
+        yield _table("pairs.arp.channels.probe", {"name": PROBE, **{str(side): probe_of(side) for side in Side}})
     if any(app.path is Way.FILE for app in site.apps):
         yield _entry("channels", {"name": ADDRESS, "kind": "file", "path": str(site.address_file), "format": "json"})
     if site.cloud is None:

@@ -7,12 +7,14 @@ What an app felt of a handover is taken from `BEFORE_S` before writes were stall
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cockpit import wiring
 from cockpit.drill.crew import end_guardian, launch_guardian
+from cockpit.drill.environment import PAIR
 from cockpit.drill.folders import Claim
 from cockpit.drill.lead import Lead
 from cockpit.drill.ledger import Felt
@@ -20,7 +22,7 @@ from cockpit.drill.rig import Rig, Wanted
 from cockpit.drill.scorecard import Flown, Scorecard, scorecard
 from cockpit.model.settings import DrillSpec
 from cockpit.model.state import HandoverView
-from cockpit.timeline.folder import RunFolder
+from cockpit.timeline.folder import RunFolder, create
 
 BEFORE_S = 0.5
 AFTER_S = 2.0
@@ -38,22 +40,30 @@ class Flight:
 
 
 async def fly(claim: Claim, flight: Flight, tell: Callable[[str], None]) -> Scorecard:
-    """The scorecard of the whole drill; the rig is gone again. `tell` hears one line for each thing that happens."""
+    """The scorecard of the whole drill; the rig is gone again. `tell` hears one line for each thing that happens.
+
+    Of a drill that did not fly no folder is left."""
     wanted = Wanted(rows=flight.drill.rows, apps=flight.drill.apps, rate=flight.drill.rate, seed=flight.seed, runs=flight.runs)
+    folder = create(flight.runs, PAIR)
     tell(f"bringing up the rig: {wanted.rows:,} rows, {wanted.apps} apps, {wanted.rate:g} transactions a second")
-    async with Rig(claim, wanted) as rig:
-        folder = wiring.open_run(
-            flight.runs, rig.config, flight.scenario, wiring.read_order(rig.config, flight.scenario, None).spec, drill=True
-        )
-        tell(f"run {folder.name}")
-        guardian = launch_guardian(claim, folder)
-        try:
-            flown = await _handovers(rig, folder, flight, tell)
-            card = await scorecard(rig, flown)
-        finally:
-            await end_guardian(guardian, told_to=False)
+    try:
+        async with Rig(claim, wanted) as rig:
+            card = await _flown(rig, claim, folder, flight, tell)
+    finally:
+        if not folder.timeline.exists():
+            shutil.rmtree(folder.root, ignore_errors=True)
     _keep(card, folder, tell)
     return card
+
+
+async def _flown(rig: Rig, claim: Claim, folder: RunFolder, flight: Flight, tell: Callable[[str], None]) -> Scorecard:
+    wiring.write_launch(folder, rig.config, flight.scenario, PAIR, drill=True)
+    tell(f"run {folder.name}")
+    guardian = launch_guardian(claim, folder)
+    try:
+        return await scorecard(rig, await _handovers(rig, folder, flight, tell))
+    finally:
+        await end_guardian(guardian, told_to=False)
 
 
 def _keep(card: Scorecard, folder: RunFolder, tell: Callable[[str], None]) -> None:

@@ -1,7 +1,8 @@
 """The distribution's PgBouncer in front of the pair: transaction pooling, scram, routed by an included file of databases.
 
 The included file names the database and the alias `cockpit_probe` with the same target: PAUSE of the one leaves the other
-open, so the cockpit can see through the pool which server answers while the apps wait.
+open, so the cockpit can see through the pool which server answers while the apps wait. An alias for each side, which never moves,
+shows that the pooler's logins reach the side that does not serve.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cockpit.drill.servers import HOST, free_port
 from cockpit.errors import CockpitError
 from cockpit.model.secret import Secret
 from cockpit.model.settings import Endpoint
+from cockpit.model.words import Side
 
 ADMIN = "pgbouncer_admin"
 PROBE = "cockpit_probe"
@@ -126,36 +128,41 @@ class Pooler:
                 await until_ended(process, _STOP_S)
 
 
-async def launch(folder: Path, target: Endpoint, verifiers: Mapping[str, str], admin: tuple[str, str]) -> Pooler:
-    """PgBouncer runs in front of `target`, for the users of `verifiers` (user to SCRAM verifier).
+async def launch(folder: Path, sides: Mapping[Side, Endpoint], verifiers: Mapping[str, str], admin: tuple[str, str]) -> Pooler:
+    """PgBouncer runs in front of blue, for the users of `verifiers` (user to SCRAM verifier).
 
     `admin` is the admin user's password and its verifier. `CockpitError` where there is no PgBouncer."""
     found = binary()
     if found is None:
         raise CockpitError("PgBouncer is not installed", remedy="apt-get install pgbouncer")
-    pooler = Pooler(folder, free_port(), target.database, admin[0], found, server_identity())
-    await asyncio.to_thread(_write, pooler, target, {**verifiers, ADMIN: admin[1]})
+    pooler = Pooler(folder, free_port(), sides[Side.BLUE].database, admin[0], found, server_identity())
+    await asyncio.to_thread(_write, pooler, sides, {**verifiers, ADMIN: admin[1]})
     await pooler.start()
     return pooler
 
 
-def _write(pooler: Pooler, target: Endpoint, users: Mapping[str, str]) -> None:
+def _write(pooler: Pooler, sides: Mapping[Side, Endpoint], users: Mapping[str, str]) -> None:
     folder = pooler.folder
     folder.mkdir(parents=True, exist_ok=True)
     userlist = folder / "userlist.txt"
     userlist.touch(mode=0o600)
     userlist.write_text("".join(f"{_word(user)} {_word(word)}\n" for user, word in users.items()), encoding="utf-8")
     (folder / "pgbouncer.ini").write_text(_INI.format(host=HOST, port=pooler.port, folder=folder, admin=ADMIN), encoding="utf-8")
-    pooler.databases_file.write_text(databases(pooler.database, target), encoding="utf-8")
+    pooler.databases_file.write_text(databases(pooler.database, sides), encoding="utf-8")
     for path in (folder, userlist, folder / "pgbouncer.ini", pooler.databases_file):
         pooler._identity.owns(path)
     folder.chmod(0o700)
 
 
-def databases(name: str, target: Endpoint) -> str:
-    """The included file that sends `name` and the probe alias to `target`."""
-    where = f"host={target.host} port={target.port} dbname={target.database}"
-    return f"[databases]\n{name} = {where}\n{PROBE} = {where}\n"
+def databases(name: str, sides: Mapping[Side, Endpoint]) -> str:
+    """The included file that sends `name` and the probe alias to blue, and an alias to each side."""
+    entries = {name: sides[Side.BLUE], PROBE: sides[Side.BLUE], **{probe_of(side): endpoint for side, endpoint in sides.items()}}
+    return "[databases]\n" + "".join(f"{entry} = host={e.host} port={e.port} dbname={e.database}\n" for entry, e in entries.items())
+
+
+def probe_of(side: Side) -> str:
+    """The entry that always leads to `side`."""
+    return f"{PROBE}_{side}"
 
 
 def _word(text: str) -> str:

@@ -153,16 +153,17 @@ class Rig:
             self.claim.adopt(self._cloud.pid)
         work: list[Coroutine[Any, Any, Any]] = [arp.fill(blue.superuser, self.wanted.rows, self.wanted.seed)]
         if has_pooler:
-            work.append(self._launch_pooler(target, verifiers))
+            sides = {Side.BLUE: target, Side.GREEN: green.endpoint(arp.DATABASE, "", None)}
+            work.append(self._launch_pooler(sides, verifiers))
         await _together(*work)
         self.site = Site(self.folder, blue, green, self._pooler, self._cloud, apps)
         await asyncio.to_thread(self._write, self.site, words)
         return self.site
 
-    async def _launch_pooler(self, target: Endpoint, verifiers: Mapping[str, str]) -> None:
+    async def _launch_pooler(self, sides: Mapping[Side, Endpoint], verifiers: Mapping[str, str]) -> None:
         word = secrets.token_urlsafe(18)
         users = {role: text for role, text in verifiers.items() if role != arp.PEER}
-        self._pooler = await pooler.launch(self.folder / "pooler", target, users, (word, verifier(word)))
+        self._pooler = await pooler.launch(self.folder / "pooler", sides, users, (word, verifier(word)))
         self.claim.adopt(self._pooler.pid)
 
     def _write(self, site: Site, words: Mapping[str, str]) -> None:

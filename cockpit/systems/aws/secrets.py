@@ -307,8 +307,10 @@ def _findings(described: dict[str, Any], labels: Labels, side: Side | None) -> l
         if side
         else ("P8", Severity.BLOCK, f"{CURRENT} names neither blue nor green: {_show(labels)}", "find out who moved it, then stage again")
     ]
-    if len(labels.sides) < 2:
-        found.append(("P8", Severity.WARN, "its versions are not staged yet", "arming stages them"))
+    if not labels.sides:
+        found.append(("P8", Severity.GOOD, "its versions are not staged yet: arming stages them", ""))
+    elif len(labels.sides) < 2:
+        found.append(("P8", Severity.WARN, "only one of its two versions is staged: somebody moved a label", "arming stages both"))
     if described.get("RotationEnabled"):
         when = described.get("NextRotationDate")
         soon = not isinstance(when, datetime) or when < datetime.now(UTC) + timedelta(days=1)

@@ -122,10 +122,11 @@ async def _others(pooler: PgBouncer) -> Findings:
     rows = await pooler.console.ask("SHOW DATABASES", pooler.options.deadline)
     ends = {(address.host, address.port) for address in pooler.addresses.values()}
     own = {database for side in ("blue", "green") if (database := getattr(pooler.witness.pair, side).control.database)}
+    known = {*pooler.routes.names, *pooler.witness.standing}
     around = [
         plain(row["name"], 64)
         for row in rows
-        if (row["host"], int(row["port"])) in ends and row["database"] in own and row["name"] not in pooler.routes.names
+        if (row["host"], int(row["port"])) in ends and row["database"] in own and row["name"] not in known
     ]
     remedy = "route it by a channel of its own, or remove it"
     return [_finding(pooler, "P5", Severity.WARN, f"{name} leads there too and is not routed", "SHOW DATABASES", remedy) for name in around]
@@ -154,7 +155,7 @@ async def _proof(pooler: PgBouncer) -> Findings:
 
 async def _ahead(pooler: PgBouncer, side: Side) -> FindingSeen:
     """The pooler's logins reach the side that does not serve yet: its pg_hba.conf, its roles and the network between them."""
-    query = f"through probe.{side}: {pooler.witness.texts[0]}"
+    query = pooler.witness.text_of(side)
     try:
         proof = await pooler.witness.answer_of(side, pooler.options.deadline)
     except (LinkError, SystemFault) as err:

@@ -69,6 +69,19 @@ class Witness:
         return (self.options.probe.name,) if self.options.probe else ()
 
     @property
+    def standing(self) -> tuple[str, ...]:
+        """The entries that always lead to one side."""
+        return tuple(name for side in Side if (name := self._standing(side)))
+
+    def _standing(self, side: Side) -> str | None:
+        probe = self.options.probe
+        return None if probe is None else probe.blue if side is Side.BLUE else probe.green
+
+    def text_of(self, side: Side) -> str:
+        """What `answer_of` asks, and through which entry."""
+        return f"through {self._standing(side) or f'an entry that always leads to {side}'}: {QUESTION}"
+
+    @property
     def texts(self) -> tuple[str, ...]:
         return (f"through {self.options.probe.name}: {QUESTION}",) if self.options.probe else ()
 
@@ -99,8 +112,7 @@ class Witness:
 
     async def answer_of(self, side: Side, deadline_s: float) -> Proof:
         """Which side answers through the entry that always leads to `side`; not asked where there is none."""
-        alias = self.options.probe
-        name = None if alias is None else alias.blue if side is Side.BLUE else alias.green
+        alias, name = self.options.probe, self._standing(side)
         if alias is None or name is None:
             return Proof(asked=False)
         console = self._through(alias, name)

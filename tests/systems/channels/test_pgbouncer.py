@@ -236,6 +236,18 @@ async def test_the_side_ahead_is_reached_before_the_window_or_said_not_to_be_kno
     await port.close()
 
 
+async def test_an_entry_beside_the_routed_ones_is_a_way_around_unless_it_is_ours(start: Start) -> None:
+    bed = await start()
+    text = bed.instance.databases.read_text() + bouncer.entry("beside", bed.green, dbname=f"'{DATABASE}'")
+    bed.instance.databases.write_text(text)
+    await bed.port.console.ask("RELOAD", 2)
+    assert [f.severity for f in await bed.port.preflight(10) if "beside leads there too" in f.seen] == [Severity.WARN]
+    port = bed.again(probe=Alias(green="beside"))
+    await port.open()
+    assert not [f for f in await port.preflight(10) if "leads there too" in f.seen]
+    await port.close()
+
+
 async def test_session_pooling_blocks(start: Start) -> None:
     bed = await start(pool_mode="session")
     await bed.transact()
