@@ -27,6 +27,8 @@ from cockpit.model.words import Direction, Known, Mode, Outcome, Side
 WATCH_S = 0.02
 LOCK_S = 10.0
 """Seconds within which both servers must say that the pair is still ours."""
+REST_S = 0.1
+"""Seconds after the resume in which the apps that waited have the servers for themselves."""
 LATE_S = 5.0
 """Seconds a request whose answer was lost may still take effect: the admin connection is closed long before."""
 
@@ -288,6 +290,8 @@ class Flight:
     async def _touch_down(self, why: str) -> Outcome:
         """The target serves: the tail of the handover, or, with `why`, what a person has to look at."""
         self._end_downtime()
+        if not why:
+            await asyncio.sleep(REST_S)
         self._settle()
         if why:
             self._alarm("resume", why, "A, then Y tries again; or resume what is paused by hand, or go back")
