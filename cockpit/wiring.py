@@ -17,7 +17,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +37,10 @@ from cockpit.model import events as ev
 from cockpit.model.plan import Plan
 from cockpit.model.settings import Config, PairSpec, Scenario
 from cockpit.model.state import RunState, replay
-from cockpit.model.words import Direction, Side
+from cockpit.model.words import Direction, Mode, Side
 from cockpit.scenario import find as find_scenario
 from cockpit.scenario import load_scenario
-from cockpit.timeline.folder import RunFolder, create
+from cockpit.timeline.folder import RunFolder, create, every
 from cockpit.timeline.journal import Journal, is_flown, read
 from cockpit.timeline.samples import Samples
 
@@ -172,6 +172,17 @@ def closed_state(folder: RunFolder) -> RunState | None:
     return replay(read(folder.timeline).events)
 
 
+def left_open(runs: Path, pair: str) -> Iterator[RunFolder]:
+    """The runs of `pair` that are neither closed nor flown, oldest first: a crash left them. A timeline that cannot be read as a run's
+    is none of them."""
+    for folder in every(runs):
+        if is_flown(folder.timeline):
+            continue
+        state = replay(read(folder.timeline).events)
+        if state.pair == pair and state.mode is not Mode.CLOSED:
+            yield folder
+
+
 def guard_command(folder: RunFolder) -> list[str]:
     """What starts a run's guardian."""
     return [sys.executable, "-m", "cockpit", "_guard", str(folder.root)]
@@ -261,15 +272,16 @@ def _on_signals(stop: Callable[[], None]) -> None:
 
 
 async def fly(folder: RunFolder, descriptor: int) -> int:
-    """The run's exit code, once it is closed."""
+    """The run's exit code, once it is closed. A run that is there already and not closed is taken up again."""
     launch, order = _order_of(folder)
     watch = Watch(socket.socket(fileno=descriptor))
     thread = asyncio.create_task(watch.run())
-    journal = Journal.create(folder.timeline, "pilot")
-    recorder = Recorder(journal)
+    plans = {direction: order.plan(direction) for direction in Direction}
+    recorder, journal = _taken_up(folder, order) if folder.timeline.exists() else _begun(folder, launch, order, plans)
     samples = Samples(folder.samples)
     try:
-        return await _fly(folder, launch, order, recorder, samples, watch)
+        recorder.record(ev.PilotSeated("pilot", os.getpid(), secrets.token_hex(8), boot()))
+        return await _fly(folder, order, plans, recorder, samples, watch)
     finally:
         thread.cancel()
         await asyncio.gather(thread, return_exceptions=True)
@@ -277,12 +289,45 @@ async def fly(folder: RunFolder, descriptor: int) -> int:
         journal.close()
 
 
-async def _fly(folder: RunFolder, launch: Launch, order: Order, recorder: Recorder, samples: Samples, watch: Watch) -> int:
-    plans = {direction: order.plan(direction) for direction in Direction}
+def _begun(folder: RunFolder, launch: Launch, order: Order, plans: dict[Direction, Plan]) -> tuple[Recorder, Journal]:
+    journal = Journal.create(folder.timeline, "pilot")
+    recorder = Recorder(journal)
     recorder.record(_opened(folder, launch, order, plans))
-    recorder.record(ev.PilotSeated("pilot", os.getpid(), secrets.token_hex(8)))
     folder.plan.write_bytes(msgspec.json.format(msgspec.json.encode(plans)))
-    owner = f"{launch.user}@{launch.host} pid {os.getpid()}"
+    return recorder, journal
+
+
+def _taken_up(folder: RunFolder, order: Order) -> tuple[Recorder, Journal]:
+    """The run's own timeline, ready for more. `JournalDamaged` where it cannot be trusted, `Refused` where the run is over."""
+    journal, reading = Journal.take_up(folder.timeline, "pilot")
+    state = replay(reading.events)
+    if state.mode is Mode.CLOSED:
+        journal.close()
+        raise Refused(f"the run is closed: {state.outcome}", where=folder.name, remedy="`cockpit run` opens a new one")
+    recorder = Recorder(journal, state)
+    recorder.record(ev.RunTakenUp(getpass.getuser(), socket.gethostname(), reading.torn, _changed(reading.events, order)))
+    return recorder, journal
+
+
+def _changed(events: Sequence[ev.Event], order: Order) -> str:
+    """What of scenario and config is no longer what the run was opened with."""
+    opened = next((event.fact for event in events if isinstance(event.fact, ev.RunOpened)), None)
+    if opened is None:
+        return ""
+    digests = {"scenario": (opened.scenario_digest, order.scenario.digest), "config": (opened.config_digest, order.config.digest)}
+    return " and ".join(name for name, (then, now) in digests.items() if then != now)
+
+
+def boot() -> str:
+    """What tells this boot of this machine from every other; empty where the system does not say (random(4), "boot_id")."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+async def _fly(folder: RunFolder, order: Order, plans: dict[Direction, Plan], recorder: Recorder, samples: Samples, watch: Watch) -> int:
+    owner = f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()}"
     orders = Orders(order.spec, order.scenario, plans, folder.place_socket(_private(runtime_folder())), owner)
     pilot = Pilot(order.world(), orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))

@@ -143,6 +143,8 @@ class Guardian:
         state, recorder = self._take_timeline()
         if state.mode is Mode.CLOSED:
             return state.exit_code or 0
+        if self._never_its_own(state, pilot.pid):
+            return pilot.returncode or 1
         why = why or f"the pilot ended with code {pilot.returncode} and left the run open"
         recorder.try_record(ev.PilotSeated("guardian", os.getpid(), ""))
         recorder.try_record(ev.AlarmRaised("guardian", why, remedy="the timeline says what the guardian did"))
@@ -151,6 +153,11 @@ class Guardian:
         if self._past_return(state):
             return await self._forward(recorder, state)
         return self._nothing_in_the_air(recorder, state, why)
+
+    def _never_its_own(self, state: RunState, pid: int) -> bool:
+        """The pilot never sat down on this run, or left it again before it had looked: what was left half way is as it was."""
+        another = state.owner_pid not in {0, pid}
+        return another or (state.mode is Mode.OPENING and state.handover is not None and state.handover.half_way)
 
     def _take_timeline(self) -> tuple[RunState, Recorder]:
         """The state as the timeline has it, and a recorder on it; without a usable timeline, what the pilot announced last."""

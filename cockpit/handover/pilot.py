@@ -2,6 +2,9 @@
 
 It starts by looking: which side serves is read from the servers, never assumed. Intents are judged by `model.intents.refusal`
 against the newest state, taken or refused in the timeline, and only then acted on.
+
+A run that was left by a crash is taken up again on its own timeline: the world is looked at step by step, what is so and what is not
+is on record, and nothing is touched before a person says how to go on.
 """
 
 from __future__ import annotations
@@ -11,24 +14,27 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
-from cockpit.errors import CockpitError, JournalError
+from cockpit.errors import CockpitError, JournalError, Refused
 from cockpit.handover.flight import Flight, Surroundings
 from cockpit.handover.ports import World
 from cockpit.handover.procedure import WINDOW
 from cockpit.handover.record import Recorder, in_words, remedy_of
-from cockpit.handover.serving import who_serves
+from cockpit.handover.serving import what_is_seen, who_serves
 from cockpit.handover.telemetry import Telemetry
 from cockpit.handover.watch import Watch
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask, Intent, refusal
 from cockpit.model.plan import Plan
 from cockpit.model.settings import PairSpec, Scenario
+from cockpit.model.state import HandoverView
 from cockpit.model.text import plain
 from cockpit.model.words import Direction, Mode, Outcome, Severity, Side
 from cockpit.timeline.samples import Samples
 from cockpit.timeline.wire import Door, Reply
 
 DUTY_STEP = 0.05
+OPEN_S = 2.0
+"""Seconds a system has to be connected when a run is taken up: one that is dead must not keep the others from being seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +76,26 @@ class Pilot:
         telemetry: asyncio.Task[None] | None = None
         door = Door(self.answer)
         try:
-            await self._open()
+            left = self._left_half_way()
+            await (self._open() if left is None else self._open_again(left))
             telemetry = asyncio.create_task(self.telemetry.run())
             await door.open(self._orders.socket)
-            await self._first_look()
+            await (self._first_look() if left is None else self._look_around(left))
             await self._until_closed(telemetry)
         except Exception as err:
             self._recorder.try_record(ev.AlarmRaised("pilot", in_words(err), remedy=remedy_of(err)))
-            self._close("failed", err.exit_code if isinstance(err, CockpitError) else 1)
+            self._give_up(err)
         finally:
             await self._leave(telemetry, door)
-        return self._recorder.state.exit_code or 0
+        state = self._recorder.state
+        return (state.exit_code or 0) if state.mode is Mode.CLOSED else 1
+
+    def _give_up(self, err: Exception) -> None:
+        """The run is closed, unless a handover is half way: that one stays open for whoever takes it up."""
+        handover = self._recorder.state.handover
+        if self._flight is None and handover is not None and handover.half_way:
+            return
+        self._close("failed", err.exit_code if isinstance(err, CockpitError) else 1)
 
     def close(self, why: str) -> None:
         """The run is to end: what is in the air goes home or lands first."""
@@ -99,6 +114,53 @@ class Pilot:
         versions = await world.servers.versions()
         self._recorder.record(ev.SidesSeen(serving, versions[Side.BLUE], versions[Side.GREEN], evidence))
         await world.reconciler.open(serving)
+
+    def _left_half_way(self) -> HandoverView | None:
+        """The handover that an earlier pilot of this run left half way. One that it left before anything was touched is over."""
+        handover = self._recorder.state.handover
+        if handover is None or handover.half_way:
+            return handover
+        if handover.outcome is None:
+            seconds = round(max(asyncio.get_running_loop().time() - handover.opened_mono, 0.0), 4)
+            why = "its pilot died before anything was touched"
+            self._recorder.record(ev.HandoverClosed(handover.number, Outcome.ABORTED, seconds, handover.direction.origin, why))
+        return None
+
+    async def _open_again(self, left: HandoverView) -> None:
+        """What answers is connected; what does not is named. The pair's lock is this process's, or `Refused` says whose."""
+        try:
+            await self._lock()
+        except Refused:
+            raise
+        except Exception as err:
+            self._recorder.try_record(ev.AlarmRaised("lock", f"the pair's lock could not be seen: {in_words(err)}", remedy=remedy_of(err)))
+        world = self._world
+        opening = [world.servers.open(), *(p.open() for p in world.poolers), *(c.open() for c in world.channels)]
+        await asyncio.gather(*(asyncio.wait_for(each, OPEN_S) for each in opening), return_exceptions=True)
+        serving = left.direction.target if left.past_return else left.direction.origin
+        seen = await what_is_seen(world, self._orders.spec)
+        self._recorder.record(ev.SidesSeen(serving, *self._recorder.state.versions, seen))
+
+    async def _look_around(self, left: HandoverView) -> None:
+        """Every step as the world shows it is on record; the lead is asked how to go on."""
+        flight = self._flight_of(left.direction)
+        flight.adopt(left)
+        await flight.look()
+        self._flight = flight
+        why = "left half way: " + ("it goes forward" if left.past_return else "go on, or home")
+        self._recorder.record(ev.ModeChanged(Mode.STUCK, why))
+        self._errand(self._reconcile(self._recorder.state.serving or left.direction.origin))
+
+    async def _reconcile(self, serving: Side) -> None:
+        """Reconciliation begins anew, as soon as both sides answer."""
+        while True:
+            try:
+                await self._world.reconciler.open(serving)
+            except Exception as err:
+                self._recorder.try_record(ev.AlarmRaised("reconciliation", in_words(err), remedy=remedy_of(err)))
+                await asyncio.sleep(OPEN_S)
+            else:
+                return
 
     async def _first_look(self) -> None:
         await self._preflight()
@@ -146,7 +208,7 @@ class Pilot:
         """The reply to an intent; what it asks has begun when it is taken."""
         state = self._recorder.state
         by, argument = plain(intent.by, 80), plain(intent.argument, 2000)
-        why = refusal(state, intent.ask, argument) or self._outdated(intent) or self._ending(intent)
+        why = refusal(state, intent.ask, argument) or self._outdated(intent) or self._ending(intent) or self._too_late(intent)
         try:
             if why:
                 self._recorder.record(ev.IntentRefused(intent.ask, by, intent.saw, why))
@@ -160,13 +222,23 @@ class Pilot:
     def _outdated(self, intent: Intent) -> str:
         """A go or a way back that was said on a picture of another handover is refused."""
         handover = self._recorder.state.handover
-        if intent.ask not in {Ask.GO, Ask.BACK} or handover is None:
+        if intent.ask not in {Ask.GO, Ask.BACK, Ask.RESUME} or handover is None:
             return ""
         return "" if intent.saw >= handover.opened_seq else "said on an older picture: look again"
 
+    def _too_late(self, intent: Intent) -> str:
+        """A handover before its return goes on only while the downtime budget is not used up; home it goes at any time."""
+        handover, budget = self._recorder.state.handover, self._orders.scenario.budgets.downtime
+        if intent.ask is not Ask.RESUME or handover is None or handover.past_return:
+            return ""
+        if handover.downtime_mono is None or handover.downtime_s is not None:
+            return ""
+        used = asyncio.get_running_loop().time() - handover.downtime_mono
+        return f"the downtime budget of {budget:g} s is used up: A, then Y brings it home" if used > budget else ""
+
     def _ending(self, intent: Intent) -> str:
         """Nothing takes off any more once the run was asked to end."""
-        flies = intent.ask in {Ask.ARM, Ask.GO, Ask.BACK}
+        flies = intent.ask in {Ask.ARM, Ask.GO, Ask.BACK, Ask.RESUME}
         return "the run is about to close" if flies and self._closing.is_set() else ""
 
     def _act(self, ask: Ask, by: str, argument: str) -> None:
@@ -177,6 +249,8 @@ class Pilot:
                 self._flight.go()
             case Ask.ABORT if self._flight is not None and self._recorder.state.mode is Mode.STUCK:
                 self._take_up(self._flight, by)
+            case Ask.RESUME if self._flight is not None:
+                self._go_on(self._flight, by)
             case Ask.DISARM | Ask.ABORT if self._flight is not None:
                 self._flight.abort(f"{ask} by {by}")
             case Ask.BACK:
@@ -200,10 +274,13 @@ class Pilot:
             return
         self._take_off(Direction.ROLLBACK).go()
 
+    def _flight_of(self, direction: Direction) -> Flight:
+        around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lock)
+        return Flight(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
+
     def _take_off(self, direction: Direction) -> Flight:
         """The flight, in the air and on record when this returns: a second one is refused by what the state says."""
-        around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lock)
-        flight = Flight(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
+        flight = self._flight_of(direction)
         flight.open(len(self._recorder.state.past) + 1, self._orders.plans[direction].digest)
         self._flight = flight
         self._flying = asyncio.create_task(self._fly_one(flight.fly()))
@@ -213,6 +290,14 @@ class Pilot:
         """The stuck handover is in the air again: home, or forward where the return is passed."""
         flight.take_up(by)
         self._flying = asyncio.create_task(self._fly_one(flight.fly_again()))
+
+    def _go_on(self, flight: Flight, by: str) -> None:
+        """The handover that was left half way flies on: forward where its return is passed, else through its window again."""
+        if flight.past_return:
+            self._take_up(flight, by)
+            return
+        flight.take_on(by)
+        self._flying = asyncio.create_task(self._fly_one(flight.fly_on()))
 
     async def _lock(self) -> None:
         await self._world.servers.lock(self._orders.owner)
