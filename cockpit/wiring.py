@@ -17,7 +17,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,7 @@ from cockpit.model.words import Direction, Mode, Side
 from cockpit.scenario import find as find_scenario
 from cockpit.scenario import load_scenario
 from cockpit.timeline.folder import RunFolder, create, every
-from cockpit.timeline.journal import Journal, is_flown, read
+from cockpit.timeline.journal import Journal, is_closed, is_flown, read
 from cockpit.timeline.samples import Samples
 
 ROOM_BYTES = 16 << 20
@@ -172,15 +172,37 @@ def closed_state(folder: RunFolder) -> RunState | None:
     return replay(read(folder.timeline).events)
 
 
-def left_open(runs: Path, pair: str) -> Iterator[RunFolder]:
-    """The runs of `pair` that are neither closed nor flown, oldest first: a crash left them. A timeline that cannot be read as a run's
-    is none of them."""
-    for folder in every(runs):
-        if is_flown(folder.timeline):
+def left_open(runs: Path, config: Path, pair: str) -> RunFolder | None:
+    """The newest run of this config's pair that is neither closed nor flown: a crash left it. None where there is none.
+
+    `JournalDamaged` where its timeline cannot be trusted: nobody goes on with that, and a new run would fly over it."""
+    for folder in reversed(list(every(runs))):
+        if is_closed(folder.timeline) or is_flown(folder.timeline):
             continue
-        state = replay(read(folder.timeline).events)
-        if state.pair == pair and state.mode is not Mode.CLOSED:
-            yield folder
+        launch = _launch_of(folder)
+        if launch is not None and not launch.drill and (launch.pair, launch.config) == (pair, str(config.resolve())):
+            read(folder.timeline).trusted(str(folder.timeline))
+            return folder
+    return None
+
+
+def _launch_of(folder: RunFolder) -> Launch | None:
+    try:
+        return msgspec.json.decode(folder.launch.read_bytes(), type=Launch)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def take_up(folder: RunFolder) -> subprocess.Popen[bytes]:
+    """The processes of a run that nobody flies any more are started again. `Refused` where it is over, `JournalDamaged` where its
+    timeline cannot be trusted."""
+    state = replay(read(folder.timeline).trusted(str(folder.timeline)).events)
+    if state.mode is Mode.CLOSED:
+        what = f"the run is closed: {state.outcome}, {state.serving or 'nobody'} serves"
+        raise Refused(what, where=folder.name, remedy="`cockpit export` reads it, `cockpit run` opens a new one")
+    if _launch_of(folder) is None:
+        raise Refused("it does not say how it was started", where=str(folder.launch), remedy="`cockpit run` opens a new run")
+    return start(folder)
 
 
 def guard_command(folder: RunFolder) -> list[str]:

@@ -31,7 +31,7 @@ LOCK_S = 10.0
 """Seconds within which both servers must say that the pair is still ours."""
 REST_S = 0.1
 """Seconds after the resume in which the apps that waited have the servers for themselves."""
-LOOK_S = 2.0
+LOOK_S = 2.5
 """Seconds in which a system must say what is so, when a run that was left half way is looked at."""
 UNHELD_HALF_WAY = frozenset({"poolers", "census", "schema", "preflight", "long_transactions"})
 """Gates that a handover in the air cannot pass, because it has paused and fenced; or that compare with a look before the crash. What
@@ -119,12 +119,9 @@ class Flight:
         self._number = view.number
         self._opened, self._started = view.opened_mono, asyncio.get_running_loop().time()
 
-    async def look(self) -> None:
-        """What the world shows of every step is on record, within about `LOOK_S`; what does not answer is unknown. Nothing is touched."""
-        acting = [step for step in self._steps.values() if step.doings]
-        found = await asyncio.gather(*(self._look_at(step) for step in acting))
-        for fact in found:
-            self._recorder.record(fact, durable=False)
+    async def look(self) -> list[ev.StepFound]:
+        """What the world shows of every step, within about `LOOK_S`; what does not answer is unknown. Nothing is touched."""
+        return await asyncio.gather(*(self._look_at(step) for step in self._steps.values() if step.doings))
 
     async def _look_at(self, step: Step) -> ev.StepFound:
         """Judged by what the step itself would look for, where there is such: a canary is sent, not found."""

@@ -10,9 +10,11 @@ is on record, and nothing is touched before a person says how to go on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cockpit.errors import CockpitError, JournalError, Refused
 from cockpit.handover.flight import Flight, Surroundings
@@ -77,7 +79,7 @@ class Pilot:
         door = Door(self.answer)
         try:
             left = self._left_half_way()
-            await (self._open() if left is None else self._open_again(left))
+            await (self._open() if left is None else self._open_again())
             telemetry = asyncio.create_task(self.telemetry.run())
             await door.open(self._orders.socket)
             await (self._first_look() if left is None else self._look_around(left))
@@ -126,7 +128,7 @@ class Pilot:
             self._recorder.record(ev.HandoverClosed(handover.number, Outcome.ABORTED, seconds, handover.direction.origin, why))
         return None
 
-    async def _open_again(self, left: HandoverView) -> None:
+    async def _open_again(self) -> None:
         """What answers is connected; what does not is named. The pair's lock is this process's, or `Refused` says whose."""
         try:
             await self._lock()
@@ -135,21 +137,30 @@ class Pilot:
         except Exception as err:
             self._recorder.try_record(ev.AlarmRaised("lock", f"the pair's lock could not be seen: {in_words(err)}", remedy=remedy_of(err)))
         world = self._world
-        opening = [world.servers.open(), *(p.open() for p in world.poolers), *(c.open() for c in world.channels)]
-        await asyncio.gather(*(asyncio.wait_for(each, OPEN_S) for each in opening), return_exceptions=True)
-        serving = left.direction.target if left.past_return else left.direction.origin
-        seen = await what_is_seen(world, self._orders.spec)
-        self._recorder.record(ev.SidesSeen(serving, *self._recorder.state.versions, seen))
+        opening = [self._open_servers(), *(p.open() for p in world.poolers), *(c.open() for c in world.channels)]
+        tasks = [self._errand(each) for each in opening]
+        await asyncio.wait(tasks, timeout=OPEN_S)  # who is slower is opened all the same, and seen when it is
+
+    async def _open_servers(self) -> None:
+        """Both servers are connected and known, as soon as both answer."""
+        while True:
+            with contextlib.suppress(CockpitError):
+                return await self._world.servers.open()
+            await asyncio.sleep(OPEN_S)
 
     async def _look_around(self, left: HandoverView) -> None:
         """Every step as the world shows it is on record; the lead is asked how to go on."""
         flight = self._flight_of(left.direction)
         flight.adopt(left)
-        await flight.look()
+        serving = left.direction.target if left.past_return else left.direction.origin
+        seen, found = await asyncio.gather(what_is_seen(self._world, self._orders.spec), flight.look())
+        self._recorder.record(ev.SidesSeen(serving, *self._recorder.state.versions, seen))
+        for fact in found:
+            self._recorder.record(fact, durable=False)
         self._flight = flight
         why = "left half way: " + ("it goes forward" if left.past_return else "go on, or home")
         self._recorder.record(ev.ModeChanged(Mode.STUCK, why))
-        self._errand(self._reconcile(self._recorder.state.serving or left.direction.origin))
+        self._errand(self._reconcile(serving))
 
     async def _reconcile(self, serving: Side) -> None:
         """Reconciliation begins anew, as soon as both sides answer."""
@@ -311,10 +322,17 @@ class Pilot:
             self._recorder.try_record(ev.ModeChanged(Mode.STUCK, in_words(err)))
             return Outcome.STUCK
 
-    def _errand(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _errand(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        task.add_done_callback(self._over)
+        return task
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        """What an errand raised was seen: a system that is not there is told by its samples and probes."""
+        self._errands.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     # --- preflight ---------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from cockpit.model.settings import PairSpec
 from cockpit.model.text import plain
 from cockpit.model.words import Known, Side
 
-SEEN_S = 2.0
+SEEN_S = 2.5
 """Seconds a kind of witness has to speak."""
 SHOWN = 3
 """How many names of a kind are said."""

@@ -123,7 +123,7 @@ def _step(view: View, key: str, width: int) -> list[Line]:
     step: StepView | None = next((s for s in procedure.shown_steps(view) if s.id == key), None)
     if step is None:
         return []
-    status, word = procedure.STATES[step.state]
+    status, word = procedure.standing(step)
     facts = (
         ("step", f"{step.id}: {step.title}", "title"),
         ("state", f"{status.symbol} {word}{', ' + step.detail if step.detail else ''}", status.value),
@@ -131,7 +131,15 @@ def _step(view: View, key: str, width: int) -> list[Line]:
         ("actual", seconds(procedure.actual_s(view, step)), "text"),
         ("window", "writes are stalled while it runs" if step.in_window else "writes flow while it runs", "text"),
     )
-    return [*_fields(facts, width), *_remedy(view, key, width), *_done_before(view, key, width)]
+    return [*_fields(facts, width), *_found(view, key, width), *_remedy(view, key, width), *_done_before(view, key, width)]
+
+
+def _found(view: View, step: str, width: int) -> list[Line]:
+    """What each action's probe saw, where a run was taken up after a crash."""
+    for event in reversed(view.state.tail):
+        if isinstance(event.fact, ev.StepFound) and event.fact.step == step:
+            return [line for name, seen in event.fact.evidence.items() for line in _field("seen", f"{name}: {_words(seen)}", width)]
+    return []
 
 
 def _remedy(view: View, step: str, width: int) -> list[Line]:

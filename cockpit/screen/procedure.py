@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cockpit.model.budgets import eta_s
 from cockpit.model.state import HandoverView, StepView
-from cockpit.model.words import Outcome, StepState
+from cockpit.model.words import Known, Outcome, StepState
 from cockpit.screen.cells import BLANK, Line, fill, fit
 from cockpit.screen.content import Content, Row
 from cockpit.screen.figures import bar, seconds
@@ -17,6 +17,8 @@ STATES = {
     StepState.DONE: (Status.OK, "done"),
     StepState.FAILED: (Status.BAD, "FAIL"),
 }
+FOUND = {Known.DONE: (Status.OK, "is so"), Known.PENDING: (Status.WAIT, "not so"), Known.UNKNOWN: (Status.STALE, "unsure")}
+"""What a look at the world said of a step after a crash: it stands in for what the timeline has of it."""
 _FIGURES = 24
 """Cells of planned, actual and state, with their blanks."""
 
@@ -61,8 +63,13 @@ def _headings(column: int, width: int, *, double: bool) -> Line:
     return fill(((f"{fit(one, column)}  {fit(one, column)}" if double else one, "dim"),), width)
 
 
+def standing(step: StepView) -> tuple[Status, str]:
+    """How a step stands: as found, where somebody had to look, else as the timeline has it."""
+    return FOUND[step.found] if step.found is not None else STATES[step.state]
+
+
 def _row(view: View, step: StepView, number: int, width: int) -> Line:
-    status, word = STATES[step.state]
+    status, word = standing(step)
     took = actual_s(view, step)
     over = took is not None and step.planned_s > 0 and took > 2 * step.planned_s and took > 1.0
     room = max(width - 5 - _FIGURES, 4)
