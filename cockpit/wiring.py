@@ -37,6 +37,7 @@ from cockpit.model import events as ev
 from cockpit.model.plan import Plan
 from cockpit.model.settings import Config, PairSpec, Scenario
 from cockpit.model.state import RunState, replay
+from cockpit.model.text import plain
 from cockpit.model.words import Direction, Mode, Side
 from cockpit.scenario import find as find_scenario
 from cockpit.scenario import load_scenario
@@ -44,6 +45,8 @@ from cockpit.timeline.folder import RunFolder, create, every
 from cockpit.timeline.journal import Journal, is_closed, is_flown, read
 from cockpit.timeline.samples import Samples
 
+OWNER_CELLS = 55
+"""A server keeps 63 bytes of an application's name, and `cockpit ` goes before."""
 ROOM_BYTES = 16 << 20
 """Bytes that must be free where a run is kept before it starts: more than an evening's flight writes."""
 
@@ -222,8 +225,9 @@ def start(folder: RunFolder) -> subprocess.Popen[bytes]:
         )
 
 
-def _owner() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()}"
+def _owner(pid: int | None = None) -> str:
+    """How a process of ours names itself to the lock on the servers."""
+    return plain(f"{getpass.getuser()}@{socket.gethostname()} pid {pid or os.getpid()}", OWNER_CELLS)
 
 
 def _order_of(folder: RunFolder) -> tuple[Launch, Order]:
@@ -237,7 +241,7 @@ def _order_of(folder: RunFolder) -> tuple[Launch, Order]:
 async def guard(folder: RunFolder) -> int:
     """The exit code of the run, once its pilot has left or has been taken over from."""
     _, order = _order_of(folder)
-    guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime)
+    guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime, _owner)
     code = await guardian.watch(lambda end: _spawn_pilot(folder, end))
     await clear_taps(order)
     return code
@@ -349,8 +353,7 @@ def boot() -> str:
 
 
 async def _fly(folder: RunFolder, order: Order, plans: dict[Direction, Plan], recorder: Recorder, samples: Samples, watch: Watch) -> int:
-    owner = f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()}"
-    orders = Orders(order.spec, order.scenario, plans, folder.place_socket(_private(runtime_folder())), owner)
+    orders = Orders(order.spec, order.scenario, plans, folder.place_socket(_private(runtime_folder())), _owner())
     pilot = Pilot(order.world(), orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))
     return await pilot.fly()

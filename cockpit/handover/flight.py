@@ -8,13 +8,14 @@ an unfence that is seen not to have happened still goes home. After it the tail 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cockpit.errors import JournalError, Refused, StepError
 from cockpit.handover.gates import not_held, turned
 from cockpit.handover.home import HOME_S, go_forward, go_home
+from cockpit.handover.lease import Lease
 from cockpit.handover.ports import Action, Pooler, Probe, World
 from cockpit.handover.procedure import WINDOW, Step, steps
 from cockpit.handover.record import Recorder, in_words, remedy_of
@@ -50,8 +51,8 @@ class Surroundings:
     """True: heartbeats and background reading stop. False: they go on."""
     stage: Callable[[Stage, Direction], None]
     """Tells the guardian where the handover is."""
-    lock: Callable[[], Awaitable[None]]
-    """The pair's lock is held by this process when it returns; `Refused` says who flies instead."""
+    lease: Lease
+    """The right to act on the pair."""
 
 
 class Flight:
@@ -71,7 +72,7 @@ class Flight:
         self._scenario = scenario
         self._recorder = recorder
         self._around = surroundings
-        self._runner = Runner(recorder, scenario.steps)
+        self._runner = Runner(recorder, scenario.steps, surroundings.lease)
         self._steps = {step.id: step for step in steps(world, spec, scenario, direction)}
         self._go = asyncio.Event()
         self._stop = ""
@@ -208,7 +209,7 @@ class Flight:
         """The pair is ours on both sides, asked anew: before the world is touched, and never inside the window."""
         try:
             async with asyncio.timeout(LOCK_S):
-                await self._around.lock()
+                await self._around.lease.renew()
         except TimeoutError:
             raise StepError(f"the pair's lock was not seen within {LOCK_S:g} s", where="lock", remedy="look at both servers") from None
 
@@ -312,7 +313,7 @@ class Flight:
     async def _abort(self, why: str) -> Outcome:
         self._recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))
         left = self._scenario.budgets.downtime - self._downtime()
-        open_ends = await asyncio.shield(go_home(self._world, self.direction, self._recorder, max(left, HOME_S)))
+        open_ends = await asyncio.shield(go_home(self._world, self.direction, self._recorder, max(left, HOME_S), self._around.lease))
         return await self._home(why, open_ends)
 
     async def _home(self, why: str, open_ends: Sequence[str]) -> Outcome:
@@ -356,7 +357,7 @@ class Flight:
         return await self._touch_down(why)
 
     async def _land_again(self) -> Outcome:
-        serving, open_ends = await asyncio.shield(go_forward(self._world, self.direction, self._recorder, HOME_S))
+        serving, open_ends = await asyncio.shield(go_forward(self._world, self.direction, self._recorder, HOME_S, self._around.lease))
         if serving is self.direction.origin:
             return await self._home(f"{self.direction.target} never took a write", open_ends)
         return await self._touch_down("; ".join(open_ends))
@@ -397,6 +398,7 @@ class Flight:
         for doing in step.doings:
             try:
                 async with asyncio.timeout(self._scenario.steps[step.id].deadline):
+                    await self._around.lease.hold()
                     await doing.action.apply()
             except Exception:
                 return

@@ -18,6 +18,7 @@ from typing import Any
 
 from cockpit.errors import CockpitError, JournalError, Refused
 from cockpit.handover.flight import Flight, Surroundings
+from cockpit.handover.lease import Lease
 from cockpit.handover.ports import World
 from cockpit.handover.procedure import WINDOW
 from cockpit.handover.record import Recorder, in_words, remedy_of
@@ -67,6 +68,7 @@ class Pilot:
         self._orders = orders
         self._recorder = recorder
         self._watch = watch
+        self._lease = Lease(self._lock)
         self._flight: Flight | None = None
         self._flying: asyncio.Task[Outcome] | None = None
         self._errands: set[asyncio.Task[None]] = set()
@@ -110,7 +112,7 @@ class Pilot:
     async def _open(self) -> None:
         world = self._world
         await world.servers.open()
-        await world.servers.lock(self._orders.owner)
+        await self._lease.renew()
         await asyncio.gather(*(pooler.open() for pooler in world.poolers), *(channel.open() for channel in world.channels))
         serving, evidence = await who_serves(world, self._orders.spec)
         versions = await world.servers.versions()
@@ -131,7 +133,7 @@ class Pilot:
     async def _open_again(self) -> None:
         """What answers is connected; what does not is named. The pair's lock is this process's, or `Refused` says whose."""
         try:
-            await self._lock()
+            await self._lease.renew()
         except Refused:
             raise
         except Exception as err:
@@ -286,7 +288,7 @@ class Pilot:
         self._take_off(Direction.ROLLBACK).go()
 
     def _flight_of(self, direction: Direction) -> Flight:
-        around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lock)
+        around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lease)
         return Flight(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
 
     def _take_off(self, direction: Direction) -> Flight:
