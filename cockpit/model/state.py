@@ -62,7 +62,7 @@ class HandoverView:
     @property
     def touched(self) -> bool:
         """Something that serves may have been touched: from the first step after the lead's word on."""
-        return any(s.id == FIRST_TOUCH and s.started_mono is not None for s in self.steps)
+        return self.downtime_mono is not None or any(s.id == FIRST_TOUCH and s.started_mono is not None for s in self.steps)
 
     @property
     def half_way(self) -> bool:

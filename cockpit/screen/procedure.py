@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cockpit.model.budgets import eta_s
 from cockpit.model.state import HandoverView, StepView
-from cockpit.model.words import Known, Outcome, StepState
+from cockpit.model.words import Known, Mode, Outcome, StepState
 from cockpit.screen.cells import BLANK, Line, fill, fit
 from cockpit.screen.content import Content, Row
 from cockpit.screen.figures import bar, seconds
@@ -91,7 +91,8 @@ def _name(step: StepView, room: int) -> str:
     text = step.id if room < len(step.id) + 12 or step.title == step.id else f"{step.id:<10} {step.title}"
     if step.detail and room >= len(text) + 16:
         return f"{text}: {step.detail}"
-    return step.detail if step.detail and step.state is StepState.FAILED and room > 20 else text
+    told = step.detail and step.state is StepState.FAILED and step.found is None
+    return step.detail if told and room > 20 else text
 
 
 def _state(step: StepView, status: Status, word: str, took: float | None) -> Line:
@@ -108,6 +109,8 @@ def _title(view: View) -> Line:
 
 
 def _standing(view: View, handover: HandoverView) -> Line:
+    if view.state.mode is Mode.STUCK and handover.half_way and handover.outcome is None:
+        return (("  LEFT HALF WAY", "bad"),)
     if handover.outcome is None:
         return ((f"  left {seconds(eta_s(handover, view.now))}", "run"),)
     if handover.outcome is Outcome.DONE:
