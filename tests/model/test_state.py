@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ def told(*facts: ev.Fact, mono: float = 100.0, boot: str = "one") -> RunState:
 
 
 def at(second: float) -> str:
-    return f"2026-11-21T12:{int(second) // 60:02}:{int(second) % 60:02}.{round(second % 1 * 1e6):06}+00:00"
+    return (datetime(2026, 11, 21, 12, tzinfo=UTC) + timedelta(seconds=second)).isoformat()
 
 
 HALF_WAY = (
