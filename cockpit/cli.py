@@ -296,6 +296,7 @@ def _open(arguments: argparse.Namespace) -> int:
     runs = arguments.runs or Path(order.config.runs)
     left = wiring.left_open(runs, arguments.config, order.spec.name)
     if left is not None:
+        asyncio.run(wiring.check_unflown(left))
         announce(left.root)
         wiring.take_up(left)
         return 0
@@ -317,10 +318,18 @@ def _join(arguments: argparse.Namespace) -> int:
     from cockpit.timeline.journal import is_flown
 
     if not is_flown(folder.timeline):
-        from cockpit.wiring import take_up
-
-        take_up(folder)
+        _take_up(folder)
     return _on_screen(folder, arguments, watch=False)
+
+
+def _take_up(folder: RunFolder) -> None:
+    import asyncio
+
+    from cockpit import wiring
+
+    wiring.check_left(folder)
+    asyncio.run(wiring.check_unflown(folder))
+    wiring.take_up(folder)
 
 
 def _settle(arguments: argparse.Namespace) -> int:

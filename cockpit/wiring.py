@@ -189,6 +189,18 @@ def left_open(runs: Path, config: Path, pair: str) -> RunFolder | None:
     return None
 
 
+async def check_unflown(folder: RunFolder) -> None:
+    """`Flown` where another process flies the run's pair, told before anything of the run is started. A server that does not answer says
+    nothing: what is left of the pair can be taken up all the same."""
+    _, order = _order_of(folder)
+    try:
+        await check_reachable(order)
+    except Refused:
+        raise
+    except CockpitError:
+        pass
+
+
 def _launch_of(folder: RunFolder) -> Launch | None:
     try:
         return msgspec.json.decode(folder.launch.read_bytes(), type=Launch)
@@ -196,15 +208,19 @@ def _launch_of(folder: RunFolder) -> Launch | None:
         return None
 
 
-def take_up(folder: RunFolder) -> subprocess.Popen[bytes]:
-    """The processes of a run that nobody flies any more are started again. `Refused` where it is over, `JournalDamaged` where its
-    timeline cannot be trusted."""
+def check_left(folder: RunFolder) -> None:
+    """`Refused` where the run is over or cannot be started again, `JournalDamaged` where its timeline cannot be trusted."""
     state = replay(read(folder.timeline).trusted(str(folder.timeline)).events)
     if state.mode is Mode.CLOSED:
         what = f"the run is closed: {state.outcome}, {state.serving or 'nobody'} serves"
         raise Refused(what, where=folder.name, remedy="`cockpit export` reads it, `cockpit run` opens a new one")
     if _launch_of(folder) is None:
         raise Refused("it does not say how it was started", where=str(folder.launch), remedy="`cockpit run` opens a new run")
+
+
+def take_up(folder: RunFolder) -> subprocess.Popen[bytes]:
+    """The processes of a run that nobody flies any more are started again; what `check_left` raises says why they are not."""
+    check_left(folder)
     return start(folder)
 
 
