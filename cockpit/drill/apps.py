@@ -75,10 +75,18 @@ class Crew:
             case "totals":
                 self.flush()
                 return {"apps": {name: _totals(runner.ledger) for name, runner in self.runners.items()}}
+            case "rest":
+                for runner in self.runners.values():
+                    runner.rest()
+                return {"resting": True}
+            case "go on":
+                for runner in self.runners.values():
+                    runner.go_on()
+                return {"going": True}
             case "stop":
                 self.stop()
                 return {"stopping": True}
-        return {"error": "ask for interval, totals or stop"}
+        return {"error": "ask for interval, totals, rest, go on or stop"}
 
     def stop(self) -> None:
         for runner in self.runners.values():

@@ -48,6 +48,19 @@ class AppsControl:
         found: dict[str, Any] = json.loads(text)
         return found
 
+    async def rest(self, deadline_s: float = 30.0) -> None:
+        """No write is under way and none becomes due until `go_on`. `LinkError` names who still waits for an answer at the deadline."""
+        await self._ask({"ask": "rest"})
+        end = asyncio.get_running_loop().time() + deadline_s
+        while waiting := [name for name, app in (await self.totals()).items() if app.open]:
+            if asyncio.get_running_loop().time() > end:
+                raise LinkError(f"writes of {', '.join(waiting)} were not answered in {deadline_s:g} s", where=str(self.folder))
+            await asyncio.sleep(_POLL_S)
+
+    async def go_on(self) -> None:
+        """Writes become due again."""
+        await self._ask({"ask": "go on"})
+
     async def stop(self, deadline_s: float = 30.0) -> None:
         """No app writes any more, and all that was due is acknowledged. `LinkError` when they do not end within the deadline."""
         await self._ask({"ask": "stop"})

@@ -28,6 +28,7 @@ from cockpit.drill.fleet import Path as Way
 from cockpit.drill.fleet import fleet
 from cockpit.drill.folders import Claim
 from cockpit.drill.privileges import spawn, until_ended
+from cockpit.drill.proxy import Proxy
 from cockpit.drill.scram import verifier
 from cockpit.errors import CockpitError
 from cockpit.model.settings import Endpoint, Tuning
@@ -48,6 +49,8 @@ class Wanted:
     seed: int = 1
     runs: Path | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    proxied: bool = False
+    """Whether the cockpit reaches everything through fault proxies."""
 
 
 @dataclass(slots=True)
@@ -83,6 +86,7 @@ class Rig:
         self._pooler: pooler.Pooler | None = None
         self._cloud: cloud.Cloud | None = None
         self._apps: subprocess.Popen[bytes] | None = None
+        self._ways: dict[str, Proxy] = {}
         self._progress = Progress(claimed.folder / "progress.jsonl", of=6)
 
     @property
@@ -156,7 +160,9 @@ class Rig:
             sides = {Side.BLUE: target, Side.GREEN: green.endpoint(arp.DATABASE, "", None)}
             work.append(self._launch_pooler(sides, verifiers))
         await _together(*work)
-        self.site = Site(self.folder, blue, green, self._pooler, self._cloud, apps)
+        if self.wanted.proxied:
+            await self._open_ways(blue, green)
+        self.site = Site(self.folder, blue, green, self._pooler, self._cloud, apps, self._ways)
         await asyncio.to_thread(self._write, self.site, words)
         return self.site
 
@@ -165,6 +171,13 @@ class Rig:
         users = {role: text for role, text in verifiers.items() if role != arp.PEER}
         self._pooler = await pooler.launch(self.folder / "pooler", sides, users, (word, verifier(word)))
         self.claim.adopt(self._pooler.pid)
+
+    async def _open_ways(self, blue: servers.Server, green: servers.Server) -> None:
+        ports = {"blue": blue.port, "green": green.port, "to-blue": blue.port, "to-green": green.port}
+        ports |= {name: part.port for name, part in (("pooler", self._pooler), ("cloud", self._cloud)) if part is not None}
+        self._ways = {name: Proxy(name, port) for name, port in ports.items()}
+        for way in self._ways.values():
+            await way.open()
 
     def _write(self, site: Site, words: Mapping[str, str]) -> None:
         site.address_file.write_text(json.dumps(_address(site.blue)) + "\n", encoding="utf-8")
@@ -256,6 +269,7 @@ class Rig:
             await until_ended(self._apps, 5.0)
         endings: list[Coroutine[Any, Any, Any]] = [server.stop(immediate=True) for server in self._servers]
         endings += [part.stop() for part in (self._pooler, self._cloud) if part is not None]
+        endings += [way.close() for way in self._ways.values()]
         try:
             await asyncio.gather(*endings, return_exceptions=True)
         finally:

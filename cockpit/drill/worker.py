@@ -73,6 +73,7 @@ class Runner:
     workers: int = 3
     _queue: asyncio.Queue[Op] = field(default_factory=asyncio.Queue)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _awake: asyncio.Event = field(default_factory=asyncio.Event)
     _links: list[Link] = field(default_factory=list)
     _made: int = 0
     _rng: random.Random = field(default_factory=random.Random)
@@ -82,6 +83,7 @@ class Runner:
         self._rng.seed(f"{seed}/{self.app.name}")
 
     def __post_init__(self) -> None:
+        self._awake.set()
         self.finder.troubled = self._no_connection
 
     def _no_connection(self, why: str) -> None:
@@ -110,11 +112,23 @@ class Runner:
     def stop(self) -> None:
         """No further write becomes due."""
         self._stopping.set()
+        self._awake.set()
+
+    def rest(self) -> None:
+        """No write becomes due until `go_on`."""
+        self._awake.clear()
+
+    def go_on(self) -> None:
+        """Writes become due again, from now on."""
+        self._awake.set()
 
     async def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time() + self._rng.uniform(0, 1) / self.rate
         while not self._stopping.is_set():
+            if not self._awake.is_set():
+                await self._awake.wait()
+                due = loop.time() + self._rng.uniform(0, 1) / self.rate
             wait = due - loop.time()
             if wait > 0:
                 await self._pause(wait)
