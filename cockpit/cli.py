@@ -229,6 +229,7 @@ def _drill_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, metavar="N", help="transactions a second, all apps together")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of data and load")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="how often the handovers are flown (headless)")
+    parser.add_argument("--fault", metavar="NAME[@STEP]", help="let this go wrong, once, at its time; `list` prints what there is")
     _where(parser)
     _screen_arguments(parser)
 

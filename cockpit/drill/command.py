@@ -13,6 +13,7 @@ from cockpit import wiring
 from cockpit.config import runs_folder
 from cockpit.drill import hangar, headless
 from cockpit.drill.environment import PAIR
+from cockpit.drill.faults import fault, listed
 from cockpit.drill.folders import claim, new_folder
 from cockpit.drill.rig import Wanted
 from cockpit.drill.scorecard import Scorecard
@@ -28,6 +29,11 @@ LINGER_S = 900.0
 
 def drill(arguments: argparse.Namespace) -> int:
     """The exit code: 0 when everything that was flown passed, or the lead left."""
+    if arguments.fault == "list":
+        from cockpit.cli import put
+
+        put(listed())
+        return 0
     scenario = load_scenario(arguments.scenario)
     spec = _asked(scenario, arguments)
     runs = (arguments.runs or runs_folder()).absolute()
@@ -49,6 +55,8 @@ def _asked(scenario: Scenario, arguments: argparse.Namespace) -> DrillSpec:
     for name, value, least, most in limits:
         if not least <= value <= most:
             raise Refused(f"--{name} {value:g} is out of range", remedy=f"from {least:,} to {most:,}")
+    if arguments.fault is not None:
+        fault(arguments.fault)
     if not 1 <= arguments.repeat <= 1000:
         raise Refused(f"--repeat {arguments.repeat} is out of range", remedy="from 1 to 1,000")
     return spec
@@ -60,7 +68,9 @@ def _asked(scenario: Scenario, arguments: argparse.Namespace) -> DrillSpec:
 async def _unattended(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> int:
     from cockpit.cli import put
 
-    flight = headless.Flight(arguments.scenario, spec, arguments.seed, arguments.repeat, runs)
+    flight = headless.Flight(
+        arguments.scenario, spec, arguments.seed, arguments.repeat, runs, fault(arguments.fault) if arguments.fault else None
+    )
     card = await headless.fly(claim(new_folder()), flight, _tell)
     put(card.to_json() if arguments.json else render(card))
     return 0 if card.verdict == "pass" else 1
@@ -81,7 +91,15 @@ def render(card: Scorecard) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     equal = "both sides hold the same rows" if card.sides_equal else f"the sides differ in {', '.join(card.differing[:5])}"
-    return "\n".join([*table, "", equal, f"verdict: {card.verdict}" + "".join(f"\n  {why}" for why in card.why)])
+    return "\n".join([*table, *_fault_lines(card), "", equal, f"verdict: {card.verdict}" + "".join(f"\n  {why}" for why in card.why)])
+
+
+def _fault_lines(card: Scorecard) -> list[str]:
+    fault = card.fault
+    if fault is None:
+        return []
+    safe = f"; writes flowed after {fault.safe_s:.1f} s" if fault.safe_s is not None else ""
+    return ["", f"fault {fault.name}: {fault.what}", f"struck in {fault.struck_in or 'no step: it never came'}; {fault.handled}{safe}"]
 
 
 # --- on screen ---------------------------------------------------------------------------------------------
@@ -93,8 +111,13 @@ def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> in
     with curtain(arguments, drill=True) as raised:
         folder = create(runs, PAIR)
         wanted = Wanted(rows=spec.rows, apps=spec.apps, rate=spec.rate, seed=arguments.seed, runs=runs)
+        wanted = replace(wanted, proxied=arguments.fault is not None)
         standing = hangar.ask(
-            wanted, linger_s=LINGER_S, run=folder.root, before=lambda rig: _launch(folder, rig / "config.toml", arguments.scenario)
+            wanted,
+            linger_s=LINGER_S,
+            run=folder.root,
+            fault=arguments.fault,
+            before=lambda rig: _launch(folder, rig / "config.toml", arguments.scenario),
         )
         from cockpit.screen.app import run_screen
         from cockpit.screen.main import Ending

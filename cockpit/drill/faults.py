@@ -106,7 +106,7 @@ def _seen() -> Iterable[Fault]:
         return Fault(name, what, READY, done, seen_by=seen_by, spoils=spoils)
 
     made, gone = "CREATE TABLE public.fresh (id int PRIMARY KEY)", "DROP TABLE IF EXISTS public.fresh"
-    wide, narrow = "ALTER TABLE core.setting ADD COLUMN note text", "ALTER TABLE core.setting DROP COLUMN IF EXISTS note"
+    wide, narrow = "ALTER TABLE core.country ADD COLUMN note text", "ALTER TABLE core.country DROP COLUMN IF EXISTS note"
     step, back = "ALTER SEQUENCE billing.voucher_no INCREMENT 2", "ALTER SEQUENCE billing.voucher_no INCREMENT 1"
     ddl = ("schema", "tables_ready", "lag_bytes")
     yield by("slot-dropped", "the mirror's slot is dropped", harm.slot_dropped, "slot", "lag_bytes", spoils=True)

@@ -109,14 +109,21 @@ class Standing:
             pass
 
 
-def ask(wanted: Wanted, *, linger_s: float | None = 0.0, run: Path | None = None, before: Callable[[Path], None] | None = None) -> Standing:
+def ask(
+    wanted: Wanted,
+    *,
+    linger_s: float | None = 0.0,
+    run: Path | None = None,
+    fault: str | None = None,
+    before: Callable[[Path], None] | None = None,
+) -> Standing:
     """A rig is starting in a process of its own, which ends `linger_s` after we do; None: only when it is told to.
 
-    `run`: the folder of a run that its process flies as soon as the rig is up. `before` gets the rig's folder before it starts."""
+    `run`: the folder of a run that its process flies as soon as the rig is up, struck with `fault` at its time. `before` gets the rig's folder before it starts."""
     folder = new_folder()
     if before is not None:
         before(folder)
-    Order(wanted, Owner(os.getpid(), start_time(os.getpid()), linger_s), str(run) if run else None).write(folder)
+    Order(wanted, Owner(os.getpid(), start_time(os.getpid()), linger_s), str(run) if run else None, fault).write(folder)
     with (folder / "supervisor.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "cockpit.drill.supervisor", str(folder)],

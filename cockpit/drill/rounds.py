@@ -23,7 +23,7 @@ from cockpit.drill.ledger import Ack
 from cockpit.drill.privileges import until_ended
 from cockpit.drill.rig import Rig
 from cockpit.drill.scorecard import duplicated, lost, overlap_ms
-from cockpit.drill.striker import Due, Striker
+from cockpit.drill.striker import Due, Striker, Struck
 from cockpit.errors import CockpitError
 from cockpit.handover import pilot
 from cockpit.handover.gates import GATES
@@ -126,7 +126,7 @@ class Flying:
             self.stuck = True
             await lead.ask(Ask.ABORT)
             await lead.until(lambda s: s.mode in {Mode.READY, Mode.CLOSED}, 120, "a settled handover")
-        return self._handled(lead.state), None
+        return f"{'stuck, then ' if self.stuck else ''}{handled(lead.state, striker.struck)}", None
 
     async def _hand_over(self, lead: Lead) -> None:
         def over(state: RunState) -> bool:
@@ -143,21 +143,20 @@ class Flying:
             await lead.ask(Ask.BACK)
         await lead.until(over, 400, "the handover's end")
 
-    def _handled(self, state: RunState) -> str:
-        last = state.past[-1] if state.past else None
-        how = str(last.outcome) if last else state.outcome
-        how = f"stuck, then {how}" if self.stuck else how
-        why = last.why if last else ""
-        return f"{how}{' by the guardian' if state.owner_role == 'guardian' else ''}{f': {why}' if why else ''}"
-
     async def _watched(self, lead: Lead, striker: Striker) -> tuple[str, float | None]:
         """Nothing is in the air; somebody does something, and the gates have two seconds to close."""
         gates = [g for g in self.fault.seen_by if g in {spec.id for spec in gates_of(load_scenario(PAIR), self.direction)}]
+        if any(_light(lead.state, gate) is not Light.PASS for gate in gates):
+            # The first arming of all fences the other side; what was armed stays.
+            await lead.ask(Ask.ARM)
+            await lead.until(lambda s: s.mode is Mode.ARMED, 240, "an armed handover")
+            await lead.ask(Ask.DISARM)
+            await lead.until(lambda s: s.mode is Mode.READY, 60, "a disarmed handover")
         await lead.until(lambda s: all(_light(s, g) is Light.PASS for g in gates), 60, f"open gates {', '.join(gates)}")
         await striker.run()
         assert striker.struck is not None
-        seen = await lead.until(lambda s: self._named(s) is not None, 15, "a closed gate")
-        gate, mono, reason, query = self._named(seen) or ("", 0.0, "", "")
+        seen = await lead.until(lambda s: named(s, self.fault) is not None, 15, "a closed gate")
+        gate, mono, reason, query = named(seen, self.fault) or ("", 0.0, "", "")
         took = mono - striker.struck.mono
         if took > SEEN_S:
             self.wrong.append(f"seen after {took:.1f} s, {SEEN_S:g} s allowed")
@@ -165,12 +164,6 @@ class Flying:
             self.wrong.append(f"{gate} does not say {'why' if not reason else 'which query shows it'}")
         await striker.undo()
         return f"{gate}: {reason}", took
-
-    def _named(self, state: RunState) -> tuple[str, float, str, str] | None:
-        """The gate or alarm that names the fault: its name, when it turned, why, and the query."""
-        shown = [(g.id, g.since_mono, g.reason, g.query) for g in state.gates if g.light is not Light.PASS]
-        shown += [(a.id, a.mono, a.what, a.query) for a in state.alarms]
-        return next((each for each in shown if each[0] in self.fault.seen_by), None)
 
     async def _close(self, lead: Lead) -> None:
         if lead.state.mode is not Mode.CLOSED:
@@ -246,12 +239,10 @@ class Flying:
         """From the strike until the last write that was held up was answered."""
         if striker.struck is None:
             return None
-        late = [ack.acked for ack in acks if ack.acked >= striker.struck.mono and ack.acked - ack.due > STALL_S]
-        first = [ack.acked for ack in acks if ack.due >= striker.struck.mono]
-        if not first:
+        safe = flowed_s(acks, striker.struck.mono)
+        if safe is None:
             self.wrong.append("nobody wrote afterwards")
             return None
-        safe = max(late, default=min(first)) - striker.struck.mono
         limit = GUARDIAN_S if self.state.owner_role == "guardian" else BUDGET_S
         if safe > limit:
             self.wrong.append(f"writes flowed after {safe:.1f} s, {limit:g} s allowed")
@@ -260,6 +251,28 @@ class Flying:
 
 def _light(state: RunState, gate: str) -> Light:
     return next((g.light for g in state.gates if g.id == gate), Light.UNKNOWN)
+
+
+def handled(state: RunState, struck: Struck | None) -> str:
+    """How the handover that was struck ended, by whom, and why."""
+    number = struck.handover if struck else None
+    last = next((view for view in state.past if view.number == number), state.past[-1] if state.past else None)
+    how, why = (str(last.outcome), last.why) if last else (state.outcome, "")
+    return f"{how}{' by the guardian' if state.owner_role == 'guardian' else ''}{f': {why}' if why else ''}"
+
+
+def named(state: RunState, fault: Fault) -> tuple[str, float, str, str] | None:
+    """The gate or alarm that names what others did: its name, when it turned, why, and the query."""
+    shown = [(g.id, g.since_mono, g.reason, g.query) for g in state.gates if g.light is not Light.PASS]
+    shown += [(a.id, a.mono, a.what, a.query) for a in state.alarms]
+    return next((each for each in shown if each[0] in fault.seen_by), None)
+
+
+def flowed_s(acks: Sequence[Ack], struck: float) -> float | None:
+    """Seconds from the strike until the last write that was held up was answered; None when nobody wrote afterwards."""
+    late = [ack.acked for ack in acks if ack.acked >= struck and ack.acked - ack.due > STALL_S]
+    first = min((ack.acked for ack in acks if ack.due >= struck), default=None)
+    return None if first is None else max(late, default=first) - struck
 
 
 async def _differing(serving: Endpoint, other: Endpoint) -> list[str]:

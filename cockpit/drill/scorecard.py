@@ -77,6 +77,21 @@ class HandoverCard:
 
 
 @dataclass(frozen=True, slots=True)
+class FaultCard:
+    """The fault that the drill was flown under. Which handover it struck is forgiven how it ended and what its apps heard, nothing else."""
+
+    name: str
+    what: str
+    struck_in: str
+    """Mode and step; empty when it never struck."""
+    handover: int | None
+    """The number of the handover that was in the air, from 1."""
+    handled: str
+    safe_s: float | None
+    """From the strike until the last write that it held up was answered."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scorecard:
     """The whole drill. `verdict` is `pass` or `fail`; `why` names what failed."""
 
@@ -87,6 +102,7 @@ class Scorecard:
     differing: tuple[str, ...]
     sums: Mapping[str, Mapping[str, int]]
     rig: Mapping[str, Any]
+    fault: FaultCard | None = None
 
     def to_json(self) -> str:
         """One JSON object."""
@@ -104,12 +120,12 @@ class Facts:
     green: Mapping[str, evidence.Sum]
 
 
-async def scorecard(rig: Rig, flown: Sequence[Flown]) -> Scorecard:
-    """The apps are stopped, both sides are at rest, and judged."""
+async def scorecard(rig: Rig, flown: Sequence[Flown], fault: FaultCard | None = None, serving: Side | None = None) -> Scorecard:
+    """The apps are stopped, both sides are at rest, and judged. `serving`: where the run says more than its handovers do."""
     assert rig.site is not None
     await rig.control.stop()
     servers = {Side.BLUE: rig.site.blue, Side.GREEN: rig.site.green}
-    serving = serving_after(flown)
+    serving = serving or serving_after(flown)
     await evidence.caught_up(servers[serving].superuser)
     blue, green, written, acks = await asyncio.gather(
         evidence.sums(servers[Side.BLUE].superuser),
@@ -117,7 +133,7 @@ async def scorecard(rig: Rig, flown: Sequence[Flown]) -> Scorecard:
         evidence.written(servers[serving].superuser),
         asyncio.to_thread(evidence.acknowledged, rig.folder, rig.site.apps),
     )
-    return judge(flown, Facts(acks, written, blue, green), rig.site.apps, rig.described())
+    return judge(flown, Facts(acks, written, blue, green), rig.site.apps, rig.described(), fault)
 
 
 def serving_after(flown: Sequence[Flown]) -> Side:
@@ -130,14 +146,14 @@ def serving_after(flown: Sequence[Flown]) -> Side:
     return serving
 
 
-def judge(flown: Sequence[Flown], facts: Facts, apps: Sequence[App], rig: Mapping[str, Any]) -> Scorecard:
+def judge(flown: Sequence[Flown], facts: Facts, apps: Sequence[App], rig: Mapping[str, Any], fault: FaultCard | None = None) -> Scorecard:
     """The scorecard of these facts."""
     starts = [each.view.opened_mono for each in flown]
     periods = {name: _by_period(acks, starts) for name, acks in facts.acks.items()}
     cards = tuple(_handover(each, number, periods, facts.written, apps) for number, each in enumerate(flown))
     different = evidence.differing(facts.blue, facts.green)
     twice = sum(times > 1 for times in facts.written.values())
-    why = (*_complaints(cards, twice), *([f"the sides differ in {', '.join(different[:5])}"] if different else []))
+    why = (*_complaints(cards, twice, fault), *([f"the sides differ in {', '.join(different[:5])}"] if different else []))
     return Scorecard(
         verdict="fail" if why else "pass",
         why=why,
@@ -146,6 +162,7 @@ def judge(flown: Sequence[Flown], facts: Facts, apps: Sequence[App], rig: Mappin
         differing=different,
         sums={"blue": _total(facts.blue), "green": _total(facts.green)},
         rig={**rig, "writes": sum(len(acks) for acks in facts.acks.values())},
+        fault=fault,
     )
 
 
@@ -216,14 +233,17 @@ def overlap_ms(acks: Iterable[Ack], origin: Side) -> float:
     return round(max(last_here - first_there, 0.0) * 1000, 3)
 
 
-def _complaints(cards: Sequence[HandoverCard], twice: int) -> Iterable[str]:
+def _complaints(cards: Sequence[HandoverCard], twice: int, fault: FaultCard | None) -> Iterable[str]:
+    if fault is not None and not fault.struck_in:
+        yield f"{fault.name} never struck"
     if twice > sum(card.duplicated for card in cards):
         yield f"{twice} writes stand twice, also such as were never acknowledged"
     for number, card in enumerate(cards, 1):
         about = f"{number}. {card.direction}"
-        if card.outcome != Outcome.DONE:
+        struck = fault is not None and fault.handover == number
+        if card.outcome != (Outcome.ABORTED if struck and card.outcome == Outcome.ABORTED else Outcome.DONE):
             yield f"{about} {card.outcome}"
-        for what, count in (("errors", card.errors), ("writes lost", card.lost), ("writes duplicated", card.duplicated)):
+        for what, count in (("errors", 0 if struck else card.errors), ("writes lost", card.lost), ("writes duplicated", card.duplicated)):
             if count:
                 yield f"{about}: {count} {what}"
         if card.overlap_ms:

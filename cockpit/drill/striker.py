@@ -42,6 +42,8 @@ class Struck:
     seq: int
     mode: str
     step: str
+    handover: int | None
+    """The number of the one in the air."""
 
     @property
     def where(self) -> str:
@@ -81,8 +83,9 @@ class Striker:
     async def _strike(self, state: RunState) -> None:
         direction = state.handover.direction if _steps(state) and state.handover else state.next_direction
         scene = Scene(self.site, self.claim, self.folder, state.owner_pid, self.guardian, direction)
-        step = state.handover.current.id if state.handover and state.handover.current else ""
-        self.struck = Struck(asyncio.get_running_loop().time(), state.seq, state.mode, step)
+        flying = state.handover if _steps(state) else None
+        step = flying.current.id if flying and flying.current else ""
+        self.struck = Struck(asyncio.get_running_loop().time(), state.seq, state.mode, step, flying.number if flying else None)
         try:
             self._relief = await self.fault.harm(scene)
         except CockpitError as err:

@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from cockpit.drill.crew import end_guardian, launch_guardian
+from cockpit.drill.faults import fault
 from cockpit.drill.folders import claim, start_time
 from cockpit.drill.rig import Rig, Wanted
+from cockpit.drill.striker import Striker, due_of
 from cockpit.errors import CockpitError
 from cockpit.model.text import plain
 from cockpit.timeline.folder import RunFolder
@@ -53,10 +55,12 @@ class Order:
     owner: Owner
     run: str | None = None
     """The folder of the run that is to be flown as soon as the rig is up; None: whoever asked flies it himself."""
+    fault: str | None = None
+    """What that run is struck with."""
 
     def write(self, folder: Path) -> None:
         wanted = {**asdict(self.wanted), "runs": str(self.wanted.runs) if self.wanted.runs else None}
-        text = json.dumps({"wanted": wanted, "owner": asdict(self.owner), "run": self.run})
+        text = json.dumps({"wanted": wanted, "owner": asdict(self.owner), "run": self.run, "fault": self.fault})
         (folder / "order.json").write_text(text, encoding="utf-8")
 
     @classmethod
@@ -64,7 +68,7 @@ class Order:
         found = json.loads((folder / "order.json").read_text(encoding="utf-8"))
         wanted = found["wanted"]
         runs = Path(wanted.pop("runs")) if wanted.get("runs") else None
-        return cls(Wanted(**{**wanted, "runs": runs}), Owner(**found["owner"]), found["run"])
+        return cls(Wanted(**{**wanted, "runs": runs}), Owner(**found["owner"]), found["run"], found["fault"])
 
 
 async def supervise(folder: Path) -> int:
@@ -93,7 +97,7 @@ async def _fly(rig: Rig, order: Order, asked: asyncio.Event) -> CockpitError | N
         await start
         guardian = launch_guardian(rig.claim, RunFolder(Path(order.run))) if order.run else None
         await asyncio.to_thread(_say, rig.folder / "ready.json", _ready(rig))
-        await ending
+        await (_struck(rig, order, guardian.pid, ending) if guardian and order.fault else ending)
     except CockpitError as err:
         told = {"what": plain(err.what, 500), "where": plain(err.where, 300), "remedy": plain(err.remedy, 800)}
         await asyncio.to_thread(_say, rig.folder / "failed.json", told)
@@ -106,6 +110,22 @@ async def _fly(rig: Rig, order: Order, asked: asyncio.Event) -> CockpitError | N
             task.cancel()
         await asyncio.gather(ending, start, return_exceptions=True)
     return None
+
+
+async def _struck(rig: Rig, order: Order, guardian: int, ending: asyncio.Task[None]) -> None:
+    """The run is struck at its time; until the rig is asked to end."""
+    assert rig.site is not None
+    assert order.run is not None
+    assert order.fault is not None
+    named = fault(order.fault)
+    striker = Striker(rig.site, rig.claim, RunFolder(Path(order.run)), guardian, named, due_of(named))
+    striking = asyncio.create_task(striker.run())
+    try:
+        await ending
+    finally:
+        striking.cancel()
+        await asyncio.gather(striking, return_exceptions=True)
+        await striker.undo()
 
 
 async def _until_asked(folder: Path, owner: Owner, asked: asyncio.Event) -> None:

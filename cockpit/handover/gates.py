@@ -5,7 +5,7 @@ Each gate is one function of the picture; `Gates` adds for how long each has hel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cockpit.model.settings import GateSpec, Tuning
@@ -23,8 +23,10 @@ class Picture:
     state: RunState
     latest: Latest
     tuning: Tuning
-    shape_at_preflight: str | None
-    shape_now: str | None
+    shape_at_preflight: Mapping[Side, str] | None
+    shape_now: Mapping[Side, str] | None
+    shape_mono: float | None
+    """When the schemas were last read."""
     guardian: str
     """Why there is no guardian; empty while there is one."""
     poolers: tuple[str, ...] = ()
@@ -219,20 +221,38 @@ def freeze_cost(picture: Picture, limit: float | None) -> Read:
     return _pass(text) if sample.freeze_cost_s <= bound else _fail(text)
 
 
+SCHEMA_QUERY = (
+    "SELECT oid::regclass, age(xmin) AS transactions_ago FROM pg_class WHERE oid >= 16384"
+    " UNION ALL SELECT seqrelid::regclass, age(xmin) FROM pg_sequence ORDER BY 2 LIMIT 10"
+)
+"""Shows what was changed last."""
+
+
+def changed_sides(then: Mapping[Side, str], now: Mapping[Side, str]) -> str:
+    """The sides whose schema is another, in words; empty when none is."""
+    return " and ".join(side for side in Side if then.get(side) != now.get(side))
+
+
 def schema(picture: Picture, limit: float | None) -> Read:
-    if picture.shape_now is None or picture.shape_at_preflight is None:
+    if picture.shape_now is None or picture.shape_at_preflight is None or picture.shape_mono is None:
         return _unknown("the schemas were not read yet")
-    if picture.shape_now != picture.shape_at_preflight:
-        return _fail("a schema changed since the preflight: run it again (r)")
+    changed = changed_sides(picture.shape_at_preflight, picture.shape_now)
+    if changed:
+        return _fail(f"the schema of {changed} changed since the preflight: run it again (r)", SCHEMA_QUERY)
+    if not picture.fresh(picture.shape_mono, 3):
+        return _unknown(f"the schemas were last read {picture.now - picture.shape_mono:.0f} s ago", SCHEMA_QUERY)
     return _pass("unchanged since the preflight")
+
+
+FENCE_QUERY = "SELECT setconfig FROM pg_db_role_setting r JOIN pg_database d ON d.oid = r.setdatabase WHERE datname = current_database()"
 
 
 def target_fenced(picture: Picture, limit: float | None) -> Read:
     server = picture.latest.servers.get(picture.serving.other)
     if server is None or not picture.fresh(server.mono, 2) or server.fenced is None:
-        return _unknown(f"{picture.serving.other} is not read")
+        return _unknown(f"{picture.serving.other} is not read", FENCE_QUERY)
     if not server.fenced:
-        return _fail(f"{picture.serving.other} is not fenced: arming fences it")
+        return _fail(f"{picture.serving.other} is not fenced: arming fences it", FENCE_QUERY)
     return _pass(f"{picture.serving.other} is fenced")
 
 

@@ -137,8 +137,8 @@ class Servers(Protocol):
     async def preflight(self, serving: Side) -> tuple[FindingSeen, ...]:
         """Every check of the two servers that applies, each with what was seen, its query and its remedy."""
 
-    async def shape(self) -> str:
-        """A digest of both sides' schemas: changes when anyone runs DDL that matters."""
+    async def shape(self) -> dict[Side, str]:
+        """A digest of each side's schema: changes when anyone runs DDL that matters. Cheap while nobody does: asked every second."""
 
     def gone(self, side: Side) -> Action:
         """No `cockpit_*` object is left on the side (slots, subscriptions, publications, schema)."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from cockpit.errors import CockpitError
 from cockpit.handover.alarms import Alarms
-from cockpit.handover.gates import Gates, Picture, aged
+from cockpit.handover.gates import SCHEMA_QUERY, Gates, Picture, aged, changed_sides
 from cockpit.handover.plan import gates_of
 from cockpit.handover.ports import Channel, Pooler, Session, World
 from cockpit.handover.readiness import readiness
@@ -39,6 +39,7 @@ from cockpit.timeline.samples import Samples
 
 T = TypeVar("T")
 REPORT = "the run goes on without it; say so to whoever keeps this part"
+SAME_THERE = "make the same change on the other side before the next handover, then run the preflight again (r)"
 CENSUS_QUERY = "SELECT usename, application_name, client_addr, state, backend_xid, xact_start FROM pg_stat_activity"
 
 
@@ -53,12 +54,14 @@ class Pace:
     gates: float = 0.25
     readiness: float = 1.0
     pulse: float = 0.5
-    shape: float = 5.0
+    shape: float = 1.0
     alarms: float = 2.0
     deadline: float = 2.0
     """Seconds one measurement may take."""
     answer: float = 1.5
     """Seconds one system may take to answer within it."""
+    reading: float = 60.0
+    """Seconds the schemas may take: a large one is read whole when it has changed."""
 
 
 @dataclass(slots=True)
@@ -74,8 +77,9 @@ class Telemetry:
     """Why there is no guardian; empty while there is one."""
     latest: Latest = field(default_factory=Latest)
     pace: Pace = field(default_factory=Pace)
-    shape_now: str | None = None
-    shape_at_preflight: str | None = None
+    shape_now: Mapping[Side, str] | None = None
+    shape_at_preflight: Mapping[Side, str] | None = None
+    shape_mono: float | None = None
     readings: tuple[GateReading, ...] = ()
     _read_at: float = 0.0
     _quiet: bool = False
@@ -97,7 +101,8 @@ class Telemetry:
         try:
             async with asyncio.TaskGroup() as group:
                 for period, measure in beats:
-                    group.create_task(self._every(period, measure, measure.__name__.strip("_").replace("_", " ")))
+                    deadline = self.pace.reading if measure == self._shape else self.pace.deadline
+                    group.create_task(self._every(period, measure, measure.__name__.strip("_").replace("_", " "), deadline))
                 group.create_task(self._reconcile())
         finally:
             gc.enable()
@@ -117,7 +122,13 @@ class Telemetry:
 
     async def read_shape(self) -> None:
         """The schemas' digest is read now and is what the preflight stands for."""
-        self.shape_now = self.shape_at_preflight = await self.world.servers.shape()
+        await self._read_shape()
+        self.shape_at_preflight = self.shape_now
+
+    async def _read_shape(self) -> None:
+        asked = asyncio.get_running_loop().time()
+        self.shape_now = await self.world.servers.shape()
+        self.shape_mono = asked
 
     def readings_now(self) -> tuple[GateReading, ...]:
         """The gates as read last, unknown where that is too long ago."""
@@ -131,13 +142,13 @@ class Telemetry:
         self.samples.write(sample)
         self.latest.take(sample)
 
-    async def _every(self, period: float, measure: Callable[[], Awaitable[None]], what: str) -> None:
+    async def _every(self, period: float, measure: Callable[[], Awaitable[None]], what: str, deadline: float) -> None:
         """Measures every `period` seconds; a slow measurement is not caught up with. The poller's boundary for whatever is raised."""
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
             try:
-                async with asyncio.timeout(self.pace.deadline):
+                async with asyncio.timeout(deadline):
                     await measure()
                 self._went_well(what)
             except Exception as err:
@@ -224,7 +235,7 @@ class Telemetry:
     async def _read_gates(self) -> None:
         now = asyncio.get_running_loop().time()
         state = self.recorder.state
-        shapes = (self.shape_at_preflight, self.shape_now)
+        shapes = (self.shape_at_preflight, self.shape_now, self.shape_mono)
         names = tuple(pooler.name for pooler in self.world.poolers)
         picture = Picture(now, state, self.latest, self.scenario.tuning, *shapes, self.guardian(), names)
         readings = self._gates.read(gates_of(self.scenario, picture.direction), picture)
@@ -252,7 +263,21 @@ class Telemetry:
 
     async def _shape(self) -> None:
         if not self._quiet:
-            self.shape_now = await self.world.servers.shape()
+            await self._read_shape()
+            self._say_changed()
+
+    def _say_changed(self) -> None:
+        """Where no gate of the next handover asks for the schemas, an alarm says that one has changed: the way back may not fit it."""
+        state = self.recorder.state
+        gated = any(gate.id == "schema" for gate in gates_of(self.scenario, state.next_direction))
+        known = self.shape_at_preflight is not None and self.shape_now is not None
+        changed = changed_sides(self.shape_at_preflight or {}, self.shape_now or {}) if known else ""
+        what = f"the schema of {changed} changed since the preflight"
+        raised = next((alarm.what for alarm in state.alarms if alarm.id == "schema"), None)
+        if changed and not gated and raised != what:
+            self.recorder.record(ev.AlarmRaised("schema", what, SCHEMA_QUERY, SAME_THERE), durable=False)
+        if raised is not None and (gated or not changed):
+            self.recorder.record(ev.AlarmCleared("schema"), durable=False)
 
     async def _alarms(self) -> None:
         if not self._quiet:

@@ -25,6 +25,7 @@ from cockpit.scenario import load_scenario
 from cockpit.timeline.follow import Latest
 
 NOW = 1000.0
+SHAPE = {Side.BLUE: "b", Side.GREEN: "g"}
 LAG = LagSample(
     NOW, Side.BLUE, Side.GREEN, 100, 0.1, 1e6, 0.0, "slot", "active", 4096, "streaming", "running", 0.1, 0, 4, 4, reverse_armed=True
 )
@@ -41,7 +42,7 @@ def picture(*samples: Sample, now: float = NOW, **changes: object) -> Picture:
     for sample in (LAG, BLUE, GREEN, POOLER, RoutingSample(NOW, (ROUTE,)), RECON, *samples):
         latest.take(sample)
     state = RunState(serving=Side.BLUE, mode=Mode.READY)
-    made = Picture(now, state, latest, Tuning(), "shape", "shape", "", ("pool-1",))
+    made = Picture(now, state, latest, Tuning(), SHAPE, SHAPE, now, "", ("pool-1",))
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -66,7 +67,7 @@ def test_old_data_is_unknown_and_never_passes(gate: str) -> None:
 
 @pytest.mark.parametrize("gate", sorted(set(GATES) - {"guardian"}))
 def test_nothing_measured_is_unknown(gate: str) -> None:
-    empty = replace(picture(), latest=Latest(), shape_at_preflight=None, shape_now=None)
+    empty = replace(picture(), latest=Latest(), shape_at_preflight=None, shape_now=None, shape_mono=None)
     assert GATES[gate](empty, None).light is Light.UNKNOWN
 
 
@@ -138,6 +139,10 @@ def test_a_gate_that_fails_names_the_cause(gate: str, sample: Sample, reason: st
     assert reason in read.reason
 
 
+def test_a_fence_that_is_gone_names_the_query_that_shows_it() -> None:
+    assert GATES["target_fenced"](picture(replace(GREEN, fenced=False)), None).query.startswith("SELECT ")
+
+
 @pytest.mark.parametrize("gate", ["lag_bytes", "lag_seconds", "slot", "tables_ready", "apply_errors", "reverse"])
 def test_a_measurement_of_the_other_direction_is_unknown(gate: str) -> None:
     other = replace(LAG, origin=Side.GREEN, target=Side.BLUE)
@@ -149,8 +154,19 @@ def test_findings_schema_and_guardian() -> None:
     assert "R1 blue" in GATES["preflight"](picture(state=blocked), None).reason
     waived = RunState(serving=Side.BLUE, findings=(replace(FINDING, waived="agreed"),))
     assert GATES["preflight"](picture(state=waived), None).light is Light.PASS
-    assert GATES["schema"](picture(shape_now="other"), None).light is Light.FAIL
     assert GATES["guardian"](picture(guardian="silent"), None).light is Light.FAIL
+
+
+@pytest.mark.parametrize("side", Side)
+def test_a_schema_that_changed_is_named_with_its_side_and_a_query(side: Side) -> None:
+    read = GATES["schema"](picture(shape_now={**SHAPE, side: "other"}), None)
+    assert (read.light, read.reason) == (Light.FAIL, f"the schema of {side} changed since the preflight: run it again (r)")
+    assert read.query.startswith("SELECT ")
+
+
+def test_schemas_that_were_read_too_long_ago_are_unknown() -> None:
+    read = GATES["schema"](picture(shape_mono=NOW - 7), None)
+    assert (read.light, read.reason) == (Light.UNKNOWN, "the schemas were last read 7 s ago")
 
 
 def test_a_gate_must_hold_and_starts_over_when_it_turned() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from cockpit.handover.readiness import readiness
 from cockpit.model import events as ev
+from cockpit.model.intents import Ask
 from cockpit.model.state import RunState
 from cockpit.model.words import Light, Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
@@ -100,6 +101,55 @@ def test_an_error_that_nobody_expected_is_an_alarm_until_it_goes_well_again(tmp_
             await seat.until(lambda s: not any(alarm.id == "measure shape" for alarm in s.alarms))
             told = [e.fact for e in seat.state.tail if isinstance(e.fact, ev.AlarmRaised) and e.fact.alarm == "measure shape"]
             assert len(told) == 1, "named once, not at every try"
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("side", Side)
+def test_ddl_closes_the_gate_within_two_seconds_and_names_the_side(tmp_path: Path, side: Side) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=75, apps=2, rate=2.0)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            await seat.until(lambda s: any(g.id == "schema" and g.light is Light.PASS for g in s.gates))
+            memory.cluster.nodes[side].schema += 1
+            state = await seat.until(lambda s: any(g.id == "schema" and g.light is Light.FAIL for g in s.gates), 2.0)
+            gate = next(gate for gate in state.gates if gate.id == "schema")
+            assert f"the schema of {side} changed" in gate.reason
+            assert gate.query
+
+    run_warped(main())
+
+
+def test_schemas_that_cannot_be_read_any_more_close_the_gate(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=76, apps=2, rate=2.0)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            await seat.until(lambda s: any(g.id == "schema" and g.light is Light.PASS for g in s.gates))
+            memory.faults.add("servers.shape", "error", times=1000)
+            await seat.until(lambda s: any(g.id == "schema" and g.light is Light.UNKNOWN for g in s.gates), 8.0)
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("side", Side)
+def test_ddl_after_a_cutover_is_an_alarm_until_the_preflight_was_run_again(tmp_path: Path, side: Side) -> None:
+    """A rollback asks no gate for the schemas, so that an index made on green keeps nobody from going back; but it is said."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=77, apps=2, rate=2.0)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            assert await seat.hand_over() is Outcome.DONE
+            memory.cluster.nodes[side].schema += 1
+            state = await seat.until(lambda s: any(a.id == "schema" for a in s.alarms), 2.0)
+            alarm = next(alarm for alarm in state.alarms if alarm.id == "schema")
+            assert alarm.what == f"the schema of {side} changed since the preflight"
+            assert alarm.query
+            assert alarm.remedy
+            assert (await seat.ask(Ask.RECHECK)).ok
+            await seat.until(lambda s: not any(a.id == "schema" for a in s.alarms), 10.0)
 
     run_warped(main())
 

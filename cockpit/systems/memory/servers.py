@@ -264,8 +264,8 @@ class MemoryServers:
         good = FindingSeen("R1", str(serving), Severity.GOOD, "wal_level = logical", "SHOW wal_level", "")
         return await self._call("servers.preflight", lambda: (good, *self.findings), *Side)
 
-    async def shape(self) -> str:
-        return await self._call("servers.shape", lambda: "/".join(str(self._node(s).schema) for s in Side), *Side)
+    async def shape(self) -> dict[Side, str]:
+        return await self._call("servers.shape", lambda: {side: str(self._node(side).schema) for side in Side}, *Side)
 
     def _action(
         self, name: str, see: Callable[[], Probe], make: Callable[[], Awaitable[Evidence]], sides: tuple[Side, ...], text: str

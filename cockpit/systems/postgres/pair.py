@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from cockpit.errors import CockpitError
 from cockpit.handover.ports import Action, Session
 from cockpit.model.events import FindingSeen
 from cockpit.model.settings import PairSpec, Tuning
@@ -23,7 +22,7 @@ from cockpit.systems.postgres.preflight import findings
 from cockpit.systems.postgres.quiesce import Quiesce, Terminated
 from cockpit.systems.postgres.replicate import Replicate
 from cockpit.systems.postgres.sequences import Atlas, Sequences
-from cockpit.systems.postgres.shape import shape
+from cockpit.systems.postgres.shape import Shape
 from cockpit.systems.postgres.wires import SIDES, Wires
 
 
@@ -36,7 +35,8 @@ class PostgresPair:
         self._atlas = Atlas({})
         self._tables: dict[Side, tuple[Table, ...]] = {}
         self._meters = {side: Meter(self._wires, side, side.other) for side in SIDES}
-        self._shape = ""
+        self._shapes = {side: Shape(self._wires.work[side]) for side in SIDES}
+        self._seen_shape: dict[Side, str] = {}
 
     async def open(self) -> None:
         """Act and watch connections stand and are warm, catalogues are read. `LinkError` names the first side that fails."""
@@ -144,17 +144,14 @@ class PostgresPair:
         await self.refresh()
         return await findings(self._wires, serving)
 
-    async def shape(self) -> str:
-        """Also reads the catalogues anew when the digest has changed, so that the window's caches are true."""
-        digest = await shape(self._wires.work)
-        if digest != self._shape:
-            self._shape = digest
-            try:
-                await self.refresh()
-            except CockpitError:
-                self._shape = ""
-                raise
-        return digest
+    async def shape(self) -> dict[Side, str]:
+        """Also reads the catalogues anew when a digest has changed, so that the window's caches are true."""
+        digests = await asyncio.gather(*(self._shapes[side].read() for side in SIDES))
+        found = dict(zip(SIDES, digests, strict=True))
+        if found != self._seen_shape:
+            await self.refresh()
+            self._seen_shape = found
+        return found
 
     def gone(self, side: Side) -> Action:
         return Gone(self._wires, side)

@@ -1,14 +1,22 @@
-"""A digest of a side's schema: it changes when DDL that matters ran, not with data, statistics, sequence values or a REINDEX."""
+"""A digest of a side's schema: it changes when DDL that matters ran, not with data, statistics, sequence values or a REINDEX.
+
+The digest spells out every definition, which on a large schema is work for the server. So what is asked every second is a mark alone:
+count and sum over the transactions that last wrote each row of the catalogues (`xmin`). Whatever DDL does, it writes there; vacuum
+and analyze do not (what they change, they change in place). Only where the mark has moved is the digest read, and after one that
+took long not before twenty times as long has passed.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Mapping
+from dataclasses import dataclass
 
-from cockpit.model.words import Side
 from cockpit.systems.postgres.catalogue import USER_SCHEMA
 from cockpit.systems.postgres.link import Link
+
+LONGEST_REST_S = 30.0
+REST = 20
+"""A digest is read again after so many times as long as it took: a twentieth of the time at most."""
 
 _PARTS = (
     "SELECT concat_ws(' ', 'relation', n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, c.relrowsecurity, c.relforcerowsecurity,"
@@ -48,7 +56,56 @@ _DIGEST = (
 )
 
 
-async def shape(links: Mapping[Side, Link]) -> str:
-    """One digest over both sides."""
-    rows = await asyncio.gather(*(link.row(_DIGEST, within=60.0) for link in links.values()))
-    return hashlib.sha256("".join(str(row["digest"]) for row in rows).encode()).hexdigest()
+_OF_RELATION = {
+    "pg_attribute": "attrelid",
+    "pg_attrdef": "adrelid",
+    "pg_constraint": "conrelid",
+    "pg_index": "indexrelid",
+    "pg_trigger": "tgrelid",
+    "pg_rewrite": "ev_class",
+    "pg_sequence": "seqrelid",
+    "pg_policy": "polrelid",
+}
+# Temporary tables come and go with the apps' work: they are nobody's schema. Oids from 16384 on are not the server's own.
+_ROWS = {
+    "pg_class": "oid >= 16384 AND relpersistence <> 't'",
+    "pg_type": "oid >= 16384 AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_')",
+    "pg_namespace": "nspname !~ '^pg_'",
+    "pg_proc": "oid >= 16384",
+    "pg_enum": "oid >= 16384",
+    "pg_extension": "true",
+    "pg_event_trigger": "true",
+    **{name: f"({of} >= 16384 OR {of} = 0) AND {of} NOT IN (SELECT oid FROM temporary)" for name, of in _OF_RELATION.items()},
+}
+MARK = (
+    "WITH temporary AS MATERIALIZED (SELECT oid FROM pg_class WHERE relpersistence = 't')"
+    " SELECT string_agg(concat_ws(' ', rows, writers), ',' ORDER BY n) AS mark FROM ("
+    + " UNION ALL ".join(
+        f"SELECT {n} AS n, count(*) AS rows, sum(hashint8(xmin::text::bigint)::bigint) AS writers FROM {name} WHERE {those}"
+        for n, (name, those) in enumerate(_ROWS.items())
+    )
+    + ") AS catalogues"
+)
+
+
+@dataclass(slots=True)
+class Shape:
+    """One side's schema as last read."""
+
+    link: Link
+    digest: str = ""
+    _mark: str = ""
+    _not_before: float = 0.0
+
+    async def read(self) -> str:
+        """The digest now; it is waited for where it was read a short while ago and took long."""
+        loop = asyncio.get_running_loop()
+        # First the mark: what is written between the two is seen next time.
+        mark = str((await self.link.row(MARK, within=10.0))["mark"])
+        if mark == self._mark:
+            return self.digest
+        await asyncio.sleep(self._not_before - loop.time())
+        started = loop.time()
+        self.digest = str((await self.link.row(_DIGEST, within=60.0))["digest"])
+        self._mark, self._not_before = mark, loop.time() + min(REST * (loop.time() - started), LONGEST_REST_S)
+        return self.digest

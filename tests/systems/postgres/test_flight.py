@@ -12,6 +12,7 @@ from cockpit.errors import SystemFault
 from cockpit.model.secret import Secret
 from cockpit.model.settings import SideSpec
 from cockpit.model.words import Severity
+from cockpit.systems.postgres import shape
 from tests.systems.postgres.conftest import BLUE, GREEN, PASSWORD, Rig, quoted, until
 
 pytestmark = pytest.mark.servers
@@ -170,7 +171,7 @@ async def test_shape_turns_with_ddl_only(rig: Rig) -> None:
     first = await rig.pair.shape()
     await rig.run(BLUE, "INSERT INTO plain (note) VALUES ('x'); SELECT nextval('plain_id_seq'); ANALYZE plain; REINDEX TABLE plain")
     assert await rig.pair.shape() == first
-    seen = {first}
+    seen = [first]
     for side, ddl in (
         (BLUE, "ALTER TABLE plain ADD extra int"),
         (GREEN, "CREATE INDEX ON plain (note)"),
@@ -179,8 +180,30 @@ async def test_shape_turns_with_ddl_only(rig: Rig) -> None:
         (BLUE, "ALTER TABLE plain DISABLE TRIGGER ALL; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"),
     ):
         await rig.run(side, ddl)
-        seen.add(await rig.pair.shape())
-    assert len(seen) == 6
+        now = await rig.pair.shape()
+        assert [each for each in (BLUE, GREEN) if now[each] != seen[-1][each]] == [side], ddl
+        seen.append(now)
+
+
+async def test_a_schema_that_stands_still_costs_a_mark_and_no_digest(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    await rig.pair.shape()
+    monkeypatch.setattr(shape, "_DIGEST", "SELECT 1 / 0 AS digest")
+    await rig.run(BLUE, "INSERT INTO plain (note) VALUES ('x'); SELECT nextval('plain_id_seq'); ANALYZE plain")
+    await rig.run(BLUE, "VACUUM plain")
+    await rig.run(BLUE, "CREATE TEMPORARY TABLE passing (id serial PRIMARY KEY, note text DEFAULT 'x', CHECK (id > 0))")
+    await rig.pair.shape()
+    await rig.run(GREEN, "ALTER SEQUENCE plain_id_seq INCREMENT 2")
+    with pytest.raises(SystemFault, match="division by zero"):
+        await rig.pair.shape()
+
+
+async def test_a_digest_that_took_long_is_not_read_again_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shape, "_DIGEST", "SELECT '1' AS digest FROM pg_sleep(0.05)")
+    await rig.pair.shape()
+    await rig.run(BLUE, "ALTER TABLE plain ADD extra int")
+    started = time.monotonic()
+    await rig.pair.shape()
+    assert time.monotonic() - started > 0.05 * (shape.REST - 5)
 
 
 async def test_a_cancelled_call_leaves_the_link_usable(rig: Rig) -> None:
