@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet --extra drill
 ARGS ?=
 
-.PHONY: drill test check bench setup setup-test system clean help
+.PHONY: drill test check bench chaos setup setup-test system clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make test    set up, then every check and every test"
 	@echo "make check   style, types and import contracts alone"
 	@echo "make bench   the figures of benchmarks/"
+	@echo "make chaos   the rig under every fault, both ways, with oracles (ARGS='pilot-killed --kills 200'; ARGS=list)"
 	@echo "make clean   remove what was set up"
 
 drill: setup system
@@ -35,6 +36,9 @@ check: setup-test
 
 bench: setup-test system
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: setup system
+	@$(BIN)/python -m cockpit.drill.chaos $(ARGS)
 
 setup: $(VENV)/.synced
 

@@ -87,22 +87,23 @@ class Proxy:
         self._passes = asyncio.Event()
         self._passes.set()
         self._wires: set[_Wire] = set()
+        self._carrying: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Server | None = None
         self._later: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """The way is open; on the same port again when it was before."""
         if self._listening is None:
-            self._listening = await asyncio.start_server(self._carry, HOST, self.port)
+            self._listening = await asyncio.start_server(self._take, HOST, self.port)
             self.port = self._listening.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Nothing listens and nothing is connected."""
         self._stop_listening()
-        wires = tuple(self._wires)
-        for wire in wires:
+        for wire in tuple(self._wires):
             wire.end()
-        await asyncio.gather(*(task for wire in wires for task in wire.tasks), return_exceptions=True)
+        if self._carrying:
+            await asyncio.wait(self._carrying)
 
     def strike(self, kind: Kind) -> None:
         """The way fails in this manner until it is healed."""
@@ -135,6 +136,11 @@ class Proxy:
             self._listening = None
 
     # --- what is carried ------------------------------------------------------------------
+
+    def _take(self, from_client: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        carrying = asyncio.get_running_loop().create_task(self._carry(from_client, client))
+        self._carrying.add(carrying)
+        carrying.add_done_callback(self._carrying.discard)
 
     async def _carry(self, from_client: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         try:

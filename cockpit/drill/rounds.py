@@ -45,6 +45,7 @@ BUDGET_S = 300.0
 STALL_S = 0.5
 ROUND_S = 420.0
 EQUAL_S = 30.0
+CLOSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +167,11 @@ class Flying:
         return f"{gate}: {reason}", took
 
     async def _close(self, lead: Lead) -> None:
-        if lead.state.mode is not Mode.CLOSED:
+        try:
             await lead.close_run()
+        except CockpitError:
+            # A pilot that was told to end is ending by itself.
+            await lead.until(lambda s: s.mode is Mode.CLOSED, CLOSE_S, "the run's end")
 
     # --- oracles ----------------------------------------------------------------------------
 

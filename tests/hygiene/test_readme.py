@@ -33,7 +33,7 @@ def test_the_scorecard_is_documented_key_by_key() -> None:
     from cockpit.drill import scorecard
 
     page = Path("docs/scorecard.md").read_text()
-    cards = (scorecard.Scorecard, scorecard.HandoverCard, scorecard.Stall, scorecard.StepCard, scorecard.AppCard)
+    cards = (scorecard.Scorecard, scorecard.HandoverCard, scorecard.Stall, scorecard.StepCard, scorecard.AppCard, scorecard.FaultCard)
     assert [
         name for card in cards for name in (field.name for field in fields(card)) if f"{name}`" not in page and f"{name}[]`" not in page
     ] == []
