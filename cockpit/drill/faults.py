@@ -49,7 +49,7 @@ def _processes() -> Iterable[Fault]:
     yield Fault("pilot-told-to-end", "the pilot is told to end (SIGTERM)", "drain", harm.signalled(term))
     yield Fault("guardian-killed", "the guardian's process is killed (SIGKILL)", "fence", harm.signalled(kill, pilot=False, guardian=True))
     yield Fault("terminal-killed", "the terminal is gone (SIGHUP to pilot and guardian)", "drain", harm.signalled(hang, guardian=True))
-    yield Fault("disk-full", "the disk takes no further record of the timeline", "drain", harm.full_disk)
+    yield Fault("disk-full", "the disk takes no further record, for five seconds", "drain", harm.full_disk, 5.0)
     yield Fault("blue-crashes", "blue crashes and is back after three seconds", "drain", harm.crashed(Side.BLUE), 3.0)
     yield Fault("green-crashes", "green crashes and is back after three seconds", "drain", harm.crashed(Side.GREEN), 3.0)
     yield Fault("sender-ended", "every WAL sender ends", "drain", harm.backend_ended("^walsender$"))

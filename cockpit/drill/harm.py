@@ -261,14 +261,14 @@ async def fence_removed(scene: Scene) -> Relief:
     """Somebody opened the side that does not serve: writes are its default again, and everybody may log in."""
     server = scene.server(scene.serving.other).superuser
     name = quoted(arp.DATABASE)
+    async with connection(server, database=arp.DATABASE) as conn:
+        if await conn.fetchval("SELECT has_database_privilege('public', current_database(), 'CONNECT')"):
+            return nothing  # it was open: what is not there cannot be removed, nor put back
     await run(server, (f"ALTER DATABASE {name} RESET default_transaction_read_only", f"GRANT CONNECT ON DATABASE {name} TO PUBLIC"))
 
     async def relief() -> None:
-        shut = (
-            f"ALTER DATABASE {name} SET default_transaction_read_only = on",
-            f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC",
-        )
-        await run(server, shut)
+        shut = f"ALTER DATABASE {name} SET default_transaction_read_only = on"
+        await run(server, (shut, f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"))
 
     return relief
 

@@ -24,7 +24,7 @@ from cockpit.handover.lease import Inheritance
 from cockpit.handover.pilot import close
 from cockpit.handover.ports import World
 from cockpit.handover.record import Recorder, Unrecorded
-from cockpit.handover.watch import BEAT_S, SILENT_S, Stage
+from cockpit.handover.watch import BEAT_S, SILENT_S, UNRECORDABLE, Stage
 from cockpit.model import events as ev
 from cockpit.model.state import EMPTY, RunState, replay
 from cockpit.model.words import Direction, Mode, Outcome, Side
@@ -150,7 +150,7 @@ class Guardian:
         if self._never_its_own(state, pilot.pid):
             return pilot.returncode or 1
         self._lease = Inheritance(lambda: self._world.servers.lock(self._owner(os.getpid())), self._owner(pilot.pid))
-        why = why or f"the pilot ended with code {pilot.returncode} and left the run open"
+        why = why or _left_open(pilot.returncode)
         recorder.try_record(ev.PilotSeated("guardian", os.getpid(), ""))
         recorder.try_record(ev.AlarmRaised("guardian", why, remedy="the timeline says what the guardian did"))
         if self._goes_home(state):
@@ -225,6 +225,12 @@ class Guardian:
             self._end_handover(recorder, Outcome.ABORTED, state.handover.direction.origin, why)
         recorder.try_record(ev.RunClosed("failed", 1, state.serving, (why,)))
         return 1
+
+
+def _left_open(code: int | None) -> str:
+    if code == UNRECORDABLE:
+        return "the timeline took no record any more: the pilot brought down what was in the air and left"
+    return f"the pilot ended with code {code} and left the run open"
 
 
 def _send(end: socket.socket, message: dict[str, object]) -> None:

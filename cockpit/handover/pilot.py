@@ -24,7 +24,7 @@ from cockpit.handover.procedure import WINDOW
 from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.serving import what_is_seen, who_serves
 from cockpit.handover.telemetry import Telemetry
-from cockpit.handover.watch import Watch
+from cockpit.handover.watch import UNRECORDABLE, Watch
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask, Intent, refusal
 from cockpit.model.plan import Plan
@@ -38,6 +38,7 @@ from cockpit.timeline.wire import Door, Reply
 DUTY_STEP = 0.05
 OPEN_S = 2.0
 """Seconds a system has to be connected when a run is taken up: one that is dead must not keep the others from being seen."""
+LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Pilot:
         self.telemetry = Telemetry(world, orders.spec, orders.scenario, recorder, samples, watch.missing)
 
     async def fly(self) -> int:
-        """The exit code of the run, once it is closed."""
+        """The exit code of the run, once it is closed; `UNRECORDABLE` where its timeline takes no record of that: the guardian closes it."""
         telemetry: asyncio.Task[None] | None = None
         door = Door(self.answer)
         try:
@@ -92,6 +93,8 @@ class Pilot:
         finally:
             await self._leave(telemetry, door)
         state = self._recorder.state
+        if self._recorder.broken:
+            return UNRECORDABLE
         return (state.exit_code or 0) if state.mode is Mode.CLOSED else 1
 
     def _give_up(self, err: Exception) -> None:
@@ -181,13 +184,20 @@ class Pilot:
 
     async def _until_closed(self, telemetry: asyncio.Task[None]) -> None:
         closing = asyncio.create_task(self._closing.wait())
-        await asyncio.wait({closing, telemetry}, return_when=asyncio.FIRST_COMPLETED)
+        broken = asyncio.create_task(self._until_unrecordable())
+        await asyncio.wait({closing, telemetry, broken}, return_when=asyncio.FIRST_COMPLETED)
         closing.cancel()
+        broken.cancel()
         if self._flying is not None:
             await asyncio.wait({self._flying})
         if telemetry.done() and not telemetry.cancelled():
             telemetry.result()
         self._close(*self._outcome())
+
+    async def _until_unrecordable(self) -> None:
+        """A pilot that can record nothing can do nothing: what is in the air comes down, and the run is left to whoever can close it."""
+        while not self._recorder.broken:  # noqa: ASYNC110 (a disk tells nobody by itself)
+            await asyncio.sleep(LOOK_S)
 
     def _outcome(self) -> tuple[str, int]:
         """`rolled-back` (5) when the last handover that was done went back, `aborted` (4) when the last one was, else `done`."""

@@ -17,6 +17,11 @@ class Recorder:
         self._journal = journal
         self.state = state
 
+    @property
+    def broken(self) -> str:
+        """Why nothing can be recorded any more; empty while it can."""
+        return self._journal.broken
+
     def record(self, fact: Fact, *, durable: bool = True) -> Event:
         """The fact is in the timeline (on disk when `durable`) and in `state`; `JournalError` when it cannot be."""
         event = self._journal.append(fact, durable=durable)

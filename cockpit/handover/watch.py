@@ -20,6 +20,9 @@ BEAT_S = 0.2
 SILENT_S = 3.0
 """A healthy event loop beats fifteen times in this; a garbage collection or a slow fsync stays far below."""
 
+UNRECORDABLE = 74
+"""Exit code of a pilot whose timeline takes no record any more (EX_IOERR of sysexits.h)."""
+
 
 class Stage(StrEnum):
     SETTLED = "settled"

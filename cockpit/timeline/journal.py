@@ -160,6 +160,11 @@ class Journal:
     def head(self) -> str:
         return self._chain.head
 
+    @property
+    def broken(self) -> str:
+        """Why nothing can be appended any more; empty while it can."""
+        return self._broken
+
     @staticmethod
     def create(path: Path, by: str, clock: Callable[[], float] = time.monotonic) -> Journal:
         """A new, empty timeline, locked; its folder entry is durable."""
@@ -179,7 +184,7 @@ class Journal:
     def take_up(path: Path, by: str, clock: Callable[[], float] = time.monotonic) -> tuple[Journal, Reading]:
         """The existing timeline, locked and ready to append; a torn tail is moved to a file beside it.
 
-        `JournalDamaged` where it cannot be trusted, `JournalError` where another process writes it."""
+        `JournalDamaged` where it cannot be trusted, `JournalError` where another process writes it or the disk takes nothing."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as err:
@@ -188,6 +193,9 @@ class Journal:
             _lock(descriptor, path)
             reading = read(path).trusted(str(path))
             _mend_tail(path, descriptor, reading)
+        except OSError as err:
+            os.close(descriptor)
+            raise JournalError(f"cannot mend the timeline's end: {err.strerror}", where=str(path), remedy="free the disk") from None
         except BaseException:
             os.close(descriptor)
             raise

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cockpit.errors import SystemFault
+from cockpit.handover.watch import UNRECORDABLE
 from cockpit.model.intents import Ask
 from cockpit.model.words import Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
@@ -274,6 +275,31 @@ def test_a_disk_that_takes_no_more_records_goes_home(tmp_path: Path, monkeypatch
             assert await memory.probe_apps() == []
             await memory.settle()
             assert memory.oracle(expect=Side.BLUE, equal=True) == []
+            monkeypatch.undo()
+            assert await asyncio.wait_for(seat.task, 30) == UNRECORDABLE, "it leaves: a pilot that records nothing holds the run for ever"
+
+    run_warped(main())
+
+
+def test_a_pilot_that_is_only_ready_leaves_too_when_the_disk_takes_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=12, apps=2, rate=2.0)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            write = os.write
+
+            def full(descriptor: int, data: bytes) -> int:
+                if b'"seq":' in data:
+                    raise OSError(28, "No space left on device")
+                return write(descriptor, data)
+
+            monkeypatch.setattr(os, "write", full)
+            reply = await seat.ask(Ask.NOTE, "hello")
+            assert not reply.ok
+            assert "No space left on device" in reply.reason
+            assert await asyncio.wait_for(seat.task, 30) == UNRECORDABLE
             monkeypatch.undo()
 
     run_warped(main())

@@ -10,7 +10,7 @@ import pytest
 from cockpit.errors import LinkError, SystemFault
 from cockpit.handover.guardian import GRACE_S, Guardian
 from cockpit.handover.home import HOME_S
-from cockpit.handover.watch import SILENT_S, Stage
+from cockpit.handover.watch import SILENT_S, UNRECORDABLE, Stage
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask
 from cockpit.model.state import replay
@@ -124,6 +124,45 @@ def test_without_a_readable_timeline_the_last_stage_says_which_way(tmp_path: Pat
             assert memory.serving is Side.BLUE
             await memory.settle()
             assert memory.oracle(expect=Side.BLUE, equal=True) == []
+
+    run_warped(main())
+
+
+def test_a_torn_timeline_on_a_full_disk_keeps_nobody_from_going_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=28, apps=4, poolers=1, channels=1, rate=2.0)
+        async with memory:
+            seat = Seat(memory, tmp_path, quick_scenario())
+            await die_at(memory, seat, "apply drain*", "hang")
+            with seat.timeline.open("ab") as timeline:
+                timeline.write(b'{"seq":99,"at":"2026')
+
+            def full(self: Path, data: bytes) -> int:
+                raise OSError(28, "No space left on device")
+
+            monkeypatch.setattr(Path, "write_bytes", full)
+            assert await take_over(memory, seat) == 4
+            monkeypatch.undo()
+            assert memory.serving is Side.BLUE
+            assert await memory.probe_apps() == []
+            await memory.settle()
+            assert memory.oracle(expect=Side.BLUE, equal=True) == []
+
+    run_warped(main())
+
+
+def test_a_pilot_that_could_record_nothing_any_more_is_named_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=29, apps=2, rate=2.0)
+        async with memory:
+            seat = Seat(memory, tmp_path, quick_scenario())
+            await seat.ready()
+            seat.journal.close()
+            left = Dead()
+            left.returncode = UNRECORDABLE
+            assert await told(memory, seat)._after(left, "") == 1  # type: ignore[arg-type]
+            alarm = next(alarm for alarm in replay(read(seat.timeline).events).alarms if alarm.id == "guardian")
+            assert "took no record any more" in alarm.what
 
     run_warped(main())
 
