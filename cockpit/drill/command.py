@@ -125,6 +125,9 @@ def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> in
         raised.hand_over()
         progress = standing.progress_file
         ending = run_screen(folder.root, watch=False, drill=True, progress=progress, theme=arguments.theme, ascii=arguments.ascii)
+    if arguments.fault:
+        flown = fault(arguments.fault)
+        _tell(f"flown under {flown.name}, from {flown.at} on: {flown.what}")
     closed = wiring.closed_state(folder)
     if ending == Ending.END_DRILL or closed is not None or not standing.alive:
         return _end(folder, standing, closed)

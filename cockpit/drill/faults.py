@@ -117,7 +117,7 @@ def _seen() -> Iterable[Fault]:
         yield by(f"column-on-{side}", f"a column is added on {side}", harm.statements(side, wide, relief=(narrow,)), *ddl)
         yield by(f"table-on-{side}", f"a table is made on {side}", harm.statements(side, made, relief=(gone,)), *ddl)
         yield by(f"sequence-on-{side}", f"a sequence is altered on {side}", harm.statements(side, step, relief=(back,)), *ddl)
-    yield by("sequence-set-back", "a sequence of the serving side is set back", harm.sequence_set_back, "schema")
+    yield by("sequence-set-back", "a sequence of the serving side is set back", harm.sequence_set_back, "schema", "sequences")
     yield by("prepared-and-left", "a transaction is prepared and forgotten", harm.open_transaction(Path.FILE, forgotten=True), "prepared")
 
 

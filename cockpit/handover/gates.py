@@ -228,6 +228,9 @@ SCHEMA_QUERY = (
 """Shows what was changed last."""
 
 
+SEQUENCE_QUERY = "SELECT schemaname, sequencename, last_value FROM pg_sequences ORDER BY 1, 2"
+
+
 def changed_sides(then: Mapping[Side, str], now: Mapping[Side, str]) -> str:
     """The sides whose schema is another, in words; empty when none is."""
     return " and ".join(side for side in Side if then.get(side) != now.get(side))
@@ -239,6 +242,9 @@ def schema(picture: Picture, limit: float | None) -> Read:
     changed = changed_sides(picture.shape_at_preflight, picture.shape_now)
     if changed:
         return _fail(f"the schema of {changed} changed since the preflight: run it again (r)", SCHEMA_QUERY)
+    server = picture.latest.servers.get(picture.serving)
+    if server is not None and server.set_back:
+        return _fail(f"a sequence of {picture.serving} was set back: {server.set_back[0]}", SEQUENCE_QUERY)
     if not picture.fresh(picture.shape_mono, 3):
         return _unknown(f"the schemas were last read {picture.now - picture.shape_mono:.0f} s ago", SCHEMA_QUERY)
     return _pass("unchanged since the preflight")

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from cockpit.errors import CockpitError
 from cockpit.handover.alarms import Alarms
-from cockpit.handover.gates import SCHEMA_QUERY, Gates, Picture, aged, changed_sides
+from cockpit.handover.gates import SCHEMA_QUERY, SEQUENCE_QUERY, Gates, Picture, aged, changed_sides
 from cockpit.handover.plan import gates_of
 from cockpit.handover.ports import Channel, Pooler, Session, World
 from cockpit.handover.readiness import readiness
@@ -40,6 +40,7 @@ from cockpit.timeline.samples import Samples
 T = TypeVar("T")
 REPORT = "the run goes on without it; say so to whoever keeps this part"
 SAME_THERE = "make the same change on the other side before the next handover, then run the preflight again (r)"
+SET_ON = "setval() it beyond the highest number in use: the apps' next ones collide, and a handover would carry it over so"
 CENSUS_QUERY = "SELECT usename, application_name, client_addr, state, backend_xid, xact_start FROM pg_stat_activity"
 
 
@@ -210,6 +211,18 @@ class Telemetry:
 
     async def _servers(self) -> None:
         await asyncio.gather(*(self._server(side) for side in Side))
+        self._say_set_back()
+
+    def _say_set_back(self) -> None:
+        """An alarm stands while a sequence of the serving side is behind where it was: its next numbers are taken."""
+        server = self.latest.servers.get(self._serving)
+        behind = server.set_back if server is not None else ()
+        what = f"a sequence of {self._serving} was set back: {'; '.join(behind[:3])}"
+        raised = next((alarm for alarm in self.recorder.state.alarms if alarm.id == "sequences"), None)
+        if behind and raised is None:
+            self.recorder.record(ev.AlarmRaised("sequences", what, SEQUENCE_QUERY, SET_ON), durable=False)
+        if raised is not None and not behind and server is not None and server.up:
+            self.recorder.record(ev.AlarmCleared("sequences"), durable=False)
 
     async def _server(self, side: Side) -> None:
         try:

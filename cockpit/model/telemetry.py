@@ -131,6 +131,8 @@ class ServerSample:
     oldest_xact_s: float | None
     prepared: int | None
     error: str = ""
+    set_back: tuple[str, ...] = ()
+    """Sequences that stand behind where they were seen: `billing.voucher_no stood at 700, stands at 200`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,32 @@ def test_ddl_after_a_cutover_is_an_alarm_until_the_preflight_was_run_again(tmp_p
     run_warped(main())
 
 
+@pytest.mark.parametrize("serving", Side)
+def test_a_sequence_that_was_set_back_is_an_alarm_and_closes_the_gate_until_it_stands_further_on(tmp_path: Path, serving: Side) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=78, apps=2, rate=2.0)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            if serving is Side.GREEN:
+                assert await seat.hand_over() is Outcome.DONE
+            numbers, latest = memory.cluster.nodes[serving].sequences, seat.pilot.telemetry.latest
+            await seat.until(lambda s: numbers["orders_id_seq"] > 5 and latest.servers[serving].mono > s.mono - 1)
+            numbers["spare_seq"] = 700
+            await seat.until(lambda s: "spare_seq" in memory.cluster.nodes[serving].stood)
+            numbers["spare_seq"] = 200
+            state = await seat.until(lambda s: any(a.id == "sequences" for a in s.alarms), 2.0)
+            alarm = next(alarm for alarm in state.alarms if alarm.id == "sequences")
+            assert alarm.what == f"a sequence of {serving} was set back: spare_seq stood at 700, stands at 200"
+            assert alarm.query
+            assert alarm.remedy
+            if serving is Side.BLUE:
+                await seat.until(lambda s: any(g.id == "schema" and "spare_seq" in g.reason for g in s.gates), 1.0)
+            numbers["spare_seq"] = 701
+            await seat.until(lambda s: not any(a.id == "sequences" for a in s.alarms), 3.0)
+
+    run_warped(main())
+
+
 def test_nothing_is_written_to_the_origin_between_fence_and_drain(tmp_path: Path) -> None:
     """Heartbeats and schema readings stand still inside the window: the fence's position must not move."""
 

@@ -80,6 +80,8 @@ class Node:
     sessions: dict[int, MemorySession] = field(default_factory=dict)
     prepared: dict[str, Row] = field(default_factory=dict)
     sequences: dict[str, int] = field(default_factory=lambda: {"orders_id_seq": 0})
+    stood: dict[str, int] = field(default_factory=dict)
+    """How far each sequence was seen to stand."""
     schema: int = 1
     conflicts: list[str] = field(default_factory=list)
     _pid: int = 100
@@ -102,6 +104,14 @@ class Node:
         session = MemorySession(self.side, self._pid, role, application, via, read_only=self.fenced)
         self.sessions[session.pid] = session
         return session
+
+    def set_back(self) -> tuple[str, ...]:
+        """The sequences that stand behind where they were seen to."""
+        behind = [
+            f"{name} stood at {self.stood[name]}, stands at {at}" for name, at in self.sequences.items() if at < self.stood.get(name, at)
+        ]
+        self.stood = {name: max(at, self.stood.get(name, at)) for name, at in self.sequences.items()}
+        return tuple(behind)
 
     def leave(self, session: MemorySession) -> None:
         session.end()

@@ -231,7 +231,8 @@ class MemoryServers:
             self._reach(node)
             ages = [now() - s.xact_at for s in node.app_sessions() if s.xact_at is not None]
             oldest = max(ages, default=None)
-            return ServerSample(now(), side, True, VERSIONS[side], node.fenced, len(node.app_sessions()), oldest, len(node.prepared))
+            counts = (len(node.app_sessions()), oldest, len(node.prepared))
+            return ServerSample(now(), side, True, VERSIONS[side], node.fenced, *counts, set_back=node.set_back())
 
         try:
             return await self._call(f"servers.server {side}", look, side)

@@ -9,6 +9,7 @@ from cockpit.handover.ports import Session
 from cockpit.model.telemetry import ServerSample
 from cockpit.model.text import plain
 from cockpit.model.words import Side
+from cockpit.systems.postgres.sequences import STANDS, Watermarks
 from cockpit.systems.postgres.wires import Wires
 
 _CLIENTS = "a.datname = current_database() AND a.backend_type = 'client backend' AND a.usename <> ALL ($1::text[])"
@@ -49,12 +50,15 @@ async def census(wires: Wires, side: Side) -> tuple[Session, ...]:
     )
 
 
-async def server(wires: Wires, side: Side) -> ServerSample:
+async def server(wires: Wires, side: Side, marks: Watermarks) -> ServerSample:
     """The side's standing now; `up` is false, with the reason, when it cannot be asked. `fenced`: read-only by default and no app admitted."""
     now, link = asyncio.get_running_loop().time(), wires.watch[side]
     try:
         row = await link.row(STANDING, list(wires.exempt(side)), within=2.0)
+        numbers = await link.rows(STANDS, within=2.0)
     except CockpitError as err:
         return ServerSample(now, side, False, link.version, None, None, None, None, plain(err, 200))
     fenced = bool(row["read_only"]) and not row["admits"]
-    return ServerSample(now, side, True, link.version, fenced, row["sessions"], row["oldest"], row["prepared"])
+    return ServerSample(
+        now, side, True, link.version, fenced, row["sessions"], row["oldest"], row["prepared"], set_back=marks.set_back(numbers)
+    )

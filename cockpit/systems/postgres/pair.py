@@ -36,6 +36,7 @@ class PostgresPair:
         self._tables: dict[Side, tuple[Table, ...]] = {}
         self._meters = {side: Meter(self._wires, side, side.other) for side in SIDES}
         self._shapes = {side: Shape(self._wires.work[side]) for side in SIDES}
+        self._marks = {side: sequences.Watermarks() for side in SIDES}
         self._seen_shape: dict[Side, str] = {}
 
     async def open(self) -> None:
@@ -77,7 +78,7 @@ class PostgresPair:
             POSITION,
         )
         await self._wires.act[side].warm(*seen, sequences.SETTING, numbering)
-        await self._wires.watch[side].warm(activity.CENSUS, activity.STANDING)
+        await self._wires.watch[side].warm(activity.CENSUS, activity.STANDING, sequences.STANDS)
 
     async def close(self) -> None:
         """Every connection is ended, the lock with them."""
@@ -132,7 +133,7 @@ class PostgresPair:
         return await activity.census(self._wires, side)
 
     async def server(self, side: Side) -> ServerSample:
-        return await activity.server(self._wires, side)
+        return await activity.server(self._wires, side, self._marks[side])
 
     async def lag(self, origin: Side, target: Side) -> LagSample:
         return await self._meters[origin].sample()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cockpit.errors import SystemFault
 from cockpit.handover.ports import Probe
@@ -100,6 +100,31 @@ def reading(sequences: Sequence[Numbering]) -> str:
     """One statement that reads where all of them stand."""
     parts = [f"SELECT {s.oid}::bigint AS oid, last_value, is_called FROM {table(s.schema, s.name)}" for s in sequences]
     return " UNION ALL ".join(parts) or NO_ROWS
+
+
+STANDS = f"""\
+SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, s.seqincrement > 0 AS up, pg_sequence_last_value(c.oid) AS last
+FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT s.seqcycle AND c.relpersistence = 'p' AND {USER_SCHEMA} AND {NOT_EXTENSION}"""
+
+
+@dataclass(slots=True)
+class Watermarks:
+    """How far each sequence of a side was seen to stand: whoever sets one back makes the apps' next numbers collide."""
+
+    _furthest: dict[int, int] = field(default_factory=dict)
+
+    def set_back(self, rows: Sequence[Row]) -> tuple[str, ...]:
+        """The sequences that stand behind where they stood, in words, until they have passed it again."""
+        behind = []
+        for row in rows:
+            oid, last = int(row["oid"]), row["last"]
+            stood = self._furthest.get(oid)
+            if stood is not None and (last is None or (last < stood if row["up"] else last > stood)):
+                behind.append(f"{plain(dotted(row['schema'], row['name']), 200)} stood at {stood}, stands at {last or 'its start'}")
+            elif last is not None:
+                self._furthest[oid] = last
+        return tuple(behind)
 
 
 SETTING = "SELECT oid, setval(oid::oid::regclass, last, called) FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) AS wanted(oid, last, called)"

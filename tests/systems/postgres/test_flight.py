@@ -197,6 +197,23 @@ async def test_a_schema_that_stands_still_costs_a_mark_and_no_digest(rig: Rig, m
         await rig.pair.shape()
 
 
+async def test_a_sequence_that_was_set_back_is_named_until_it_has_passed_where_it_stood(rig: Rig) -> None:
+    assert (await rig.pair.server(BLUE)).set_back == ()
+    await rig.run(BLUE, "SELECT setval('plain_id_seq', 700)")
+    assert (await rig.pair.server(BLUE)).set_back == ()
+    await rig.run(BLUE, "SELECT setval('plain_id_seq', 200)")
+    assert (await rig.pair.server(BLUE)).set_back == ("public.plain_id_seq stood at 700, stands at 200",)
+    await rig.run(BLUE, "ALTER SEQUENCE plain_id_seq RESTART")
+    assert (await rig.pair.server(BLUE)).set_back == ("public.plain_id_seq stood at 700, stands at its start",)
+    assert (await rig.pair.server(GREEN)).set_back == ()
+    await rig.run(BLUE, "SELECT setval('plain_id_seq', 701)")
+    assert (await rig.pair.server(BLUE)).set_back == ()
+    await rig.run(BLUE, "CREATE SEQUENCE down INCREMENT -1; SELECT setval('down', -50)")
+    await rig.pair.server(BLUE)
+    await rig.run(BLUE, "SELECT setval('down', -10)")
+    assert (await rig.pair.server(BLUE)).set_back == ("public.down stood at -50, stands at -10",)
+
+
 async def test_a_digest_that_took_long_is_not_read_again_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shape, "_DIGEST", "SELECT '1' AS digest FROM pg_sleep(0.05)")
     await rig.pair.shape()
