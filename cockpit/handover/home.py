@@ -20,6 +20,8 @@ from cockpit.model.words import Direction, Known, Side
 
 HOME_S = 60.0
 """Seconds a way out may take at least, whatever is left of the downtime budget."""
+AGAIN_S = 10.0
+"""Seconds in which the target's fence is tried again while the origin serves already: a broken connection leaves no handover half way."""
 TRY_S = 5.0
 """Seconds one try of one action may take."""
 PAUSE_S = 0.2
@@ -31,9 +33,11 @@ async def go_home(world: World, direction: Direction, recorder: Recorder, within
     Ends within about `within_s` seconds. Never raises for a system's sake. Once the pair is seen to be another's nothing is touched."""
     origin, target = direction.origin, direction.target
     way = _Way(recorder, asyncio.get_running_loop().time() + within_s, lease)
-    fenced = await way.reach(world.servers.fence(target, on=True), once=True)
+    fence = world.servers.fence(target, on=True)
+    missed = await way.reach(fence, for_s=0.0)
     channels = tuple(channel.route(origin) for channel in world.channels)
-    routed, serving = await asyncio.gather(
+    fenced, routed, serving = await asyncio.gather(
+        way.reach(fence, for_s=AGAIN_S) if missed else _nothing(),
         way.reach(Together(f"route every channel to {origin}", channels)) if channels else _nothing(),
         _reopen(world, origin, way),
     )
@@ -78,6 +82,8 @@ async def _reopen(world: World, origin: Side, way: _Way) -> tuple[str, ...]:
     open_ends = await way.reach(world.servers.fence(origin, on=False))
     for flowing in await asyncio.gather(*(_flow(pooler, origin, way) for pooler in world.poolers)):
         open_ends += flowing
+    if not open_ends:
+        way.flows()
     return open_ends
 
 
@@ -94,11 +100,12 @@ class _Way:
         self._until = until
         self._lease = lease
 
-    async def reach(self, action: Action, *, once: bool = False) -> tuple[str, ...]:
-        """Empty when the action is seen to be so; else its name and why, after the last try."""
+    async def reach(self, action: Action, *, for_s: float | None = None) -> tuple[str, ...]:
+        """Empty when the action is seen to be so; else its name and why, after the last try: once with 0 s, until the end with None."""
         loop = asyncio.get_running_loop()
+        until = self._until if for_s is None else min(self._until, loop.time() + for_s)
         why = ""
-        while not why or (not once and loop.time() < self._until):
+        while not why or loop.time() < until:
             if why:
                 await asyncio.sleep(PAUSE_S)
             try:
@@ -107,8 +114,16 @@ class _Way:
                 return (self.alarm(action.name, f"not touched: {err.brief}"),)
             why = await self._try(action)
             if not why:
+                self._clear(action.name)
                 return ()
         return (self.alarm(action.name, why),)
+
+    def flows(self) -> None:
+        """Writes flow, whatever else is still tried: the downtime ends here, where it has begun and is not on record yet."""
+        handover = self._recorder.state.handover
+        if handover is not None and handover.downtime_mono is not None and handover.downtime_s is None:
+            stalled = max(asyncio.get_running_loop().time() - handover.downtime_mono, 0.0)
+            self._recorder.try_record(ev.DowntimeEnded(round(stalled, 4)))
 
     async def look(self, action: Action) -> Known:
         """What is known of it, asked again and again while nothing is."""
@@ -123,6 +138,10 @@ class _Way:
         """`name: why`, raised as an open end."""
         self._recorder.try_record(ev.AlarmRaised(f"open: {name}", f"{name}: {why}", remedy="do it by hand, then resume"))
         return f"{name}: {why}"
+
+    def _clear(self, name: str) -> None:
+        if any(alarm.id == f"open: {name}" for alarm in self._recorder.state.alarms):
+            self._recorder.try_record(ev.AlarmCleared(f"open: {name}"))
 
     async def _probe(self, action: Action) -> Known:
         try:

@@ -15,7 +15,7 @@ from tests.e2e.test_drill import Place, place
 
 __all__ = ["place"]
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
 
 SMALL = Wanted(
     rows=10_000,
@@ -27,15 +27,15 @@ SMALL = Wanted(
 
 async def test_what_fails_in_the_window_and_what_others_do_end_well(tmp_path: Path) -> None:
     told: list[Round] = []
-    tasks = [task_of(fault(name), None) for name in ("column-on-green", "blue-half-open", "pooler-killed")]
+    tasks = [task_of(fault(name), None) for name in ("column-on-green", "blue-half-open")]
     rounds = await fly_all(Range(SMALL, tmp_path), tasks, told.append)
     assert rounds == told
     assert [(each.fault, each.wrong) for each in rounds] == [(task.fault.name, ()) for task in tasks]
-    ddl, cut, killed = rounds
+    ddl, cut = rounds
     assert ddl.handled.startswith("schema: the schema of green changed")
     assert ddl.safe_s is not None
     assert ddl.safe_s <= 2.0
-    assert all(each.where.startswith("window") for each in (cut, killed))
+    assert cut.where.startswith("window")
 
 
 def test_a_drill_is_flown_under_a_fault_and_its_scorecard_says_so(place: Place) -> None:

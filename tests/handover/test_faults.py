@@ -10,7 +10,7 @@ import pytest
 from cockpit.errors import SystemFault
 from cockpit.handover.watch import UNRECORDABLE
 from cockpit.model.intents import Ask
-from cockpit.model.words import Outcome, Side
+from cockpit.model.words import Direction, Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
 from tests.handover.harness import flying
 
@@ -277,6 +277,38 @@ def test_a_disk_that_takes_no_more_records_goes_home(tmp_path: Path, monkeypatch
             assert memory.oracle(expect=Side.BLUE, equal=True) == []
             monkeypatch.undo()
             assert await asyncio.wait_for(seat.task, 30) == UNRECORDABLE, "it leaves: a pilot that records nothing holds the run for ever"
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_a_target_that_breaks_off_for_a_moment_leaves_no_handover_half_way(tmp_path: Path, direction: Direction) -> None:
+    """The old side serves at once; the new side's fence, whose one try was lost, is seen to stand a few seconds later."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=13, apps=4, poolers=1, channels=1, rate=2.0)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            if direction is Direction.ROLLBACK:
+                assert await seat.hand_over() is Outcome.DONE
+            number, target = len(seat.state.past), direction.target
+            memory.faults.add("apply drain*", "error")
+            if direction is Direction.CUTOVER:
+                await seat.ask(Ask.ARM)
+                await seat.until(lambda s: s.mode is Mode.ARMED)
+            refused = memory.faults.add(f"apply fence {target} on", "error", times=10)
+            reply = await (seat.ask(Ask.GO, "arp") if direction is Direction.CUTOVER else seat.ask(Ask.BACK))
+            assert reply.ok
+            assert await seat.landed(number) is Outcome.ABORTED, seat.tail()
+            assert refused.seen == 11, "the tenth refusal was not the last try"
+            last = seat.state.past[-1]
+            assert last.downtime_s is not None
+            assert last.downtime_s < 1.0, "writes flowed long before the fence was seen"
+            assert not any(alarm.id.startswith("open: ") for alarm in seat.state.alarms)
+            assert memory.serving is direction.origin
+            assert await memory.probe_apps() == []
+            await memory.settle()
+            assert memory.oracle(expect=direction.origin, equal=True) == []
 
     run_warped(main())
 
