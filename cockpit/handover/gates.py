@@ -129,7 +129,7 @@ def apply_errors(picture: Picture, limit: float | None) -> Read:
         return lag
     if lag.apply_errors is None:
         return _pass("not counted on this version; the lag gates watch instead")
-    text = f"{lag.apply_errors} apply errors"
+    text = f"{lag.apply_errors} apply errors of late"
     return _pass(text) if lag.apply_errors <= _strict(limit) else _fail(text, "SELECT * FROM pg_stat_subscription_stats")
 
 

@@ -44,6 +44,7 @@ class LagSample:
     """`running`, `disabled`, `missing`."""
     last_message_age_s: float | None
     apply_errors: int | None
+    """Of the last half minute: what failed once and went on holds no gate for ever."""
     tables_ready: int
     tables_total: int
     not_ready: tuple[TableSync, ...] = ()

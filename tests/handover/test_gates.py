@@ -111,7 +111,7 @@ FAILING: list[tuple[str, Sample, str]] = [
     ("slot", replace(LAG, sender="missing"), "sender missing"),
     ("slot", replace(LAG, worker="disabled"), "worker disabled"),
     ("lag_seconds", replace(LAG, lag_s=9.0), "limit 2 s"),
-    ("apply_errors", replace(LAG, apply_errors=1), "1 apply errors"),
+    ("apply_errors", replace(LAG, apply_errors=1), "1 apply errors of late"),
     ("reverse", replace(LAG, reverse_armed=False), "not armed"),
     ("reverse", replace(LAG, reverse_armed=False, reverse_missing=("public.fresh",)), "does not carry public.fresh"),
     (

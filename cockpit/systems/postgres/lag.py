@@ -23,6 +23,8 @@ from cockpit.systems.postgres.wires import Wires
 GATE_BYTES = 1 << 20
 """The forecast is to this limit: the lag gate other systems use."""
 _RATE_OVER_S = 10.0
+ERRORS_OVER_S = 30.0
+"""An apply error counts for so long: a worker that cannot go on fails again every few seconds, one that could has gone on."""
 
 _CHANGES = (
     "ARRAY(SELECT pg_stat_get_tuples_inserted(o::oid) + pg_stat_get_tuples_updated(o::oid) + pg_stat_get_tuples_deleted(o::oid)"
@@ -96,6 +98,8 @@ class Meter:
     _passed: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=64))
     """When, confirmed position, bytes behind."""
     _base: tuple[list[int], list[int]] | None = None
+    _errors: deque[tuple[float, int]] = field(default_factory=deque)
+    """When, and the server's count of apply errors since its statistics were reset."""
 
     def follow(self, tables: Sequence[tuple[str, int, int]], lone: tuple[str, ...] = (), other_lone: tuple[str, ...] = ()) -> None:
         """The tables that are to be carried, and whose changes are compared from now on."""
@@ -164,11 +168,33 @@ class Meter:
     def _with_target(self, sample: LagSample, row: Row) -> LagSample:
         worker = "running" if row["worker"] else "disabled" if row["subscription"] and not row["enabled"] else "missing"
         unready = tuple(TableSync(plain(name, 200), state) for name, state in row["unready"])
-        sample = replace(sample, worker=worker, last_message_age_s=row["message_age"], apply_errors=row["errors"], not_ready=unready)
+        sample = replace(
+            sample,
+            worker=worker,
+            last_message_age_s=row["message_age"],
+            apply_errors=self.fresh_errors(sample.mono, row["errors"]),
+            not_ready=unready,
+        )
         if worker != "running" and not sample.error:
             shows = f"SELECT * FROM pg_stat_subscription WHERE subname = {literal(sample.slot)}"
             sample = replace(sample, error=f"worker of {sample.slot} is {worker} on {self.target}", query=shows)
         return replace(sample, tables_total=row["tables"], tables_ready=row["tables"] - len(unready))
+
+    @property
+    def counted_errors(self) -> int | None:
+        """The server's count at the last sample, since its statistics were reset; None before one, or where it does not count."""
+        return self._errors[-1][1] if self._errors else None
+
+    def fresh_errors(self, now: float, count: int | None) -> int | None:
+        """The apply errors of the last `ERRORS_OVER_S` seconds, as far as they were watched; the server's own count never falls."""
+        if count is None:
+            return None
+        if self._errors and count < self._errors[-1][1]:
+            self._errors.clear()
+        self._errors.append((now, count))
+        while len(self._errors) > 1 and self._errors[1][0] <= now - ERRORS_OVER_S:
+            self._errors.popleft()
+        return count - self._errors[0][1]
 
     def _with_both(self, sample: LagSample, here: Row, there: Row) -> LagSample:
         age = None if there["beat"] is None else max((here["at"] - there["beat"]).total_seconds(), 0.0)

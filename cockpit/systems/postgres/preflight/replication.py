@@ -75,8 +75,9 @@ async def running(look: Look) -> list[FindingSeen]:
         if not made:
             found.append(good("R3", f"{origin} to {origin.other}", "not set up yet: made when the run arms", TARGET))
             continue
-        sample = await Meter(look.wires, origin, origin.other).sample()
-        found += _live(look, sample) if sample.slot_state != "unknown" else [_unread(sample)]
+        meter = Meter(look.wires, origin, origin.other)
+        sample = await meter.sample()
+        found += _live(look, sample, meter.counted_errors) if sample.slot_state != "unknown" else [_unread(sample)]
     return found
 
 
@@ -86,10 +87,10 @@ def _unread(sample: LagSample) -> FindingSeen:
     )
 
 
-def _live(look: Look, sample: LagSample) -> list[FindingSeen]:
+def _live(look: Look, sample: LagSample, errors: int | None) -> list[FindingSeen]:
     about = f"{sample.origin} to {sample.target}"
     waiting = ", ".join(f"{table.table} ({table.state})" for table in sample.not_ready[:5])
-    age, errors = sample.last_message_age_s, sample.apply_errors
+    age = sample.last_message_age_s
     lag_bytes = sample.lag_bytes
     facts = (
         ("R3", not sample.not_ready, f"{sample.tables_ready} of {sample.tables_total} tables ready {waiting}", "wait, or read the server log of the target"),
