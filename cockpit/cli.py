@@ -280,6 +280,7 @@ def _open(arguments: argparse.Namespace) -> int:
         signal.signal(lost, signal.default_int_handler)
     order = _order(arguments)
     runs = arguments.runs or Path(order.config.runs)
+    wiring.second_door(order, "")
     folder = wiring.open_run(runs, arguments.config, arguments.scenario, order.spec, drill=False)
     try:
         announce(folder.root)

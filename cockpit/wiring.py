@@ -11,6 +11,7 @@ import contextlib
 import getpass
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -24,8 +25,9 @@ from pathlib import Path
 import msgspec
 
 from cockpit import __version__
-from cockpit.config import load_config, runtime_folder
+from cockpit.config import approvals_folder, became, load_config, runtime_folder
 from cockpit.errors import CockpitError, ConfigError, JournalError, Refused
+from cockpit.handover.approvals import SecondDoor
 from cockpit.handover.guardian import Guardian
 from cockpit.handover.pilot import Orders, Pilot, close, look
 from cockpit.handover.plan import lines, make_plan
@@ -34,6 +36,7 @@ from cockpit.handover.record import Recorder
 from cockpit.handover.serving import who_serves
 from cockpit.handover.watch import Watch
 from cockpit.model import events as ev
+from cockpit.model.approvals import Approvers, Asker
 from cockpit.model.plan import Plan
 from cockpit.model.settings import Config, PairSpec, Scenario
 from cockpit.model.state import RunState, replay
@@ -42,7 +45,9 @@ from cockpit.scenario import find as find_scenario
 from cockpit.scenario import load_scenario
 from cockpit.timeline.folder import RunFolder, create
 from cockpit.timeline.journal import Journal, is_flown, read
+from cockpit.timeline.peers import gid_of, myself, uid_of
 from cockpit.timeline.samples import Samples
+from cockpit.timeline.sidedoor import Place
 
 ROOM_BYTES = 16 << 20
 """Bytes that must be free where a run is kept before it starts: more than an evening's flight writes."""
@@ -58,6 +63,8 @@ class Launch:
     user: str
     host: str
     drill: bool = False
+    behind: str = ""
+    """The user who became `user` by sudo; empty where nobody did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,14 @@ def read_order(config: Path, scenario: str, pair: str | None) -> Order:
     name = pair if pair is not None else next(iter(loaded.pairs))
     if name not in loaded.pairs:
         raise ConfigError(f"there is no pair {name!r}", where=str(config), remedy=f"one of: {names}")
-    return Order(loaded, load_scenario(scenario), loaded.pairs[name])
+    flown = load_scenario(scenario)
+    if flown.cutover_confirmation.second and loaded.approvals is None:
+        raise ConfigError(
+            f"the scenario {flown.name} asks for a second person, and this config names nobody",
+            where=str(config),
+            remedy="add [cockpit.approvals] with users = [...], or fly a scenario that asks for none",
+        )
+    return Order(loaded, flown, loaded.pairs[name])
 
 
 def build_world(spec: PairSpec, scenario: Scenario) -> World:
@@ -129,6 +143,26 @@ async def check_reachable(order: Order) -> None:
         await close(world)
 
 
+def second_door(order: Order, run: str, names: frozenset[str] = frozenset()) -> SecondDoor | None:
+    """Where a second person comes in, who may and who may not; None where the scenario asks for none. `names`: those the lead goes by.
+
+    `ConfigError` for a user or group that this machine does not know, `Refused` for a folder that is not safe."""
+    said = order.config.approvals
+    if said is None or not order.scenario.cutover_confirmation.second:
+        return None
+    users = [user for user in said.users if user != "*"]
+    approvers = Approvers(frozenset(map(uid_of, users)), gid_of(said.group) if said.group else None, "*" in said.users)
+    # The file system can keep out all but one group; a list of users it cannot: there who comes is looked at.
+    gid = approvers.gid if not said.users else None
+    place = Place(Path(said.folder) if said.folder else approvals_folder(), gid, ours=said.folder is None)
+    place.check()
+    place.socket(run)
+    me = myself()
+    asker = Asker(frozenset({me.uid}), frozenset({me.name, *names}) - {""}, me.login)
+    at = f" --at {shlex.quote(said.folder)}" if said.folder else ""
+    return SecondDoor(place, approvers, asker, f"cockpit approve {run[-(len(order.spec.name) + 5) :]}{at}")
+
+
 def open_run(runs: Path, config: Path, scenario: str, spec: PairSpec, *, drill: bool) -> RunFolder:
     """A new run folder that knows how its processes are started."""
     folder = create(runs, spec.name)
@@ -138,7 +172,7 @@ def open_run(runs: Path, config: Path, scenario: str, spec: PairSpec, *, drill: 
 
 def write_launch(folder: RunFolder, config: Path, scenario: str, pair: str, *, drill: bool) -> None:
     """The run folder knows how its processes are started."""
-    launch = Launch(str(config.resolve()), _lasting(scenario), pair, getpass.getuser(), socket.gethostname(), drill)
+    launch = Launch(str(config.resolve()), _lasting(scenario), pair, getpass.getuser(), socket.gethostname(), drill, became())
     try:
         with folder.launch.open("wb") as file:
             # A flight's timeline and samples must fit where the run is kept: found out now, not inside the window.
@@ -283,7 +317,8 @@ async def _fly(folder: RunFolder, launch: Launch, order: Order, recorder: Record
     recorder.record(ev.PilotSeated("pilot", os.getpid(), secrets.token_hex(8)))
     folder.plan.write_bytes(msgspec.json.format(msgspec.json.encode(plans)))
     owner = f"{launch.user}@{launch.host} pid {os.getpid()}"
-    orders = Orders(order.spec, order.scenario, plans, folder.place_socket(_private(runtime_folder())), owner)
+    second = second_door(order, folder.name, frozenset({launch.user, launch.behind}))
+    orders = Orders(order.spec, order.scenario, plans, folder.place_socket(_private(runtime_folder())), owner, second)
     pilot = Pilot(order.world(), orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))
     return await pilot.fly()

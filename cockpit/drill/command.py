@@ -32,6 +32,7 @@ def drill(arguments: argparse.Namespace) -> int:
     spec = _asked(scenario, arguments)
     runs = (arguments.runs or runs_folder()).absolute()
     if arguments.headless:
+        _nobody_is_asked(scenario)
         return asyncio.run(_unattended(arguments, spec, runs))
     if arguments.json or arguments.repeat != 1:
         raise Refused("--json and --repeat belong to an unattended drill", remedy="add --headless")
@@ -39,6 +40,14 @@ def drill(arguments: argparse.Namespace) -> int:
 
     need_terminal()
     return _on_screen(arguments, spec, runs)
+
+
+def _nobody_is_asked(scenario: Scenario) -> None:
+    if scenario.cutover_confirmation.second:
+        raise Refused(
+            f"the scenario {scenario.name} asks for a second person, and an unattended drill has none",
+            remedy='fly it on screen, or give it approval = "none"',
+        )
 
 
 def _asked(scenario: Scenario, arguments: argparse.Namespace) -> DrillSpec:

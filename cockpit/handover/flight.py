@@ -20,9 +20,11 @@ from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
 from cockpit.handover.watch import Stage
 from cockpit.model import events as ev
+from cockpit.model.approvals import approval_missing, approval_void
 from cockpit.model.settings import Confirmation, PairSpec, Scenario
+from cockpit.model.state import ApprovalView
 from cockpit.model.telemetry import GateReading
-from cockpit.model.words import Direction, Known, Mode, Outcome, Side
+from cockpit.model.words import Consent, Direction, Known, Mode, Outcome, Side
 
 WATCH_S = 0.02
 LOCK_S = 10.0
@@ -45,6 +47,15 @@ class Surroundings:
     """Tells the guardian where the handover is."""
     lock: Callable[[], Awaitable[None]]
     """The pair's lock is held by this process when it returns; `Refused` says who flies instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who armed a handover, and what a second person types to approve it."""
+
+    by: str
+    uid: int
+    command: str = ""
 
 
 class Flight:
@@ -70,6 +81,7 @@ class Flight:
         self._stop = ""
         self._window: asyncio.Task[str] | asyncio.Task[None] | None = None
         self._number = 0
+        self._asked = Asked("", -1)
         self._unproven = ""
         self._opened = self._started = 0.0
 
@@ -79,8 +91,9 @@ class Flight:
         return self._scenario.cutover_confirmation if cutover else self._scenario.rollback_confirmation
 
     def go(self) -> None:
-        """The lead confirmed."""
-        self._go.set()
+        """The lead confirmed; without effect while a second person's approval is missing."""
+        if not self._approval_missing():
+            self._go.set()
 
     def abort(self, why: str) -> None:
         """The handover ends with the side it started from serving; no effect once the point of no return is recorded."""
@@ -88,19 +101,20 @@ class Flight:
         if self._window is not None:
             self._window.cancel()
 
-    def open(self, number: int, plan_digest: str) -> None:
+    def open(self, number: int, plan_digest: str, asked: Asked) -> None:
         """The handover is on record and arming: from here on no other fits."""
-        self._number = number
+        self._number, self._asked = number, asked
         self._opened = self._started = asyncio.get_running_loop().time()
         confirm = self.confirmation
-        gesture = f'type "{self._recorder.state.pair}"' if confirm.gesture == "typed" else "B, then Y"
-        self._recorder.record(ev.HandoverOpened(number, self.direction, plan_digest, gesture, confirm.expires))
+        words = confirm.words(self._recorder.state.pair)
+        self._recorder.record(ev.HandoverOpened(number, self.direction, plan_digest, words, confirm.expires, confirm.second))
         self._mode(Mode.ARMING)
 
     async def fly(self) -> Outcome:
         """How it ended, recorded. Being cancelled itself counts as an abort."""
         why = await self._get_ready() or self._stop
         if why:
+            self._lapse(why)
             return self._close(Outcome.ABORTED, self.direction.origin, why)
         failure = await self._fly_window()
         if failure:
@@ -181,17 +195,58 @@ class Flight:
         return {reading.id: reading.reason for reading in self._around.readings()}
 
     async def _confirmed(self) -> ev.Evidence:
-        """The lead said go; a gate that turns, a stop or the expiry ends it."""
+        """A second person approved it, where one must, and the lead said go after that; a gate that turns, a stop or an expiry ends it."""
+        approved: dict[str, object] = {}
+        if self.confirmation.second:
+            approved = await self._approved()
+        await self._while_armed(self._go.is_set, self.confirmation.expires, "not confirmed")
+        why = self._approval_missing()
+        if why:
+            raise StepError(f"disarmed: {why}", where="confirm")
+        return {"confirmed": True, **approved}
+
+    def _approval_missing(self) -> str:
+        return approval_missing(self._recorder.state) if self.confirmation.second else ""
+
+    async def _approved(self) -> dict[str, object]:
+        """A second person was asked and said yes; `StepError` with their words where they said no."""
+        limit, asked = self.confirmation.approval_expires, self._asked
+        handover = self._recorder.state.handover
+        digest = handover.plan_digest if handover else ""
+        self._recorder.record(ev.ApprovalAsked(self._number, digest, asked.by, asked.uid, limit, asked.command))
+        await self._while_armed(lambda: self._approval.consent is not Consent.ASKED, limit, "no second person approved it")
+        said = self._approval
+        if said.consent is not Consent.GIVEN:
+            raise StepError(f"rejected by {said.by}: {said.comment}", where="confirm")
+        return {"approved_by": said.by, "comment": said.comment}
+
+    @property
+    def _approval(self) -> ApprovalView:
+        handover = self._recorder.state.handover
+        assert handover is not None
+        assert handover.approval is not None
+        return handover.approval
+
+    async def _while_armed(self, said: Callable[[], bool], limit: float, what: str) -> None:
+        """It was said while every gate passed and the approval, where there is one, stood."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + self.confirmation.expires
-        while not self._go.is_set():
+        until = loop.time() + limit
+        while not said():
             fallen = turned(self._around.readings())
             if fallen is not None:
                 raise StepError(f"disarmed: gate {fallen.id} turned: {fallen.reason}", where="confirm")
+            void = approval_void(self._recorder.state)
+            if void:
+                raise StepError(f"disarmed: {void}", where="confirm")
             if loop.time() > until:
-                raise StepError(f"disarmed: not confirmed within {self.confirmation.expires:g} s", where="confirm")
+                raise StepError(f"disarmed: {what} within {limit:g} s", where="confirm")
             await asyncio.sleep(WATCH_S)
-        return {"confirmed": True}
+
+    def _lapse(self, why: str) -> None:
+        """What a second person was asked, or gave, stands for nothing any more."""
+        handover = self._recorder.state.handover
+        if handover is not None and handover.approval is not None and handover.approval.consent in {Consent.ASKED, Consent.GIVEN}:
+            self._recorder.try_record(ev.ApprovalExpired(self._number, why))
 
     # --- the window ------------------------------------------------------------------------
 
