@@ -50,37 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(err: Exception) -> int:
-    """One line on stderr for what went wrong; only what is a defect of ours is allowed its traceback, in a file."""
-    from cockpit.errors import CockpitError
+    """One line on stderr for what went wrong, and its exit code."""
+    from cockpit._failure import told
 
-    if isinstance(err, CockpitError):
-        _say(str(err))
-        return err.exit_code
-    if isinstance(err, OSError) and err.strerror:
-        _say(_of_the_machine(err))
-        return 1
-    _say(f"cockpit: a defect: {type(err).__name__}{_crash_file()}")
-    return 1
-
-
-def _of_the_machine(err: OSError) -> str:
-    """What a file or a process met: nothing that a traceback would explain better."""
-    where = f"{os.fsdecode(err.filename)}: " if isinstance(err.filename, str | bytes) else "cockpit: "
-    return f"{where}{err.strerror}; see that the path is there, is yours and has room, then try again"
-
-
-def _crash_file() -> str:
-    """Where the traceback is, in words: a private file, without values of variables. Empty where none can be written."""
-    import tempfile
-    import traceback
-
-    try:
-        descriptor, name = tempfile.mkstemp(prefix="cockpit-crash-", suffix=".txt")
-        with os.fdopen(descriptor, "w") as file:
-            file.write(traceback.format_exc())
-    except OSError:
-        return ""
-    return f"; details in {name}"
+    said, code = told(err)
+    _say(said)
+    return code
 
 
 def _say(text: str) -> None:
@@ -145,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text, run in (
         ("join", "open the cockpit again on a run that is flown", _join),
         ("watch", "the same screen on a run that is flown, without rights", _watch),
+        ("approve", "as the second person: see what waits for you, and approve or reject it", _approve),
         ("export", "a report of a run", _export),
         ("verify", "check a run's timeline record by record", _verify),
     ):
@@ -155,12 +131,12 @@ def _parser() -> argparse.ArgumentParser:
     inner = commands.add_parser("_open")
     _pair_arguments(inner, "run")
     inner.set_defaults(command=_open)
-    for hidden, run in (("_guard", _guard), ("_fly", _fly)):
+    for hidden in ("_guard", "_fly"):
         inner = commands.add_parser(hidden)
         inner.add_argument("folder", type=Path)
+        inner.set_defaults(command=_process, descriptor=None)
         if hidden == "_fly":
             inner.add_argument("descriptor", type=int)
-        inner.set_defaults(command=run)
     return parser
 
 
@@ -190,6 +166,9 @@ def _pair_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    if name == "approve":
+        _approve_arguments(parser)
+        return
     parser.add_argument("run", help="a run's name, the end of it, its folder, or `last`")
     _where(parser)
     if name in {"join", "watch"}:
@@ -199,6 +178,18 @@ def _run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to stdout")
     if name == "verify":
         parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _approve_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="a run's name, or the end of it")
+    parser.add_argument(
+        "--at", type=Path, metavar="DIR", help="the folder that the lead's config names (default: where pilots of this machine are)"
+    )
+    word = parser.add_mutually_exclusive_group()
+    word.add_argument("--approve", metavar="NAME", help="the pair's name, instead of typing it on a terminal")
+    word.add_argument("--reject", action="store_true", help="the lead's arming ends with the comment")
+    word.add_argument("--json", action="store_true", help="only look: what would be shown, as one JSON object")
+    parser.add_argument("--comment", metavar="TEXT", help="why")
 
 
 def _screen_arguments(parser: argparse.ArgumentParser) -> None:
@@ -280,7 +271,6 @@ def _open(arguments: argparse.Namespace) -> int:
         signal.signal(lost, signal.default_int_handler)
     order = _order(arguments)
     runs = arguments.runs or Path(order.config.runs)
-    wiring.second_door(order, "")
     folder = wiring.open_run(runs, arguments.config, arguments.scenario, order.spec, drill=False)
     try:
         announce(folder.root)
@@ -306,6 +296,12 @@ def _join(arguments: argparse.Namespace) -> int:
 def _watch(arguments: argparse.Namespace) -> int:
     need_terminal()
     return _on_screen(_found(arguments), arguments, watch=True)
+
+
+def _approve(arguments: argparse.Namespace) -> int:
+    from cockpit.approving import approve
+
+    return approve(arguments)
 
 
 def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool) -> int:
@@ -451,22 +447,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 # --- the processes of a run -----------------------------------------------------------------------------------------
 
 
-def _guard(arguments: argparse.Namespace) -> int:
+def _process(arguments: argparse.Namespace) -> int:
+    """The guardian's process, or, with its end of the thread to one, the pilot's."""
     import asyncio
 
     from cockpit import wiring
     from cockpit.timeline.folder import RunFolder
 
-    return asyncio.run(wiring.guard(RunFolder(arguments.folder)))
-
-
-def _fly(arguments: argparse.Namespace) -> int:
-    import asyncio
-
-    from cockpit import wiring
-    from cockpit.timeline.folder import RunFolder
-
-    return asyncio.run(wiring.fly(RunFolder(arguments.folder), arguments.descriptor))
+    folder, end = RunFolder(arguments.folder), arguments.descriptor
+    return asyncio.run(wiring.guard(folder) if end is None else wiring.fly(folder, end))
 
 
 # --- shared -------------------------------------------------------------------------------------------------------------

@@ -134,7 +134,9 @@ def _feed(spec: PairSpec) -> Feed:
 
 
 async def check_reachable(order: Order) -> None:
-    """Both servers answer, and nobody else flies the pair; the first thing that is not so is raised. Leaves nothing behind."""
+    """Both servers answer, nobody else flies the pair, and a second person can come in where one must; the first thing that is not so is
+    raised. Leaves nothing behind."""
+    second_door(order, "")
     world = order.world()
     try:
         await world.servers.open()

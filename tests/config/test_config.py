@@ -156,7 +156,16 @@ def test_the_example_names_every_key(load: Load) -> None:
     from cockpit import config
 
     text = Path("config.example.toml").read_text()
-    for model in (config._Cockpit, config._Pair, config._Side, config._Peer, config._App, config._Channel, config._Waiver):
+    for model in (
+        config._Cockpit,
+        config._Approvals,
+        config._Pair,
+        config._Side,
+        config._Peer,
+        config._App,
+        config._Channel,
+        config._Waiver,
+    ):
         for key in model.model_fields:
             assert key in text, f"{model.__name__}.{key}"
 
