@@ -57,9 +57,7 @@ class Shown:
 
 def _door(name: str, at: Path | None) -> Path:
     """The one door of a run of that name, or of that end of a name; `Refused` lists those there are."""
-    from cockpit.config import door_folders
-
-    folders = [at] if at is not None else door_folders()
+    folders = [at] if at is not None else _usual_folders()
     every = {path.stem: path for path in doors(folders)}
     found = [path for run, path in every.items() if run == name or run.endswith(name)]
     if len(found) == 1:
@@ -71,6 +69,12 @@ def _door(name: str, at: Path | None) -> Path:
     known = ", ".join(plain(run) for run in every) or "none waits here: ask the lead, who may have another folder (--at DIR)"
     what = f"{len(found)} runs end in {plain(name)!r}" if found else f"no run {plain(name)!r} has a second person's door"
     raise Refused(what, where=where, remedy=f"one of: {known}" if every else known)
+
+
+def _usual_folders() -> list[Path]:
+    from cockpit.config import door_folders
+
+    return door_folders()
 
 
 def _look(door: Path) -> Shown:
