@@ -46,6 +46,13 @@ def shown_steps(view: View) -> tuple[StepView, ...]:
     return tuple(StepView(p.id, p.title, p.planned_s, p.in_window) for p in view.state.planned)
 
 
+def standing(view: View, step: StepView) -> tuple[Status, str]:
+    """How the step stands, and the word for it; one that waits for a second person asks for somebody."""
+    if step.state is StepState.RUNNING and view.awaits_second:
+        return Status.WARN, "WAITS"
+    return STATES[step.state]
+
+
 def actual_s(view: View, step: StepView) -> float | None:
     """Seconds the step took, or takes so far."""
     if step.ms is not None:
@@ -62,7 +69,7 @@ def _headings(column: int, width: int, *, double: bool) -> Line:
 
 
 def _row(view: View, step: StepView, number: int, width: int) -> Line:
-    status, word = STATES[step.state]
+    status, word = standing(view, step)
     took = actual_s(view, step)
     over = took is not None and step.planned_s > 0 and took > 2 * step.planned_s and took > 1.0
     room = max(width - 5 - _FIGURES, 4)
