@@ -58,15 +58,18 @@ class Shown:
 def _door(name: str, at: Path | None) -> Path:
     """The one door of a run of that name, or of that end of a name; `Refused` lists those there are."""
     folders = [at] if at is not None else _usual_folders()
-    every = {path.stem: path for path in doors(folders)}
-    found = [path for run, path in every.items() if run == name or run.endswith(name)]
+    every = list(doors(folders))
+    found = [path for path in every if name and path.stem.endswith(name)]
     if len(found) == 1:
         return found[0]
     where = ", ".join(plain(folder) for folder in folders) or "no pilot has opened a door here"
     shut = [plain(folder) for folder in folders if not os.access(folder, os.R_OK | os.X_OK)]
     if shut:
         raise Refused("you may not look into this folder, or it is not there", where=", ".join(shut), remedy="ask the lead who may approve")
-    known = ", ".join(plain(run) for run in every) or "none waits here: ask the lead, who may have another folder (--at DIR)"
+    known = (
+        ", ".join(plain(path if found else path.stem) for path in found or every)
+        or "none waits here: ask the lead, who may have another folder (--at DIR)"
+    )
     what = f"{len(found)} runs end in {plain(name)!r}" if found else f"no run {plain(name)!r} has a second person's door"
     raise Refused(what, where=where, remedy=f"one of: {known}" if every else known)
 

@@ -45,7 +45,7 @@ from cockpit.scenario import find as find_scenario
 from cockpit.scenario import load_scenario
 from cockpit.timeline.folder import RunFolder, create
 from cockpit.timeline.journal import Journal, is_flown, read
-from cockpit.timeline.peers import gid_of, myself, uid_of
+from cockpit.timeline.peers import gid_of, myself, need_credentials, uid_of
 from cockpit.timeline.samples import Samples
 from cockpit.timeline.sidedoor import Place
 
@@ -136,7 +136,9 @@ def _feed(spec: PairSpec) -> Feed:
 async def check_reachable(order: Order) -> None:
     """Both servers answer, nobody else flies the pair, and a second person can come in where one must; the first thing that is not so is
     raised. Leaves nothing behind."""
-    second_door(order, "")
+    door = second_door(order, f"{'0' * 16}{order.spec.name}-0000")
+    if door is not None:
+        door.place.make()
     world = order.world()
     try:
         await world.servers.open()
@@ -152,6 +154,7 @@ def second_door(order: Order, run: str, names: frozenset[str] = frozenset()) -> 
     said = order.config.approvals
     if said is None or not order.scenario.cutover_confirmation.second:
         return None
+    need_credentials()
     users = [user for user in said.users if user != "*"]
     approvers = Approvers(frozenset(map(uid_of, users)), gid_of(said.group) if said.group else None, "*" in said.users)
     # The file system can keep out all but one group; a list of users it cannot: there who comes is looked at.
@@ -242,8 +245,17 @@ async def guard(folder: RunFolder) -> int:
     _, order = _order_of(folder)
     guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime)
     code = await guardian.watch(lambda end: _spawn_pilot(folder, end))
+    shut_side_door(order, folder.name)
     await clear_taps(order)
     return code
+
+
+def shut_side_door(order: Order, run: str) -> None:
+    """A pilot that was killed left its second person's door, at which nobody listens: it is gone."""
+    with contextlib.suppress(CockpitError, OSError):
+        door = second_door(order, run)
+        if door is not None:
+            door.place.socket(run).unlink(missing_ok=True)
 
 
 async def clear_taps(order: Order) -> None:

@@ -28,12 +28,16 @@ def peer_of(end: socket.socket) -> Person:
 
 def credentials(end: socket.socket) -> tuple[int, int, int]:
     """pid, uid and gid of the other end; `Refused` where this system does not tell."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        raise Refused(
-            "this system does not tell who connects to a socket", remedy="fly with a scenario that asks no second person, or on Linux"
-        )
+    need_credentials()
     pid, uid, gid = _UCRED.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     return pid, uid, gid
+
+
+def need_credentials() -> None:
+    """Returns where the kernel tells who is at the other end; `Refused` elsewhere."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        what = "this system does not tell who connects to a socket"
+        raise Refused(what, remedy="use a scenario that asks for no second person, or fly from Linux")
 
 
 def myself() -> Person:

@@ -28,8 +28,9 @@ from cockpit.timeline.peers import credentials, peer_of
 
 REQUEST_LIMIT = 16 * 1024
 ANSWER_LIMIT = 4 << 20
-TALKS = 8
-"""Who comes while so many are inside is sent away."""
+TALKS = 16
+"""Who comes while so many are inside is sent away; of one user `TALKS_EACH` are let in, so that nobody keeps the others out."""
+TALKS_EACH = 2
 PATIENCE_S = 10.0
 _PATH_LIMIT = 100
 _encoder = msgspec.json.Encoder()
@@ -112,7 +113,8 @@ class SideDoor:
     def __init__(self, answer: Callable[[Person, Request], Answer], closed: Callable[[], bool]) -> None:
         self._answer = answer
         self._closed = closed
-        self._talks: set[asyncio.Task[None]] = set()
+        self._talks: dict[asyncio.Task[None], int] = {}
+        """Each talk, and the uid it is with."""
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
 
@@ -147,12 +149,14 @@ class SideDoor:
             self._path.unlink(missing_ok=True)
 
     def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._closed() or len(self._talks) >= TALKS:
+        uid = credentials(writer.get_extra_info("socket"))[1]
+        crowd = len(self._talks) >= TALKS or sum(inside == uid for inside in self._talks.values()) >= TALKS_EACH
+        if self._closed() or crowd:
             writer.close()
             return
         talk = asyncio.create_task(self._talk(reader, writer))
-        self._talks.add(talk)
-        talk.add_done_callback(self._talks.discard)
+        self._talks[talk] = uid
+        talk.add_done_callback(self._talks.pop)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

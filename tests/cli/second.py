@@ -115,7 +115,9 @@ def _latest(now: float) -> Latest:
 
 
 @asynccontextmanager
-async def waiting(folder: Path, approvers: Approvers | None = None, asker: Asker | None = None) -> AsyncIterator[Waiting]:
+async def waiting(
+    folder: Path, approvers: Approvers | None = None, asker: Asker | None = None, gid: int | None = None
+) -> AsyncIterator[Waiting]:
     """The side door is open in a folder that other users can reach. By default this user is a second person, and the lead another."""
     now = asyncio.get_running_loop().time
     journal = Journal.create(folder / "timeline.jsonl", "pilot", now)
@@ -126,7 +128,7 @@ async def waiting(folder: Path, approvers: Approvers | None = None, asker: Asker
     with tempfile.TemporaryDirectory(prefix="cockpit-test-", dir="/tmp") as doors:
         os.chmod(doors, 0o755)
         door = SecondDoor(
-            Place(Path(doors), ours=False),
+            Place(Path(doors), gid),
             approvers or Approvers(frozenset({os.geteuid()})),
             asker or Asker(frozenset({LEAD}), frozenset({"ana"})),
             "cockpit approve arp-7f3a",

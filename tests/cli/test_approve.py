@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import json
 import os
 import pwd
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from cockpit.errors import Refused
+from cockpit import approving, wiring
+from cockpit.errors import ConfigError, Refused
 from cockpit.model import events as ev
 from cockpit.model.approvals import Approvers, Asker
 from cockpit.model.words import Mode
-from cockpit.timeline.sidedoor import TALKS, Place
+from cockpit.timeline.sidedoor import TALKS_EACH, Place
 from tests.cli.second import HOSTILE, LEAD, PLAN, RUN, as_user, typing, waiting
+from tests.hygiene.test_secrets import canaries
 
 ME = os.geteuid()
 NOT_ROOT = pytest.mark.skipif(ME != 0, reason="only root can become another user of this machine")
@@ -214,7 +217,7 @@ async def test_it_is_no_door_for_intents(tmp_path: Path) -> None:
 async def test_a_crowd_is_sent_away_and_then_let_in(tmp_path: Path) -> None:
     async with waiting(tmp_path) as run:
         path = str(run.folder / f"{RUN}.sock")
-        crowd = [await asyncio.open_unix_connection(path) for _ in range(TALKS)]
+        crowd = [await asyncio.open_unix_connection(path) for _ in range(TALKS_EACH)]
         late_reader, late = await asyncio.open_unix_connection(path)
         assert await late_reader.read() == b""
         for reader, writer in [*crowd, (late_reader, late)]:
@@ -223,6 +226,20 @@ async def test_a_crowd_is_sent_away_and_then_let_in(tmp_path: Path) -> None:
             writer.close()
             await writer.wait_closed()
         assert (await run.ask("--json")).code == 0
+
+
+async def test_the_same_run_in_two_folders_is_told_and_not_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    doors = [tmp_path / name for name in ("cockpit-approvals-1", "cockpit-approvals-2")]
+    for folder in doors:
+        folder.mkdir()
+        (folder / f"{RUN}.sock").touch()
+    monkeypatch.setattr(approving, "_usual_folders", lambda: doors)
+    with pytest.raises(Refused) as caught:
+        approving._door("arp-7f3a", None)
+    assert caught.value.what == "2 runs end in 'arp-7f3a'"
+    assert all(str(folder / f"{RUN}.sock") in caught.value.remedy for folder in doors)
+    with pytest.raises(Refused, match="no run ''"):
+        approving._door("", doors[0])
 
 
 def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
@@ -257,6 +274,54 @@ def test_the_default_folder_is_kept_as_it_must_be(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o750
 
 
+# --- what the config names -----------------------------------------------------------------------------------------------
+
+
+def order_of(folder: Path, monkeypatch: pytest.MonkeyPatch, approvals: str) -> wiring.Order:
+    """A scenario that asks for a second person and a config that names some."""
+    for name, word in canaries().items():
+        monkeypatch.setenv(name, word)
+    text = Path("scenarios/arp.toml").read_text().replace("expires = 20 ", 'approval = "second"\nexpires = 20 ', 1)
+    (folder / "two.toml").write_text(text.replace("deadline = 25", "deadline = 1000", 1))
+    text = Path("config.example.toml").read_text()
+    start, end = text.index("[cockpit.approvals]"), text.index("[pairs.arp]")
+    (folder / "my.toml").write_text(f"{text[:start]}[cockpit.approvals]\n{approvals}\n{text[end:]}")
+    return wiring.read_order(folder / "my.toml", str(folder / "two.toml"), None)
+
+
+def test_who_flies_is_known_by_every_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = wiring.second_door(order_of(tmp_path, monkeypatch, 'users = ["root"]'), RUN, frozenset({"ana", ""}))
+    assert door is not None
+    assert door.asker.uids == {ME}
+    assert door.asker.names == {pwd.getpwuid(ME).pw_name, "ana"}
+    assert (door.approvers.uids, door.approvers.anyone, door.place.gid) == ({0}, False, None)
+    assert door.command == "cockpit approve arp-7f3a"
+
+
+def test_a_folder_of_the_config_is_part_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = grp.getgrgid(os.getegid()).gr_name
+    door = wiring.second_door(order_of(tmp_path, monkeypatch, f'group = "{group}"\nfolder = "/tmp/no such doors"'), RUN)
+    assert door is not None
+    assert (door.place.folder, door.place.gid, door.place.ours) == (Path("/tmp/no such doors"), os.getegid(), False)
+    assert door.command == "cockpit approve arp-7f3a --at '/tmp/no such doors'"
+    everybody = wiring.second_door(order_of(tmp_path, monkeypatch, f'users = ["*"]\ngroup = "{group}"'), RUN)
+    assert everybody is not None
+    assert (everybody.approvers.anyone, everybody.place.gid) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("approvals", "said"),
+    [
+        ('users = ["nosuch-user"]', "cockpit.approvals.users: this machine has no user 'nosuch-user'"),
+        ('group = "nosuch-group"', "cockpit.approvals.group: this machine has no group 'nosuch-group'"),
+    ],
+)
+def test_whom_this_machine_does_not_know_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, approvals: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        wiring.second_door(order_of(tmp_path, monkeypatch, approvals), RUN)
+    assert caught.value.brief == said
+
+
 # --- other users of this machine -----------------------------------------------------------------------------------------
 
 
@@ -280,3 +345,20 @@ async def test_another_user_who_is_not_named_is_refused(tmp_path: Path) -> None:
         told = await asyncio.to_thread(as_user, uid, gid, "approve", RUN, "--at", str(run.folder), "--json")
         assert (told.code, told.out) == (2, "")
         assert "nobody is not among those who may approve" in told.line
+
+
+@NOT_ROOT
+async def test_a_group_lets_its_members_in_and_the_file_system_keeps_the_others_out(tmp_path: Path) -> None:
+    uid, gid = nobody()
+    daemon = pwd.getpwnam("daemon")
+    async with waiting(tmp_path, Approvers(gid=gid), gid=gid) as run:
+        assert (run.folder / f"{RUN}.sock").stat().st_mode & 0o777 == 0o660
+        words = ("approve", RUN, "--at", str(run.folder), "--json")
+        told = await asyncio.to_thread(as_user, daemon.pw_uid, daemon.pw_gid, *words)
+        assert (told.code, told.out) == (2, "")
+        assert "you may not look into this folder" in told.line
+        root = await run.ask("--json")
+        assert (root.code, root.out) == (2, ""), "root passes the file system, and is no member"
+        assert "root is not among those who may approve" in root.line
+        told = await asyncio.to_thread(as_user, uid, gid, *words)
+        assert (told.code, told.err) == (0, "")
