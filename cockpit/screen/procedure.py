@@ -108,6 +108,8 @@ def _title(view: View) -> Line:
 
 
 def _standing(view: View, handover: HandoverView) -> Line:
+    if view.awaits_second:
+        return (("  waits for a second person", "warn"),)
     if handover.outcome is None:
         return ((f"  left {seconds(eta_s(handover, view.now))}", "run"),)
     if handover.outcome is Outcome.DONE:

@@ -74,37 +74,48 @@ class Place:
     def check(self) -> None:
         """`Refused` where the folder is there and somebody else could put another socket into it."""
         try:
-            seen = self.folder.lstat()
+            os.close(self._opened())
         except FileNotFoundError:
             return
         except OSError as err:
-            raise Refused(
-                f"cannot look at it: {err.strerror}", where=str(self.folder), remedy="name another [cockpit.approvals] folder"
-            ) from None
-        loose = seen.st_mode & 0o022 and not seen.st_mode & stat.S_ISVTX
-        if not stat.S_ISDIR(seen.st_mode) or seen.st_uid not in {0, os.geteuid()} or loose:
-            raise Refused(
-                "others may put files into this folder, or it is not yours",
-                where=str(self.folder),
-                remedy="remove it, or name another [cockpit.approvals] folder",
-            )
+            raise self._refused(f"cannot be used: {err.strerror}") from None
 
     def make(self) -> None:
         """The folder is there; one that was there already keeps its mode, unless it is the default one."""
-        self.check()
-        mode = 0o755 if self.gid is None else 0o750
         try:
-            if not self.folder.exists():
-                self.folder.mkdir(parents=True)
-            elif not self.ours:
-                return
-            if self.gid is not None:
-                os.chown(self.folder, -1, self.gid)
-            self.folder.chmod(mode)
+            made = self._made()
+            held = self._opened()
+            try:
+                if made or self.ours:
+                    # By what was opened and looked at, never by its name: in /tmp anybody may put a link there meanwhile.
+                    os.fchown(held, -1, -1 if self.gid is None else self.gid)
+                    os.fchmod(held, 0o755 if self.gid is None else 0o750)
+            finally:
+                os.close(held)
         except OSError as err:
-            raise Refused(
-                f"cannot be made: {err.strerror}", where=str(self.folder), remedy="name another [cockpit.approvals] folder"
-            ) from None
+            raise self._refused(f"cannot be made: {err.strerror}") from None
+
+    def _made(self) -> bool:
+        """Whether it was not there before."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(mode=0o700)
+        except FileExistsError:
+            return False
+        return True
+
+    def _opened(self) -> int:
+        """A descriptor of the folder itself, which nobody else may write to."""
+        held = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        seen = os.fstat(held)
+        loose = seen.st_mode & 0o022 and not seen.st_mode & stat.S_ISVTX
+        if seen.st_uid not in {0, os.geteuid()} or loose:
+            os.close(held)
+            raise self._refused("others may put files into this folder, or it is not yours")
+        return held
+
+    def _refused(self, what: str) -> Refused:
+        return Refused(what, where=str(self.folder), remedy="remove it, or name another [cockpit.approvals] folder")
 
 
 class SideDoor:
@@ -122,10 +133,9 @@ class SideDoor:
         """Others can connect: the socket is nobody else's until its group and mode are set."""
         place.make()
         path = place.socket(run)
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
         mask = os.umask(0o177)
         try:
+            path.unlink(missing_ok=True)
             self._server = await asyncio.start_unix_server(self._greet, str(path), limit=REQUEST_LIMIT, backlog=TALKS)
             self._path = path
             if place.gid is not None:
