@@ -125,6 +125,12 @@ def _parser() -> argparse.ArgumentParser:
         ("verify", "check a run's timeline record by record", _verify),
     ):
         _run_arguments(_command(commands, name, text, run), name)
+    for name, text in (
+        ("resume", "go on with a run that a crash left, without a screen"),
+        ("abort", "bring a handover home to the side it started from, without a screen"),
+        ("rollback", "bring the service back to blue, without a screen"),
+    ):
+        _settling_arguments(_command(commands, name, text, _settle), name)
     runs = _command(commands, "runs", "list the runs", _runs)
     _where(runs)
     runs.add_argument("--json", action="store_true", help="one JSON array")
@@ -190,6 +196,14 @@ def _approve_arguments(parser: argparse.ArgumentParser) -> None:
     word.add_argument("--reject", action="store_true", help="the lead's arming ends with the comment")
     word.add_argument("--json", action="store_true", help="only look: what would be shown, as one JSON object")
     parser.add_argument("--comment", metavar="TEXT", help="why")
+
+
+def _settling_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.set_defaults(name=name)
+    parser.add_argument("run", help="a run's name, the end of it, its folder, or `last`")
+    _where(parser)
+    parser.add_argument("--confirm", metavar="NAME", help="the pair's name, typed as on screen; without it you are asked")
+    parser.add_argument("--json", action="store_true", help="print what was found and how it ended as one JSON object")
 
 
 def _screen_arguments(parser: argparse.ArgumentParser) -> None:
@@ -271,6 +285,12 @@ def _open(arguments: argparse.Namespace) -> int:
         signal.signal(lost, signal.default_int_handler)
     order = _order(arguments)
     runs = arguments.runs or Path(order.config.runs)
+    left = wiring.left_open(runs, arguments.config, order.spec.name)
+    if left is not None:
+        asyncio.run(wiring.check_unflown(left))
+        announce(left.root)
+        wiring.take_up(left)
+        return 0
     folder = wiring.open_run(runs, arguments.config, arguments.scenario, order.spec, drill=False)
     try:
         announce(folder.root)
@@ -283,14 +303,36 @@ def _open(arguments: argparse.Namespace) -> int:
 
 
 def _join(arguments: argparse.Namespace) -> int:
+    """A run that is flown, or that a crash left: that one is taken up, and nothing is touched before the lead has chosen."""
     need_terminal()
     folder = _found(arguments)
-    from cockpit.errors import Refused
     from cockpit.timeline.journal import is_flown
 
     if not is_flown(folder.timeline):
-        raise Refused("nobody flies this run", where=folder.name, remedy="`cockpit export` reads it, `cockpit run` opens a new one")
+        _take_up(folder)
     return _on_screen(folder, arguments, watch=False)
+
+
+def _take_up(folder: RunFolder) -> None:
+    import asyncio
+
+    from cockpit import wiring
+
+    wiring.check_left(folder)
+    asyncio.run(wiring.check_unflown(folder))
+    wiring.take_up(folder)
+
+
+def _settle(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from cockpit.settling import Wish, settle
+
+    folder = _found(arguments)
+    settled = asyncio.run(settle(folder, Wish(arguments.name), arguments.confirm, _say, interactive=sys.stdin.isatty()))
+    if arguments.json:
+        put(_json(settled))
+    return settled.exit_code
 
 
 def _watch(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 CockpitError                    what, where, next; carries its exit code
 +-- ConfigError                 a mistake in a config or scenario, before anything ran; exit 2
 +-- Refused                     not allowed now; the reason is shown, nothing was done; exit 2
+|   +-- Flown                   somebody else flies the pair; carries who
 +-- NoGo                        preflight or a gate says no; exit 3
 +-- LinkError                   a system cannot be reached; carries which one
 |   +-- OutcomeUnknown          a request was sent and its answer never came: probe before doing anything else
@@ -43,6 +44,14 @@ class ConfigError(CockpitError):
 
 class Refused(CockpitError):
     exit_code = 2
+
+
+class Flown(Refused):
+    """Somebody else holds the pair's lock. `owner` is how that process named itself; empty where it has just left."""
+
+    def __init__(self, what: str, *, owner: str, where: str = "", remedy: str = "") -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.owner = owner
 
 
 class NoGo(CockpitError):

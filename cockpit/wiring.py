@@ -18,7 +18,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,15 +40,18 @@ from cockpit.model.approvals import Approvers, Asker
 from cockpit.model.plan import Plan
 from cockpit.model.settings import Config, PairSpec, Scenario
 from cockpit.model.state import RunState, replay
-from cockpit.model.words import Direction, Side
+from cockpit.model.text import plain
+from cockpit.model.words import Direction, Mode, Side
 from cockpit.scenario import find as find_scenario
 from cockpit.scenario import load_scenario
-from cockpit.timeline.folder import RunFolder, create
-from cockpit.timeline.journal import Journal, is_flown, read
+from cockpit.timeline.folder import RunFolder, create, every
+from cockpit.timeline.journal import Journal, is_closed, is_flown, read
 from cockpit.timeline.peers import gid_of, myself, need_credentials, uid_of
 from cockpit.timeline.samples import Samples
 from cockpit.timeline.sidedoor import Place
 
+OWNER_CELLS = 55
+"""A server keeps 63 bytes of an application's name, and `cockpit ` goes before."""
 ROOM_BYTES = 16 << 20
 """Bytes that must be free where a run is kept before it starts: more than an evening's flight writes."""
 
@@ -211,6 +214,55 @@ def closed_state(folder: RunFolder) -> RunState | None:
     return replay(read(folder.timeline).events)
 
 
+def left_open(runs: Path, config: Path, pair: str) -> RunFolder | None:
+    """The newest run of this config's pair that is neither closed nor flown: a crash left it. None where there is none.
+
+    `JournalDamaged` where its timeline cannot be trusted: nobody goes on with that, and a new run would fly over it."""
+    for folder in reversed(list(every(runs))):
+        if is_closed(folder.timeline) or is_flown(folder.timeline):
+            continue
+        launch = _launch_of(folder)
+        if launch is not None and not launch.drill and (launch.pair, launch.config) == (pair, str(config.resolve())):
+            read(folder.timeline).trusted(str(folder.timeline))
+            return folder
+    return None
+
+
+async def check_unflown(folder: RunFolder) -> None:
+    """`Flown` where another process flies the run's pair, told before anything of the run is started. A server that does not answer says
+    nothing: what is left of the pair can be taken up all the same."""
+    _, order = _order_of(folder)
+    try:
+        await check_reachable(order)
+    except Refused:
+        raise
+    except CockpitError:
+        pass
+
+
+def _launch_of(folder: RunFolder) -> Launch | None:
+    try:
+        return msgspec.json.decode(folder.launch.read_bytes(), type=Launch)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def check_left(folder: RunFolder) -> None:
+    """`Refused` where the run is over or cannot be started again, `JournalDamaged` where its timeline cannot be trusted."""
+    state = replay(read(folder.timeline).trusted(str(folder.timeline)).events)
+    if state.mode is Mode.CLOSED:
+        what = f"the run is closed: {state.outcome}, {state.serving or 'nobody'} serves"
+        raise Refused(what, where=folder.name, remedy="`cockpit export` reads it, `cockpit run` opens a new one")
+    if _launch_of(folder) is None:
+        raise Refused("it does not say how it was started", where=str(folder.launch), remedy="`cockpit run` opens a new run")
+
+
+def take_up(folder: RunFolder) -> subprocess.Popen[bytes]:
+    """The processes of a run that nobody flies any more are started again; what `check_left` raises says why they are not."""
+    check_left(folder)
+    return start(folder)
+
+
 def guard_command(folder: RunFolder) -> list[str]:
     """What starts a run's guardian."""
     return [sys.executable, "-m", "cockpit", "_guard", str(folder.root)]
@@ -228,8 +280,9 @@ def start(folder: RunFolder) -> subprocess.Popen[bytes]:
         )
 
 
-def _owner() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()}"
+def _owner(pid: int | None = None) -> str:
+    """How a process of ours names itself to the lock on the servers."""
+    return plain(f"{getpass.getuser()}@{socket.gethostname()} pid {pid or os.getpid()}", OWNER_CELLS)
 
 
 def _order_of(folder: RunFolder) -> tuple[Launch, Order]:
@@ -243,7 +296,7 @@ def _order_of(folder: RunFolder) -> tuple[Launch, Order]:
 async def guard(folder: RunFolder) -> int:
     """The exit code of the run, once its pilot has left or has been taken over from."""
     _, order = _order_of(folder)
-    guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime)
+    guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime, _owner)
     code = await guardian.watch(lambda end: _spawn_pilot(folder, end))
     shut_side_door(order, folder.name)
     await clear_taps(order)
@@ -309,15 +362,16 @@ def _on_signals(stop: Callable[[], None]) -> None:
 
 
 async def fly(folder: RunFolder, descriptor: int) -> int:
-    """The run's exit code, once it is closed."""
+    """The run's exit code, once it is closed. A run that is there already and not closed is taken up again."""
     launch, order = _order_of(folder)
     watch = Watch(socket.socket(fileno=descriptor))
     thread = asyncio.create_task(watch.run())
-    journal = Journal.create(folder.timeline, "pilot")
-    recorder = Recorder(journal)
+    plans = {direction: order.plan(direction) for direction in Direction}
+    recorder, journal = _taken_up(folder, order) if folder.timeline.exists() else _begun(folder, launch, order, plans)
     samples = Samples(folder.samples)
     try:
-        return await _fly(folder, launch, order, recorder, samples, watch)
+        recorder.record(ev.PilotSeated("pilot", os.getpid(), secrets.token_hex(8), boot()))
+        return await _fly(folder, launch, order, plans, recorder, samples, watch)
     finally:
         thread.cancel()
         await asyncio.gather(thread, return_exceptions=True)
@@ -325,14 +379,48 @@ async def fly(folder: RunFolder, descriptor: int) -> int:
         journal.close()
 
 
-async def _fly(folder: RunFolder, launch: Launch, order: Order, recorder: Recorder, samples: Samples, watch: Watch) -> int:
-    plans = {direction: order.plan(direction) for direction in Direction}
+def _begun(folder: RunFolder, launch: Launch, order: Order, plans: dict[Direction, Plan]) -> tuple[Recorder, Journal]:
+    journal = Journal.create(folder.timeline, "pilot")
+    recorder = Recorder(journal)
     recorder.record(_opened(folder, launch, order, plans))
-    recorder.record(ev.PilotSeated("pilot", os.getpid(), secrets.token_hex(8)))
     folder.plan.write_bytes(msgspec.json.format(msgspec.json.encode(plans)))
-    owner = f"{launch.user}@{launch.host} pid {os.getpid()}"
-    second = second_door(order, folder.name, frozenset({launch.user, launch.behind}))
-    orders = Orders(order.spec, order.scenario, plans, folder.place_socket(_private(runtime_folder())), owner, second)
+    return recorder, journal
+
+
+def _taken_up(folder: RunFolder, order: Order) -> tuple[Recorder, Journal]:
+    """The run's own timeline, ready for more. `JournalDamaged` where it cannot be trusted, `Refused` where the run is over."""
+    journal, reading = Journal.take_up(folder.timeline, "pilot")
+    state = replay(reading.events)
+    if state.mode is Mode.CLOSED:
+        journal.close()
+        raise Refused(f"the run is closed: {state.outcome}", where=folder.name, remedy="`cockpit run` opens a new one")
+    recorder = Recorder(journal, state)
+    recorder.record(ev.RunTakenUp(getpass.getuser(), socket.gethostname(), reading.torn, _changed(reading.events, order)))
+    return recorder, journal
+
+
+def _changed(events: Sequence[ev.Event], order: Order) -> str:
+    """What of scenario and config is no longer what the run was opened with."""
+    opened = next((event.fact for event in events if isinstance(event.fact, ev.RunOpened)), None)
+    if opened is None:
+        return ""
+    digests = {"scenario": (opened.scenario_digest, order.scenario.digest), "config": (opened.config_digest, order.config.digest)}
+    return " and ".join(name for name, (then, now) in digests.items() if then != now)
+
+
+def boot() -> str:
+    """What tells this boot of this machine from every other; empty where the system does not say (random(4), "boot_id")."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+async def _fly(
+    folder: RunFolder, launch: Launch, order: Order, plans: dict[Direction, Plan], recorder: Recorder, samples: Samples, watch: Watch
+) -> int:
+    second = second_door(order, folder.name, frozenset({launch.user, launch.behind, getpass.getuser()}))
+    orders = Orders(order.spec, order.scenario, plans, folder.place_socket(_private(runtime_folder())), _owner(), second)
     pilot = Pilot(order.world(), orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))
     return await pilot.fly()

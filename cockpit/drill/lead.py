@@ -55,8 +55,13 @@ class Lead:
     async def ready(self) -> RunState:
         """The pilot has looked and waits for intents."""
         state = await self.until(lambda s: s.mode in {Mode.READY, Mode.STUCK}, OPEN_S, "a ready pilot")
-        self._link = PilotLink(self._folder.socket)
+        await self.meet()
         return state
+
+    async def meet(self) -> None:
+        """Intents go to the pilot that flies now."""
+        await self._link.close()
+        self._link = PilotLink(self._folder.socket)
 
     async def ask(self, ask: Ask, argument: str = "") -> None:
         """The intent was taken; `CockpitError` with the pilot's reason when it was refused."""

@@ -8,13 +8,15 @@ an unfence that is seen not to have happened still goes home. After it the tail 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cockpit.errors import JournalError, Refused, StepError
 from cockpit.handover.gates import not_held, turned
 from cockpit.handover.home import HOME_S, go_forward, go_home
-from cockpit.handover.ports import Pooler, World
+from cockpit.handover.lease import Lease
+from cockpit.handover.ports import Action, Pooler, Probe, World
 from cockpit.handover.procedure import WINDOW, Step, steps
 from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
@@ -22,7 +24,7 @@ from cockpit.handover.watch import Stage
 from cockpit.model import events as ev
 from cockpit.model.approvals import approval_missing, approval_void
 from cockpit.model.settings import Confirmation, PairSpec, Scenario
-from cockpit.model.state import ApprovalView
+from cockpit.model.state import ApprovalView, HandoverView
 from cockpit.model.telemetry import GateReading
 from cockpit.model.words import Consent, Direction, Known, Mode, Outcome, Side
 
@@ -31,6 +33,11 @@ LOCK_S = 10.0
 """Seconds within which both servers must say that the pair is still ours."""
 REST_S = 0.1
 """Seconds after the resume in which the apps that waited have the servers for themselves."""
+LOOK_S = 2.5
+"""Seconds in which a system must say what is so, when a run that was left half way is looked at."""
+UNHELD_HALF_WAY = frozenset({"poolers", "census", "schema", "preflight", "long_transactions"})
+"""Gates that a handover in the air cannot pass, because it has paused and fenced; or that compare with a look before the crash. What
+they guard, the steps of the window prove for themselves."""
 LATE_S = 5.0
 """Seconds a request whose answer was lost may still take effect: the admin connection is closed long before."""
 
@@ -45,8 +52,8 @@ class Surroundings:
     """True: heartbeats and background reading stop. False: they go on."""
     stage: Callable[[Stage, Direction], None]
     """Tells the guardian where the handover is."""
-    lock: Callable[[], Awaitable[None]]
-    """The pair's lock is held by this process when it returns; `Refused` says who flies instead."""
+    lease: Lease
+    """The right to act on the pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class Flight:
         self._scenario = scenario
         self._recorder = recorder
         self._around = surroundings
-        self._runner = Runner(recorder, scenario.steps)
+        self._runner = Runner(recorder, scenario.steps, surroundings.lease)
         self._steps = {step.id: step for step in steps(world, spec, scenario, direction)}
         self._go = asyncio.Event()
         self._stop = ""
@@ -121,10 +128,33 @@ class Flight:
             return await self._abort(failure)
         return await self._land()
 
+    def adopt(self, view: HandoverView) -> None:
+        """The handover that another process left half way is this one; nothing is touched."""
+        self._number = view.number
+        self._opened, self._started = view.opened_mono, asyncio.get_running_loop().time()
+
+    async def look(self) -> list[ev.StepFound]:
+        """What the world shows of every step, within about `LOOK_S`; what does not answer is unknown. Nothing is touched."""
+        return await asyncio.gather(*(self._look_at(step) for step in self._steps.values() if step.doings))
+
+    async def _look_at(self, step: Step) -> ev.StepFound:
+        """Judged by what the step itself would look for, where there is such: a canary is sent, not found."""
+        probes = [(doing, await self._seen(doing.action)) for doing in step.doings]
+        lasting = [probe.known for doing, probe in probes if doing.find] or [probe.known for _, probe in probes]
+        known = next((k for k in (Known.UNKNOWN, Known.PENDING) if k in lasting), Known.DONE)
+        return ev.StepFound(step.id, known, {doing.action.name: {"known": probe.known, **probe.evidence} for doing, probe in probes})
+
+    async def _seen(self, action: Action) -> Probe:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                return await action.probe()
+        except Exception as err:
+            return Probe(Known.UNKNOWN, {"why": in_words(err)})
+
     def take_up(self, by: str) -> None:
         """A stuck handover is in the air again, on record; `fly_again` flies it."""
         self._started = asyncio.get_running_loop().time()
-        self._recorder.record(ev.ModeChanged(Mode.LANDING if self._past_return else Mode.ABORTING, f"taken up again by {by}"))
+        self._recorder.record(ev.ModeChanged(Mode.LANDING if self.past_return else Mode.ABORTING, f"taken up again by {by}"))
 
     async def fly_again(self) -> Outcome:
         """How a stuck handover ended: home where the target took no write, forward to its end where it did."""
@@ -132,17 +162,31 @@ class Flight:
             await self._lock()
         except Refused as err:
             self._alarm("flight", err.brief, err.remedy)
-            return self._close(Outcome.STUCK, self.direction.target if self._past_return else self.direction.origin, err.brief)
+            return self._close(Outcome.STUCK, self.direction.target if self.past_return else self.direction.origin, err.brief)
         except Exception as err:
             self._alarm("flight", f"the pair's lock could not be seen: {in_words(err)}", remedy_of(err))
-        if self._past_return:
+        if self.past_return:
             self._around.stage(Stage.RETURNED, self.direction)
             return await self._land_again()
         self._around.stage(Stage.STALLED, self.direction)
         return await self._abort("the way home was taken up again")
 
+    def take_on(self, by: str) -> None:
+        """A handover that was left before its return flies on, on record; `fly_on` flies it."""
+        self._started = asyncio.get_running_loop().time()
+        self._around.stage(Stage.STALLED, self.direction)
+        self._recorder.record(ev.ModeChanged(Mode.WINDOW, f"gone on with by {by}"))
+
+    async def fly_on(self) -> Outcome:
+        """How it ended: every step that the window still needs is found so or made so again; what fails goes home as ever."""
+        failure = await self._within_window(self._again())
+        if failure:
+            return await self._abort(failure)
+        return await self._land()
+
     @property
-    def _past_return(self) -> bool:
+    def past_return(self) -> bool:
+        """The durable record says so: the target may have taken writes."""
         return self._recorder.state.serving is self.direction.target
 
     # --- before the window ---------------------------------------------------------------
@@ -178,21 +222,22 @@ class Flight:
         """The pair is ours on both sides, asked anew: before the world is touched, and never inside the window."""
         try:
             async with asyncio.timeout(LOCK_S):
-                await self._around.lock()
+                await self._around.lease.renew()
         except TimeoutError:
             raise StepError(f"the pair's lock was not seen within {LOCK_S:g} s", where="lock", remedy="look at both servers") from None
 
-    async def _hold_gates(self) -> ev.Evidence:
-        """Every gate passes and has for as long as it must; the step's deadline names the one that does not."""
+    async def _hold_gates(self, wanted: Callable[[GateReading], bool] = lambda reading: True) -> ev.Evidence:
+        """Every wanted gate passes and has for as long as it must; the step's deadline names the one that does not."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._scenario.steps["gates"].deadline - 0.1
-        missing = not_held(self._around.readings())
-        while missing is not None:
+        while True:
+            readings = [reading for reading in self._around.readings() if wanted(reading)]
+            missing = not_held(readings)
+            if missing is None:
+                return {reading.id: reading.reason for reading in readings}
             if loop.time() > until:
                 raise StepError(f"gate {missing.id}: {missing.reason}", where="gates", remedy="see the gate's page for its query")
             await asyncio.sleep(WATCH_S)
-            missing = not_held(self._around.readings())
-        return {reading.id: reading.reason for reading in self._around.readings()}
 
     async def _confirmed(self) -> ev.Evidence:
         """A second person approved it, where one must, and the lead said go after that; a gate that turns, a stop or an expiry ends it."""
@@ -257,7 +302,14 @@ class Flight:
         try:
             self._mode(Mode.WINDOW)
             self._around.stage(Stage.STEERING, self.direction)
-            self._window = asyncio.create_task(self._stalled_steps())
+        except Exception as err:
+            return in_words(err)
+        return await self._within_window(self._stalled_steps())
+
+    async def _within_window(self, work: Coroutine[Any, Any, None]) -> str:
+        """Empty when the work is done; else why not, whatever was raised. `abort` can cancel it."""
+        try:
+            self._window = asyncio.create_task(work)
             await self._window
         except asyncio.CancelledError:
             return self._stop or "the pilot was stopped"
@@ -267,21 +319,43 @@ class Flight:
             self._window = None
         return self._stop
 
+    async def _again(self) -> None:
+        """Armed as before and provable, then the window from its beginning: every action may be applied to what is so already."""
+        await self._lock()
+        async with asyncio.timeout(self._budget_left()) as limit:
+            try:
+                await self._runner.step(self._steps["arm"])
+                await self._runner.step(self._steps["gates"], self._hold_gates_half_way)
+            except TimeoutError:
+                raise self._used_up() if limit.expired() else StepError("no answer in time", where="window") from None
+        await self._stalled_steps()
+
+    async def _hold_gates_half_way(self) -> ev.Evidence:
+        """The gates of the data hold; those of a service that is not interrupted cannot."""
+        return await self._hold_gates(lambda reading: reading.id not in UNHELD_HALF_WAY)
+
+    def _budget_left(self) -> float:
+        return max(self._scenario.budgets.downtime - self._downtime(), 0.0)
+
+    def _used_up(self) -> StepError:
+        return StepError(f"the downtime budget of {self._scenario.budgets.downtime:g} s is used up", where="window")
+
     async def _stalled_steps(self) -> None:
-        budget = self._scenario.budgets.downtime
         await self._runner.step(self._steps["steer"])
         self._around.quiet(True)
         self._around.stage(Stage.STALLED, self.direction)
-        self._recorder.record(ev.DowntimeStarted())
+        handover = self._recorder.state.handover
+        if handover is None or handover.downtime_mono is None or handover.downtime_s is not None:
+            self._recorder.record(ev.DowntimeStarted())
         try:
-            async with asyncio.timeout(budget) as limit:
+            async with asyncio.timeout(self._budget_left()) as limit:
                 for name in WINDOW[:-1]:
                     seen = await self._runner.step(self._steps[name])
                     self._note(name, seen)
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise StepError(f"the downtime budget of {budget:g} s is used up", where="window") from None
+            raise self._used_up() from None
 
     def _note(self, step: str, seen: dict[str, ev.Evidence]) -> None:
         if step == "quiesce":
@@ -293,7 +367,7 @@ class Flight:
     async def _abort(self, why: str) -> Outcome:
         self._recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))
         left = self._scenario.budgets.downtime - self._downtime()
-        open_ends = await asyncio.shield(go_home(self._world, self.direction, self._recorder, max(left, HOME_S)))
+        open_ends = await asyncio.shield(go_home(self._world, self.direction, self._recorder, max(left, HOME_S), self._around.lease))
         return await self._home(why, open_ends)
 
     async def _home(self, why: str, open_ends: Sequence[str]) -> Outcome:
@@ -337,7 +411,7 @@ class Flight:
         return await self._touch_down(why)
 
     async def _land_again(self) -> Outcome:
-        serving, open_ends = await asyncio.shield(go_forward(self._world, self.direction, self._recorder, HOME_S))
+        serving, open_ends = await asyncio.shield(go_forward(self._world, self.direction, self._recorder, HOME_S, self._around.lease))
         if serving is self.direction.origin:
             return await self._home(f"{self.direction.target} never took a write", open_ends)
         return await self._touch_down("; ".join(open_ends))
@@ -378,6 +452,7 @@ class Flight:
         for doing in step.doings:
             try:
                 async with asyncio.timeout(self._scenario.steps[step.id].deadline):
+                    await self._around.lease.hold()
                     await doing.action.apply()
             except Exception:
                 return

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cockpit.errors import JournalError
 from cockpit.handover.home import HOME_S, go_forward, go_home
+from cockpit.handover.lease import Inheritance
 from cockpit.handover.pilot import close
 from cockpit.handover.ports import World
 from cockpit.handover.record import Recorder, Unrecorded
@@ -38,10 +39,13 @@ Spawn = Callable[[socket.socket], Awaitable[asyncio.subprocess.Process]]
 class Guardian:
     """Watches one pilot. `watch` returns the run's exit code."""
 
-    def __init__(self, world: World, timeline: Path, budget_s: float) -> None:
+    def __init__(self, world: World, timeline: Path, budget_s: float, owner: Callable[[int], str]) -> None:
+        """`owner`: how the process with that number names itself to the lock on the servers."""
         self._world = world
         self._timeline = timeline
         self._budget_s = budget_s
+        self._owner = owner
+        self._lease = Inheritance(lambda: world.servers.lock(owner(os.getpid())), "")
         self._stage = Stage.SETTLED
         self._direction = Direction.CUTOVER
         self._turned_back = False
@@ -143,6 +147,9 @@ class Guardian:
         state, recorder = self._take_timeline()
         if state.mode is Mode.CLOSED:
             return state.exit_code or 0
+        if self._never_its_own(state, pilot.pid):
+            return pilot.returncode or 1
+        self._lease = Inheritance(lambda: self._world.servers.lock(self._owner(os.getpid())), self._owner(pilot.pid))
         why = why or f"the pilot ended with code {pilot.returncode} and left the run open"
         recorder.try_record(ev.PilotSeated("guardian", os.getpid(), ""))
         recorder.try_record(ev.AlarmRaised("guardian", why, remedy="the timeline says what the guardian did"))
@@ -151,6 +158,11 @@ class Guardian:
         if self._past_return(state):
             return await self._forward(recorder, state)
         return self._nothing_in_the_air(recorder, state, why)
+
+    def _never_its_own(self, state: RunState, pid: int) -> bool:
+        """The pilot never sat down on this run, or left it again before it had looked: what was left half way is as it was."""
+        another = state.owner_pid not in {0, pid}
+        return another or (state.mode is Mode.OPENING and state.handover is not None and state.handover.half_way)
 
     def _take_timeline(self) -> tuple[RunState, Recorder]:
         """The state as the timeline has it, and a recorder on it; without a usable timeline, what the pilot announced last."""
@@ -179,7 +191,7 @@ class Guardian:
     async def _home(self, recorder: Recorder, state: RunState, why: str) -> int:
         direction = state.handover.direction if state.handover else self._direction
         recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))
-        open_ends = await go_home(self._world, direction, recorder, HOME_S)
+        open_ends = await go_home(self._world, direction, recorder, HOME_S, self._lease)
         self._end_handover(recorder, Outcome.STUCK if open_ends else Outcome.ABORTED, direction.origin, why)
         outcome, code = ("failed", 1) if open_ends else ("aborted", 4)
         recorder.try_record(ev.RunClosed(outcome, code, direction.origin, open_ends))
@@ -188,7 +200,7 @@ class Guardian:
     async def _forward(self, recorder: Recorder, state: RunState) -> int:
         """Past the return: the target takes writes and nothing stays paused; what is not so is named."""
         direction = state.handover.direction if state.handover else self._direction
-        serving, open_ends = await go_forward(self._world, direction, recorder, HOME_S)
+        serving, open_ends = await go_forward(self._world, direction, recorder, HOME_S, self._lease)
         home = serving is direction.origin
         outcome = Outcome.STUCK if open_ends else Outcome.ABORTED if home else Outcome.DONE
         self._end_handover(recorder, outcome, serving, "; ".join(open_ends) or "finished by the guardian")

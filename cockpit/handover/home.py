@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 
+from cockpit.errors import Refused
 from cockpit.handover.actions import Together
+from cockpit.handover.lease import Lease
 from cockpit.handover.ports import Action, Pooler, World
 from cockpit.handover.record import Recorder, in_words
 from cockpit.model import events as ev
@@ -23,12 +25,12 @@ TRY_S = 5.0
 PAUSE_S = 0.2
 
 
-async def go_home(world: World, direction: Direction, recorder: Recorder, within_s: float) -> tuple[str, ...]:
+async def go_home(world: World, direction: Direction, recorder: Recorder, within_s: float, lease: Lease) -> tuple[str, ...]:
     """What stays open, in words; empty when the origin serves, fenced nowhere, routed to and resumed.
 
-    Ends within about `within_s` seconds. Never raises for a system's sake."""
+    Ends within about `within_s` seconds. Never raises for a system's sake. Once the pair is seen to be another's nothing is touched."""
     origin, target = direction.origin, direction.target
-    way = _Way(recorder, asyncio.get_running_loop().time() + within_s)
+    way = _Way(recorder, asyncio.get_running_loop().time() + within_s, lease)
     fenced = await way.reach(world.servers.fence(target, on=True), once=True)
     channels = tuple(channel.route(origin) for channel in world.channels)
     routed, serving = await asyncio.gather(
@@ -38,7 +40,7 @@ async def go_home(world: World, direction: Direction, recorder: Recorder, within
     return (*fenced, *routed, *serving)
 
 
-async def go_forward(world: World, direction: Direction, recorder: Recorder, within_s: float) -> tuple[Side, tuple[str, ...]]:
+async def go_forward(world: World, direction: Direction, recorder: Recorder, within_s: float, lease: Lease) -> tuple[Side, tuple[str, ...]]:
     """The side that serves, and what stays open: past the return the target takes writes and nothing stays paused.
 
     The target is unfenced only while the origin is seen fenced. An origin that is open again while the target still is fenced has
@@ -46,10 +48,10 @@ async def go_forward(world: World, direction: Direction, recorder: Recorder, wit
     origin, target = direction.origin, direction.target
     loop = asyncio.get_running_loop()
     until = loop.time() + within_s
-    way = _Way(recorder, until)
+    way = _Way(recorder, until, lease)
     known = await way.look(world.servers.fence(origin, on=True))
     if known is Known.PENDING and await way.look(world.servers.fence(target, on=True)) is Known.DONE:
-        return origin, await go_home(world, direction, recorder, max(until - loop.time(), TRY_S))
+        return origin, await go_home(world, direction, recorder, max(until - loop.time(), TRY_S), lease)
     open_ends = await _hand_over(world, direction, way, known)
     for flowing in await asyncio.gather(*(_flow(pooler, target, way) for pooler in world.poolers)):
         open_ends += flowing
@@ -87,9 +89,10 @@ async def _flow(pooler: Pooler, side: Side, way: _Way) -> tuple[str, ...]:
 class _Way:
     """Tries until a time, records what it can."""
 
-    def __init__(self, recorder: Recorder, until: float) -> None:
+    def __init__(self, recorder: Recorder, until: float, lease: Lease) -> None:
         self._recorder = recorder
         self._until = until
+        self._lease = lease
 
     async def reach(self, action: Action, *, once: bool = False) -> tuple[str, ...]:
         """Empty when the action is seen to be so; else its name and why, after the last try."""
@@ -98,6 +101,10 @@ class _Way:
         while not why or (not once and loop.time() < self._until):
             if why:
                 await asyncio.sleep(PAUSE_S)
+            try:
+                await self._lease.hold()
+            except Refused as err:
+                return (self.alarm(action.name, f"not touched: {err.brief}"),)
             why = await self._try(action)
             if not why:
                 return ()

@@ -2,29 +2,36 @@
 
 It starts by looking: which side serves is read from the servers, never assumed. Intents are judged by `model.intents.refusal`
 against the newest state, taken or refused in the timeline, and only then acted on.
+
+A run that was left by a crash is taken up again on its own timeline: the world is looked at step by step, what is so and what is not
+is on record, and nothing is touched before a person says how to go on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from cockpit.errors import CockpitError, JournalError
+from cockpit.errors import CockpitError, JournalError, Refused
 from cockpit.handover.approvals import SecondDoor, SecondPerson
 from cockpit.handover.flight import Asked, Flight, Surroundings
+from cockpit.handover.lease import Lease
 from cockpit.handover.ports import World
 from cockpit.handover.procedure import WINDOW
 from cockpit.handover.record import Recorder, in_words, remedy_of
-from cockpit.handover.serving import who_serves
+from cockpit.handover.serving import what_is_seen, who_serves
 from cockpit.handover.telemetry import Telemetry
 from cockpit.handover.watch import Watch
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask, Intent, refusal
 from cockpit.model.plan import Plan
 from cockpit.model.settings import PairSpec, Scenario
+from cockpit.model.state import HandoverView
 from cockpit.model.text import plain
 from cockpit.model.words import Direction, Mode, Outcome, Severity, Side
 from cockpit.timeline.samples import Samples
@@ -32,6 +39,8 @@ from cockpit.timeline.sidedoor import SideDoor
 from cockpit.timeline.wire import Door, Reply
 
 DUTY_STEP = 0.05
+OPEN_S = 2.0
+"""Seconds a system has to be connected when a run is taken up: one that is dead must not keep the others from being seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ class Pilot:
         self._orders = orders
         self._recorder = recorder
         self._watch = watch
+        self._lease = Lease(self._lock)
         self._flight: Flight | None = None
         self._flying: asyncio.Task[Outcome] | None = None
         self._errands: set[asyncio.Task[None]] = set()
@@ -75,19 +85,28 @@ class Pilot:
         telemetry: asyncio.Task[None] | None = None
         door, side_door = Door(self.answer), self._side_door()
         try:
-            await self._open()
+            left = self._left_half_way()
+            await (self._open() if left is None else self._open_again())
             telemetry = asyncio.create_task(self.telemetry.run())
             await door.open(self._orders.socket)
             if side_door is not None and self._orders.second is not None:
                 await side_door.open(self._orders.second.place, self._recorder.state.run)
-            await self._first_look()
+            await (self._first_look() if left is None else self._look_around(left))
             await self._until_closed(telemetry)
         except Exception as err:
             self._recorder.try_record(ev.AlarmRaised("pilot", in_words(err), remedy=remedy_of(err)))
-            self._close("failed", err.exit_code if isinstance(err, CockpitError) else 1)
+            self._give_up(err)
         finally:
             await self._leave(telemetry, *(end for end in (door, side_door) if end is not None))
-        return self._recorder.state.exit_code or 0
+        state = self._recorder.state
+        return (state.exit_code or 0) if state.mode is Mode.CLOSED else 1
+
+    def _give_up(self, err: Exception) -> None:
+        """The run is closed, unless a handover is half way: that one stays open for whoever takes it up."""
+        handover = self._recorder.state.handover
+        if self._flight is None and handover is not None and handover.half_way:
+            return
+        self._close("failed", err.exit_code if isinstance(err, CockpitError) else 1)
 
     def close(self, why: str) -> None:
         """The run is to end: what is in the air goes home or lands first."""
@@ -100,12 +119,68 @@ class Pilot:
     async def _open(self) -> None:
         world = self._world
         await world.servers.open()
-        await world.servers.lock(self._orders.owner)
+        await self._lease.renew()
         await asyncio.gather(*(pooler.open() for pooler in world.poolers), *(channel.open() for channel in world.channels))
         serving, evidence = await who_serves(world, self._orders.spec)
         versions = await world.servers.versions()
         self._recorder.record(ev.SidesSeen(serving, versions[Side.BLUE], versions[Side.GREEN], evidence))
         await world.reconciler.open(serving)
+
+    def _left_half_way(self) -> HandoverView | None:
+        """The handover that an earlier pilot of this run left half way. One that it left before anything was touched is over."""
+        handover = self._recorder.state.handover
+        if handover is None or handover.half_way:
+            return handover
+        if handover.outcome is None:
+            seconds = round(max(asyncio.get_running_loop().time() - handover.opened_mono, 0.0), 4)
+            why = "its pilot died before anything was touched"
+            self._recorder.record(ev.HandoverClosed(handover.number, Outcome.ABORTED, seconds, handover.direction.origin, why))
+        return None
+
+    async def _open_again(self) -> None:
+        """What answers is connected; what does not is named. The pair's lock is this process's, or `Refused` says whose."""
+        try:
+            await self._lease.renew()
+        except Refused:
+            raise
+        except Exception as err:
+            self._recorder.try_record(ev.AlarmRaised("lock", f"the pair's lock could not be seen: {in_words(err)}", remedy=remedy_of(err)))
+        world = self._world
+        opening = [self._open_servers(), *(p.open() for p in world.poolers), *(c.open() for c in world.channels)]
+        tasks = [self._errand(each) for each in opening]
+        await asyncio.wait(tasks, timeout=OPEN_S)  # who is slower is opened all the same, and seen when it is
+
+    async def _open_servers(self) -> None:
+        """Both servers are connected and known, as soon as both answer."""
+        while True:
+            with contextlib.suppress(CockpitError):
+                return await self._world.servers.open()
+            await asyncio.sleep(OPEN_S)
+
+    async def _look_around(self, left: HandoverView) -> None:
+        """Every step as the world shows it is on record; the lead is asked how to go on."""
+        flight = self._flight_of(left.direction)
+        flight.adopt(left)
+        serving = left.direction.target if left.past_return else left.direction.origin
+        seen, found = await asyncio.gather(what_is_seen(self._world, self._orders.spec), flight.look())
+        self._recorder.record(ev.SidesSeen(serving, *self._recorder.state.versions, seen))
+        for fact in found:
+            self._recorder.record(fact, durable=False)
+        self._flight = flight
+        why = "left half way: " + ("it goes forward" if left.past_return else "go on, or home")
+        self._recorder.record(ev.ModeChanged(Mode.STUCK, why))
+        self._errand(self._reconcile(serving))
+
+    async def _reconcile(self, serving: Side) -> None:
+        """Reconciliation begins anew, as soon as both sides answer."""
+        while True:
+            try:
+                await self._world.reconciler.open(serving)
+            except Exception as err:
+                self._recorder.try_record(ev.AlarmRaised("reconciliation", in_words(err), remedy=remedy_of(err)))
+                await asyncio.sleep(OPEN_S)
+            else:
+                return
 
     async def _first_look(self) -> None:
         await self._preflight()
@@ -162,6 +237,7 @@ class Pilot:
         by, argument = plain(intent.by, 80), plain(intent.argument, 2000)
         uid = os.geteuid() if intent.uid is None else intent.uid
         why = refusal(state, intent.ask, argument) or self._outdated(intent) or self._same_person(intent.ask, uid) or self._ending(intent)
+        why = why or self._too_late(intent)
         try:
             if why:
                 self._recorder.record(ev.IntentRefused(intent.ask, by, intent.saw, why))
@@ -175,7 +251,7 @@ class Pilot:
     def _outdated(self, intent: Intent) -> str:
         """A go or a way back that was said on a picture of another handover is refused."""
         handover = self._recorder.state.handover
-        if intent.ask not in {Ask.GO, Ask.BACK} or handover is None:
+        if intent.ask not in {Ask.GO, Ask.BACK, Ask.RESUME} or handover is None:
             return ""
         return "" if intent.saw >= handover.opened_seq else "said on an older picture: look again"
 
@@ -186,9 +262,19 @@ class Pilot:
         same = ask is Ask.GO and approval is not None and approval.uid == uid
         return "you approved it: another person must confirm it" if same else ""
 
+    def _too_late(self, intent: Intent) -> str:
+        """A handover before its return goes on only while the downtime budget is not used up; home it goes at any time."""
+        handover, budget = self._recorder.state.handover, self._orders.scenario.budgets.downtime
+        if intent.ask is not Ask.RESUME or handover is None or handover.past_return:
+            return ""
+        if handover.downtime_mono is None or handover.downtime_s is not None:
+            return ""
+        used = asyncio.get_running_loop().time() - handover.downtime_mono
+        return f"the downtime budget of {budget:g} s is used up: A, then Y brings it home" if used > budget else ""
+
     def _ending(self, intent: Intent) -> str:
         """Nothing takes off any more once the run was asked to end."""
-        flies = intent.ask in {Ask.ARM, Ask.GO, Ask.BACK}
+        flies = intent.ask in {Ask.ARM, Ask.GO, Ask.BACK, Ask.RESUME}
         return "the run is about to close" if flies and self._closing.is_set() else ""
 
     def _act(self, ask: Ask, by: str, uid: int, argument: str) -> None:
@@ -199,6 +285,8 @@ class Pilot:
                 self._flight.go()
             case Ask.ABORT if self._flight is not None and self._recorder.state.mode is Mode.STUCK:
                 self._take_up(self._flight, by)
+            case Ask.RESUME if self._flight is not None:
+                self._go_on(self._flight, by)
             case Ask.DISARM | Ask.ABORT if self._flight is not None:
                 self._flight.abort(f"{ask} by {by}")
             case Ask.BACK:
@@ -222,10 +310,13 @@ class Pilot:
             return
         self._take_off(Direction.ROLLBACK, by, uid).go()
 
+    def _flight_of(self, direction: Direction) -> Flight:
+        around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lease)
+        return Flight(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
+
     def _take_off(self, direction: Direction, by: str, uid: int) -> Flight:
         """The flight, in the air and on record when this returns: a second one is refused by what the state says."""
-        around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lock)
-        flight = Flight(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
+        flight = self._flight_of(direction)
         asked = Asked(by, uid, self._orders.second.command if self._orders.second else "")
         flight.open(len(self._recorder.state.past) + 1, self._orders.plans[direction].digest, asked)
         self._flight = flight
@@ -236,6 +327,14 @@ class Pilot:
         """The stuck handover is in the air again: home, or forward where the return is passed."""
         flight.take_up(by)
         self._flying = asyncio.create_task(self._fly_one(flight.fly_again()))
+
+    def _go_on(self, flight: Flight, by: str) -> None:
+        """The handover that was left half way flies on: forward where its return is passed, else through its window again."""
+        if flight.past_return:
+            self._take_up(flight, by)
+            return
+        flight.take_on(by)
+        self._flying = asyncio.create_task(self._fly_one(flight.fly_on()))
 
     async def _lock(self) -> None:
         await self._world.servers.lock(self._orders.owner)
@@ -249,10 +348,17 @@ class Pilot:
             self._recorder.try_record(ev.ModeChanged(Mode.STUCK, in_words(err)))
             return Outcome.STUCK
 
-    def _errand(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _errand(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        task.add_done_callback(self._over)
+        return task
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        """What an errand raised was seen: a system that is not there is told by its samples and probes."""
+        self._errands.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     # --- preflight ---------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from cockpit.errors import JournalError, LinkError, OutcomeUnknown, StepError, StepTimeout
+from cockpit.handover.lease import Lease
 from cockpit.handover.ports import Action, Probe
 from cockpit.handover.procedure import Do, Step
 from cockpit.handover.record import Recorder, in_words, remedy_of
@@ -26,10 +27,11 @@ ATTEMPTS = 3
 class Runner:
     """Runs steps and single actions against the world, recording each."""
 
-    def __init__(self, recorder: Recorder, specs: Mapping[str, StepSpec]) -> None:
+    def __init__(self, recorder: Recorder, specs: Mapping[str, StepSpec], lease: Lease) -> None:
         self._record = recorder.record
         self._try_record = recorder.try_record
         self._specs = specs
+        self._lease = lease
 
     async def step(self, step: Step, body: Callable[[], Awaitable[ev.Evidence]] | None = None) -> dict[str, ev.Evidence]:
         """The step is done and recorded; what each action saw, by its name. `body` stands in for a step that has no actions.
@@ -83,7 +85,8 @@ class Runner:
         raise AssertionError("unreachable")
 
     async def _apply(self, action: Action) -> ev.Evidence | None:
-        """What was seen, or None when the outcome is unknown and has to be looked up."""
+        """What was seen, or None when the outcome is unknown and has to be looked up. `Refused` where the pair is another's by now."""
+        await self._lease.hold()
         self._record(ev.ActionIntended(action.name, action.describe()))
         loop = asyncio.get_running_loop()
         started = loop.time()

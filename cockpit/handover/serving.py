@@ -7,11 +7,13 @@ sees neither, or both); where two disagree nobody guesses, for arming fences the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cockpit.errors import StepError
 from cockpit.handover.ports import Action, Probe, World
+from cockpit.handover.record import in_words
 from cockpit.handover.routing import belongs
 from cockpit.model.events import Evidence
 from cockpit.model.plan import Statement
@@ -19,6 +21,8 @@ from cockpit.model.settings import PairSpec
 from cockpit.model.text import plain
 from cockpit.model.words import Known, Side
 
+SEEN_S = 2.5
+"""Seconds a kind of witness has to speak."""
 SHOWN = 3
 """How many names of a kind are said."""
 
@@ -46,6 +50,29 @@ async def who_serves(world: World, spec: PairSpec) -> tuple[Side, dict[str, obje
     return said.pop(), {witness.what: witness.seen for witness in witnesses}
 
 
+async def what_is_seen(world: World, spec: PairSpec) -> dict[str, object]:
+    """What each witness sees, whatever they agree on; what cannot be asked says why. For a handover that was left half way."""
+
+    async def told(what: str, ask: Coroutine[Any, Any, Witness | Named]) -> str:
+        try:
+            async with asyncio.timeout(SEEN_S):
+                seen = await ask
+        except Exception as err:
+            return f"not seen: {in_words(err)}"
+        return seen.seen if isinstance(seen, Witness) else _lead(what, seen).seen
+
+    asked: Mapping[str, Coroutine[Any, Any, Witness | Named]] = {
+        "fences": _fences_as_seen(world), "poolers": _poolers(world), "channels": _channels(world), "sessions": _sessions(world, spec)
+    }  # fmt: skip
+    seen = await asyncio.gather(*(told(what, ask) for what, ask in asked.items()))
+    return dict(zip(asked, seen, strict=True))
+
+
+async def _fences_as_seen(world: World) -> Witness:
+    kept = {side: _fence_of(await world.servers.fence(side, on=True).probe()) for side in Side}
+    return Witness("fences", None, ", ".join(f"{side} {how or 'is open'}" for side, how in kept.items()))
+
+
 async def _fences(world: World) -> Witness:
     """A side with a fence does not serve, also where the fence is no longer whole: its ledger row, or read-only sessions, is enough."""
     probes = {side: await world.servers.fence(side, on=True).probe() for side in Side}
@@ -54,7 +81,7 @@ async def _fences(world: World) -> Witness:
         raise StepError(
             f"cannot tell which side serves: both sides are fenced ({', '.join(f'{side}: {how}' for side, how in kept.items())})",
             where="opening",
-            remedy="a handover was interrupted: unfence the side that is to serve (see the plan's `fence blue off`), then open a new run",
+            remedy="a handover was interrupted: `cockpit runs` shows the run it was left in, `cockpit join` takes that up again",
         )
     fenced = [side for side, how in kept.items() if how]
     seen = f"{fenced[0]} {kept[fenced[0]]}" if fenced else "no side is fenced"

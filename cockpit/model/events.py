@@ -58,6 +58,30 @@ class PilotSeated:
     pid: int
     owner: str
     """Random token; only its holder may append."""
+    boot: str = ""
+    """Which boot of which machine `mono` counts from; empty where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTakenUp:
+    """A new pilot goes on with a run that nobody flew any more. It touches nothing before a person has chosen."""
+
+    user: str
+    host: str
+    torn: str = ""
+    """What the crash left unfinished at the timeline's end."""
+    changed: str = ""
+    """What of config and scenario is no longer as it was when the run was opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFound:
+    """What a look at the world says of a step, whatever the timeline says of it."""
+
+    step: str
+    known: Known
+    evidence: Evidence = field(default_factory=dict)
+    """By action: what its probe saw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +356,8 @@ class AlarmCleared:
 Fact = (
     RunOpened
     | PilotSeated
+    | RunTakenUp
+    | StepFound
     | SidesSeen
     | ModeChanged
     | RunClosed
@@ -367,6 +393,8 @@ Fact = (
 FACTS: dict[str, type] = {
     "run.opened": RunOpened,
     "pilot.seated": PilotSeated,
+    "run.taken-up": RunTakenUp,
+    "step.found": StepFound,
     "sides.seen": SidesSeen,
     "mode": ModeChanged,
     "run.closed": RunClosed,

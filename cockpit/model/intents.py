@@ -25,6 +25,9 @@ class Ask(StrEnum):
     """Before the point of no return: the side it started from serves again. Stuck: it is tried again, home or, past the return, forward."""
     BACK = "back"
     """Back to blue: abort in the window, a rollback handover after it."""
+    RESUME = "resume"
+    """Go on with a handover that was left half way: before the point of no return from where the world shows it, after it forward;
+    `argument` is what was typed."""
     RECHECK = "recheck"
     """Run the preflight again, now."""
     NOTE = "note"
@@ -68,6 +71,8 @@ def refusal(state: RunState, ask: Ask, argument: str = "") -> str:
             return _refuse_abort(state)
         case Ask.BACK:
             return _refuse_back(state)
+        case Ask.RESUME:
+            return _refuse_resume(state, argument)
         case Ask.CLOSE:
             return _refuse_close(state, argument)
 
@@ -102,7 +107,18 @@ def _refuse_abort(state: RunState) -> str:
     return "nothing is in the air"
 
 
+def _refuse_resume(state: RunState, argument: str) -> str:
+    handover = state.handover
+    if state.mode is not Mode.STUCK or handover is None or not handover.half_way:
+        return "no handover was left half way"
+    if handover.outcome is Outcome.STUCK:
+        return "it has ended: A, then Y settles what stayed open"
+    return "" if argument == state.pair else f"type {state.pair} to confirm"
+
+
 def _refuse_back(state: RunState) -> str:
+    if state.mode is Mode.STUCK and state.serving is Side.BLUE and state.handover is not None and state.handover.half_way:
+        return "nothing serves but blue: A, then Y brings it home"
     if state.mode is Mode.WINDOW and state.handover is not None and state.handover.direction is Direction.ROLLBACK:
         return "the rollback is flying: A, then Y aborts it and green serves on"
     if state.mode in {Mode.WINDOW, Mode.ARMED, Mode.ARMING}:

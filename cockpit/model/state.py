@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from cockpit.model import events as ev
-from cockpit.model.words import Consent, Direction, Light, Mode, Outcome, Side, StepState
+from cockpit.model.words import Consent, Direction, Known, Light, Mode, Outcome, Side, StepState
 
+FIRST_TOUCH = "steer"
+"""The first step that touches what serves."""
 TAIL = 500
 """How many of the newest events a state carries."""
 
@@ -28,6 +31,8 @@ class StepView:
     ms: float | None = None
     detail: str = ""
     """Why it failed, or the action it is at."""
+    found: Known | None = None
+    """What a look at the world said of it after a crash; None where nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,16 @@ class HandoverView:
         """It is in the air and a second person has been asked and has not answered."""
         return self.outcome is None and self.approval is not None and self.approval.consent is Consent.ASKED
 
+    @property
+    def touched(self) -> bool:
+        """Something that serves may have been touched: from the first step after the lead's word on."""
+        return self.downtime_mono is not None or any(s.id == FIRST_TOUCH and s.started_mono is not None for s in self.steps)
+
+    @property
+    def half_way(self) -> bool:
+        """Neither ended whole nor untouched."""
+        return self.outcome is Outcome.STUCK or (self.outcome is None and (self.touched or self.past_return))
+
 
 @dataclass(frozen=True, slots=True)
 class GateView:
@@ -127,6 +142,7 @@ class RunState:
     owner: str = ""
     owner_role: str = ""
     owner_pid: int = 0
+    boot: str = ""
     serving: Side | None = None
     mode: Mode = Mode.OPENING
     mode_why: str = ""
@@ -195,7 +211,54 @@ def _run_opened(state: RunState, fact: ev.RunOpened, event: ev.Event) -> RunStat
 
 
 def _seated(state: RunState, fact: ev.PilotSeated, event: ev.Event) -> RunState:
-    return replace(state, owner=fact.owner, owner_role=fact.role, owner_pid=fact.pid)
+    after = _rebased(state, event) if state.boot and fact.boot and fact.boot != state.boot else state
+    return replace(after, owner=fact.owner, owner_role=fact.role, owner_pid=fact.pid, boot=fact.boot or state.boot)
+
+
+def _rebased(state: RunState, event: ev.Event) -> RunState:
+    """`state` in the monotonic time of another boot or machine: the clocks' walls say how much time lies between the two."""
+    between = _wall(event.at) - _wall(state.tail[-1].at) if state.tail else 0.0
+    shift = event.mono - max(between, 0.0) - state.mono
+    handover = None if state.handover is None else _shifted(state.handover, shift)
+    alarms = tuple(replace(a, mono=a.mono + shift) for a in state.alarms)
+    gates = tuple(replace(g, since_mono=g.since_mono + shift) for g in state.gates)
+    return replace(state, handover=handover, alarms=alarms, gates=gates)
+
+
+def _shifted(view: HandoverView, shift: float) -> HandoverView:
+    def moved(mono: float | None) -> float | None:
+        return None if mono is None else mono + shift
+
+    steps = tuple(replace(s, started_mono=moved(s.started_mono)) for s in view.steps)
+    approval = None if view.approval is None else replace(view.approval, asked_mono=view.approval.asked_mono + shift)
+    return replace(
+        view,
+        approval=approval,
+        steps=steps,
+        opened_mono=view.opened_mono + shift,
+        armed_mono=moved(view.armed_mono),
+        downtime_mono=moved(view.downtime_mono),
+    )
+
+
+def _wall(at: str) -> float:
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _taken_up(state: RunState, fact: ev.RunTakenUp, event: ev.Event) -> RunState:
+    """A step that ran when the crash came stands still; its clock does not go on."""
+    after = replace(state, user=fact.user, host=fact.host, mode=Mode.OPENING, mode_why="taken up after a crash", gates=(), refusal="")
+    if after.handover is None:
+        return after
+    cut = (replace(s, state=StepState.FAILED, detail="cut off") if s.state is StepState.RUNNING else s for s in after.handover.steps)
+    return replace(after, handover=replace(after.handover, steps=tuple(cut)))
+
+
+def _step_found(state: RunState, fact: ev.StepFound, event: ev.Event) -> RunState:
+    return _step(state, fact.step, found=fact.known)
 
 
 def _sides(state: RunState, fact: ev.SidesSeen, event: ev.Event) -> RunState:
@@ -313,7 +376,7 @@ def _awaiting(state: RunState, what: str) -> RunState:
 
 
 def _step_started(state: RunState, fact: ev.StepStarted, event: ev.Event) -> RunState:
-    return _step(state, fact.step, state=StepState.RUNNING, started_mono=event.mono, ms=None, detail="")
+    return _step(state, fact.step, state=StepState.RUNNING, started_mono=event.mono, ms=None, detail="", found=None)
 
 
 def _step_finished(state: RunState, fact: ev.StepFinished, event: ev.Event) -> RunState:
@@ -372,6 +435,8 @@ def _alarm_cleared(state: RunState, fact: ev.AlarmCleared, event: ev.Event) -> R
 _FOLDS: dict[type, Callable[[RunState, Any, ev.Event], RunState]] = {
     ev.RunOpened: _run_opened,
     ev.PilotSeated: _seated,
+    ev.RunTakenUp: _taken_up,
+    ev.StepFound: _step_found,
     ev.SidesSeen: _sides,
     ev.ModeChanged: _mode,
     ev.RunClosed: _closed,

@@ -27,7 +27,7 @@ def _asks(ask: Ask, argument: str = "") -> Callable[[View, str], str]:
             return "this screen only watches"
         if view.state.seq == 0:
             return "the pilot has not started yet"
-        typed = view.state.pair if ask is Ask.CLOSE else argument
+        typed = view.state.pair if ask in (Ask.CLOSE, Ask.RESUME) else argument
         return refusal(view.state, ask, typed)
 
     return refused
@@ -68,6 +68,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("go", (), "name, enter", "fly the armed handover: type the pair's name, then enter", 3, _FLY, _asks(Ask.GO), Ask.GO),
     Action("back", ("B",), "B, then Y", "BACK TO BLUE: abort in the window, a rollback after it", 2, _FLY, _asks(Ask.BACK), Ask.BACK, "", "BACK", 0),
     Action("abort", ("A",), "A, then Y", "abort the handover; stuck: settle it again", 2, _FLY, _asks(Ask.ABORT), Ask.ABORT),
+    Action("resume", ("R",), "R", "go on with what a crash left half way: type the name", 3, _FLY, _asks(Ask.RESUME), Ask.RESUME),
     Action("disarm", ("D",), "D", "disarm", 1, _FLY, _asks(Ask.DISARM), Ask.DISARM),
     Action("recheck", ("r",), "r", "run the preflight again", 0, _FLY, _asks(Ask.RECHECK), Ask.RECHECK),
     Action("note", ("m",), "m", "write a note into the timeline", 0, _FLY, _asks(Ask.NOTE, "note"), Ask.NOTE, "", "note", 4),

@@ -132,7 +132,7 @@ def _step(view: View, key: str, width: int) -> list[Line]:
         ("window", "writes are stalled while it runs" if step.in_window else "writes flow while it runs", "text"),
     )
     second = _second(view, width) if key == "confirm" else []
-    return [*_fields(facts, width), *second, *_remedy(view, key, width), *_done_before(view, key, width)]
+    return [*_fields(facts, width), *second, *_found(view, key, width), *_remedy(view, key, width), *_done_before(view, key, width)]
 
 
 def _second(view: View, width: int) -> list[Line]:
@@ -150,6 +150,14 @@ def _second(view: View, width: int) -> list[Line]:
         ("command", approval.command if view.awaits_second else "", "run"),
     )
     return _fields(facts, width)
+
+
+def _found(view: View, step: str, width: int) -> list[Line]:
+    """What each action's probe saw, where a run was taken up after a crash."""
+    for event in reversed(view.state.tail):
+        if isinstance(event.fact, ev.StepFound) and event.fact.step == step:
+            return [line for name, seen in event.fact.evidence.items() for line in _field("seen", f"{name}: {_words(seen)}", width)]
+    return []
 
 
 def _remedy(view: View, step: str, width: int) -> list[Line]:

@@ -287,7 +287,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if refused:
             self.prompt.say(Status.WARN, f"{action.short or action.id}: {refused}", self.view.clock)
             return
-        if action.id in ("back", "abort", "note", "close"):
+        if action.id in ("back", "abort", "note", "close", "resume"):
             self.prompt.message = None
             self.prompt.open(Kind(action.id), self.view.clock)
         elif action.ask is not None and action.id != "go":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cockpit.model.budgets import eta_s
 from cockpit.model.state import HandoverView, StepView
-from cockpit.model.words import Outcome, StepState
+from cockpit.model.words import Known, Mode, Outcome, StepState
 from cockpit.screen.cells import BLANK, Line, fill, fit
 from cockpit.screen.content import Content, Row
 from cockpit.screen.figures import bar, seconds
@@ -17,6 +17,8 @@ STATES = {
     StepState.DONE: (Status.OK, "done"),
     StepState.FAILED: (Status.BAD, "FAIL"),
 }
+FOUND = {Known.DONE: (Status.OK, "is so"), Known.PENDING: (Status.WAIT, "not so"), Known.UNKNOWN: (Status.STALE, "unsure")}
+"""What a look at the world said of a step after a crash: it stands in for what the timeline has of it."""
 _FIGURES = 24
 """Cells of planned, actual and state, with their blanks."""
 
@@ -47,7 +49,9 @@ def shown_steps(view: View) -> tuple[StepView, ...]:
 
 
 def standing(view: View, step: StepView) -> tuple[Status, str]:
-    """How the step stands, and the word for it; one that waits for a second person asks for somebody."""
+    """How the step stands, and the word for it: as found, where somebody had to look. One that waits for a second person asks for somebody."""
+    if step.found is not None:
+        return FOUND[step.found]
     if step.state is StepState.RUNNING and view.awaits_second:
         return Status.WARN, "WAITS"
     return STATES[step.state]
@@ -91,7 +95,8 @@ def _name(step: StepView, room: int) -> str:
     text = step.id if room < len(step.id) + 12 or step.title == step.id else f"{step.id:<10} {step.title}"
     if step.detail and room >= len(text) + 16:
         return f"{text}: {step.detail}"
-    return step.detail if step.detail and step.state is StepState.FAILED and room > 20 else text
+    told = step.detail and step.state is StepState.FAILED and step.found is None
+    return step.detail if told and room > 20 else text
 
 
 def _state(step: StepView, status: Status, word: str, took: float | None) -> Line:
@@ -110,6 +115,8 @@ def _title(view: View) -> Line:
 def _standing(view: View, handover: HandoverView) -> Line:
     if view.awaits_second:
         return (("  waits for a second person", "warn"),)
+    if view.state.mode is Mode.STUCK and handover.half_way and handover.outcome is None:
+        return (("  LEFT HALF WAY", "bad"),)
     if handover.outcome is None:
         return ((f"  left {seconds(eta_s(handover, view.now))}", "run"),)
     if handover.outcome is Outcome.DONE:

@@ -34,13 +34,15 @@ class Kind(StrEnum):
     SECOND = "second"
     GO = "go"
     CLOSE = "close"
+    RESUME = "resume"
     LEAVE = "leave"
     NOTE = "note"
     FILTER = "filter"
     PALETTE = "palette"
 
 
-TYPED = (Kind.GO, Kind.CLOSE)
+TYPED = (Kind.GO, Kind.CLOSE, Kind.RESUME)
+_ASKS = {Kind.GO: Ask.GO, Kind.CLOSE: Ask.CLOSE, Kind.RESUME: Ask.RESUME}
 SURE = (Kind.BACK, Kind.ABORT)
 FREE = (Kind.NOTE, Kind.FILTER, Kind.PALETTE)
 
@@ -103,7 +105,7 @@ class Prompt:
         self.sent, self.text = False, "" if self.kind in TYPED else self.text
         if not ok:
             self.say(Status.WARN, f"REFUSED: {reason}", now)
-        elif self.kind is Kind.CLOSE:
+        elif self.kind in (Kind.CLOSE, Kind.RESUME):
             self.shut()
 
     def pasted(self, text: str, now: float) -> None:
@@ -124,7 +126,7 @@ class Prompt:
                 return self._key_sure(key, view)
             case Kind.LEAVE:
                 return self._key_leave(key)
-            case Kind.GO | Kind.CLOSE:
+            case Kind.GO | Kind.CLOSE | Kind.RESUME:
                 return self._key_typed(key, character, view)
             case _:
                 return self._key_free(key, character)
@@ -169,7 +171,7 @@ class Prompt:
             self.text = ""
         else:
             self.sent = True
-            return Decision(Ask.GO if self.kind is Kind.GO else Ask.CLOSE, self.text)
+            return Decision(_ASKS[self.kind], self.text)
         return USED
 
     def _key_free(self, key: str, character: str | None) -> Decision | None:
@@ -212,6 +214,8 @@ class Prompt:
             case Kind.CLOSE:
                 title: Line = (("CLOSE the run", "warn"), (f"  {view.state.pair}: the pilot settles and leaves", "text"))
                 rows = (self._said() or title, self._field_row(view.state.pair, "enter=CLOSE  esc=stay", width))
+            case Kind.RESUME:
+                rows = (self._said() or _resume_title(view), self._field_row(view.state.pair, "enter=GO ON  esc=stay", width))
             case Kind.LEAVE:
                 rows = ((("end the drill?", "title"), ("  the rig goes with it", "text")),
                         (("Y", "key"), (" ends it and cleans up   ", "text"), ("d", "key"), (" leaves it running   ", "text"), ("esc", "key"), (" stays", "text")))  # fmt: skip
@@ -288,6 +292,14 @@ def _minutes(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+def _resume_title(view: View) -> Line:
+    handover = view.state.handover
+    if handover is None:
+        return (("GO ON?", "warn"),)
+    rest = "it goes forward" if handover.past_return else "every step of the window again: found so, or made so; what fails goes home"
+    return (("GO ON?", "warn"), (f"  {handover.direction.value} {handover.number}: {rest}", "text"))
+
+
 def _back_rows(view: View, since: float, width: int) -> tuple[Line, Line]:
     ready = view.latest.readiness
     takes = f"   about {seconds(ready.seconds)}" if ready and ready.seconds is not None else ""
@@ -326,7 +338,7 @@ def _idle_row(view: View, width: int) -> Line:
     if state.alarms:
         return ((f"✗ {state.alarms[-1].what}", "bad"), ("   ! shows the remedy", "text"))
     if state.mode is Mode.STUCK:
-        return ((f"✗ STUCK: {state.mode_why}", "bad"),)
+        return ((f"✗ STUCK: {state.mode_why}", "bad"), *_ways_out(view))
     if state.mode is Mode.CLOSED:
         serves = f", {state.serving.value} serves" if state.serving else ""
         return ((f"run closed: {state.outcome}{serves}; q leaves", "title"),)
@@ -335,6 +347,15 @@ def _idle_row(view: View, width: int) -> Line:
     if state.mode is Mode.READY and state.serving is Side.GREEN and not state.tail:
         return ((state.mode_why, "text"),)
     return last_line(view, width - 1)
+
+
+def _ways_out(view: View) -> Line:
+    """The keys that fit a handover that was left half way."""
+    handover = view.state.handover
+    if handover is None or not handover.half_way or handover.outcome is not None:
+        return ()
+    return ((("   R", "key"), (" goes forward", "text")) if handover.past_return else
+            (("   R", "key"), (" goes on  ", "text"), ("A", "key"), (" goes home", "text")))  # fmt: skip
 
 
 def _key_bar(view: View, pane: str, width: int) -> Line:

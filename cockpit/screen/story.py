@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cockpit.model import events as ev
-from cockpit.model.words import Light, Mode, Outcome, Severity
+from cockpit.model.words import Known, Light, Mode, Outcome, Severity
 from cockpit.screen.cells import Line, crop, fit
 from cockpit.screen.content import Content, Row, Wish
 from cockpit.screen.figures import seconds
@@ -130,9 +130,17 @@ def _intent(f: ev.IntentTaken) -> Told:
     return Status.RUN, f"{f.intent}{typed} by {f.by}"
 
 
+def _taken_up(f: ev.RunTakenUp) -> Told:
+    changed = f"CHANGED since it was opened: {f.changed}" if f.changed else ""
+    return Status.WARN, _because(f"TAKEN UP after a crash by {f.user} on {f.host}", "; ".join(part for part in (changed, f.torn) if part))
+
+
+_FOUND = {Known.DONE: Status.OK, Known.PENDING: Status.WAIT, Known.UNKNOWN: Status.STALE}
 _TELLERS: dict[type, Callable[[Any], Told]] = {
     ev.RunOpened: lambda f: (Status.RUN, f"run {f.run} opened by {f.user} on {f.host}"),
     ev.PilotSeated: lambda f: (Status.RUN if f.role == "pilot" else Status.WARN, f"{f.role} seated, pid {f.pid}"),
+    ev.RunTakenUp: _taken_up,
+    ev.StepFound: lambda f: (_FOUND[f.known], f"{f.step} found {f.known.value}"),
     ev.SidesSeen: lambda f: (Status.OK, f"{f.serving.value} serves; blue {f.blue}, green {f.green}"),
     ev.ModeChanged: _mode,
     ev.RunClosed: _run_closed,

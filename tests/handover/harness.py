@@ -16,7 +16,7 @@ from cockpit.handover.watch import Stage
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask, Intent
 from cockpit.model.settings import Scenario
-from cockpit.model.state import RunState
+from cockpit.model.state import RunState, replay
 from cockpit.model.words import Direction, Mode, Outcome
 from cockpit.scenario import load_scenario
 from cockpit.systems.memory import MemoryWorld
@@ -40,18 +40,23 @@ class Watched:
 
 
 class Seat:
-    """A flying pilot and what a lead can do with it."""
+    """A flying pilot and what a lead can do with it; of a timeline that is there already, one that takes it up."""
 
     def __init__(self, memory: MemoryWorld, folder: Path, scenario: Scenario, second: SecondDoor | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.memory = memory
         self.watched = Watched()
         self.timeline = folder / "timeline.jsonl"
-        self.journal = Journal.create(self.timeline, "pilot", loop.time)
-        self.recorder = Recorder(self.journal)
         spec = memory.pair
         plans = {d: make_plan(memory.world(), spec, scenario, "config", d) for d in Direction}
-        self.recorder.record(opened(plans, spec.name))
+        if self.timeline.exists():
+            self.journal, reading = Journal.take_up(self.timeline, "pilot", loop.time)
+            self.recorder = Recorder(self.journal, replay(reading.events))
+            self.recorder.record(ev.RunTakenUp("ben", "bastion-2", reading.torn))
+        else:
+            self.journal = Journal.create(self.timeline, "pilot", loop.time)
+            self.recorder = Recorder(self.journal)
+            self.recorder.record(opened(plans, spec.name))
         orders = Orders(spec, scenario, plans, folder / "pilot.sock", "ana@bastion pid 1", second)
         self.samples = Samples(folder / "samples.jsonl")
         self.pilot = Pilot(memory.world(), orders, self.recorder, self.samples, watch=self.watched)  # type: ignore[arg-type]

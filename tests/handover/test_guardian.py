@@ -62,9 +62,13 @@ async def take_over(memory: MemoryWorld, seat: Seat) -> int:
     return await guardian._after(Dead(), "the pilot was killed by signal 9")  # type: ignore[arg-type]
 
 
+def owner(pid: int) -> str:
+    return f"ana@bastion pid {pid}"
+
+
 def told(memory: MemoryWorld, seat: Seat) -> Guardian:
     """A guardian that heard every stage."""
-    guardian = Guardian(memory.world(), seat.timeline, 300.0)
+    guardian = Guardian(memory.world(), seat.timeline, 300.0, owner)
     for stage, direction in seat.watched.stages:
         guardian._enter(stage, direction)
     return guardian
@@ -278,7 +282,7 @@ def test_the_guardian_says_what_it_waited_for() -> None:
 
     async def main() -> None:
         memory = MemoryWorld(seed=31)
-        guardian = Guardian(memory.world(), Path("none"), 300.0)
+        guardian = Guardian(memory.world(), Path("none"), 300.0, owner)
         loop = asyncio.get_running_loop()
 
         async def passes(seconds: float) -> None:

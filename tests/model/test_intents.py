@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cockpit.model.intents import Ask, refusal
-from cockpit.model.state import HandoverView, RunState
-from cockpit.model.words import Direction, Mode, Outcome, Side
+from cockpit.model.state import HandoverView, RunState, StepView
+from cockpit.model.words import Direction, Mode, Outcome, Side, StepState
 
 FITS: dict[Ask, set[Mode]] = {
     Ask.ARM: {Mode.READY},
@@ -18,6 +18,7 @@ FITS: dict[Ask, set[Mode]] = {
     Ask.DUTY: set(Mode) - {Mode.CLOSED},
     Ask.CLOSE: set(Mode) - {Mode.CLOSED, Mode.WINDOW, Mode.LANDING, Mode.ABORTING},
     Ask.BACK: {Mode.ARMING, Mode.ARMED, Mode.WINDOW, Mode.READY, Mode.STUCK},
+    Ask.RESUME: set(),
 }
 WORDS = {Ask.GO: "arp", Ask.CLOSE: "arp", Ask.NOTE: "hello", Ask.DUTY: "+"}
 
@@ -43,6 +44,17 @@ def test_a_stuck_handover_can_be_taken_up_again_while_it_is_half_way(outcome: Ou
     for past_return in (False, True):
         why = refusal(state(Mode.STUCK, outcome=outcome, past_return=past_return), Ask.ABORT)
         assert (why == "") is fits, why
+
+
+@pytest.mark.parametrize(("touched", "outcome", "typed", "fits"), [
+    (True, None, "arp", True), (True, None, "", False), (True, None, "otc", False), (False, None, "arp", False), (True, Outcome.STUCK, "arp", False),
+    (True, Outcome.ABORTED, "arp", False),
+])  # fmt: skip
+def test_only_what_a_crash_left_half_way_is_gone_on_with(touched: bool, outcome: Outcome | None, typed: str, fits: bool) -> None:
+    steer = StepView("steer", "", 1.0, False, StepState.DONE, started_mono=1.0 if touched else None)
+    view = HandoverView(1, Direction.CUTOVER, (steer,), 0.0, 'type "arp"', outcome=outcome)
+    why = refusal(RunState(pair="arp", mode=Mode.STUCK, serving=Side.BLUE, handover=view), Ask.RESUME, typed)
+    assert (why == "") is fits, why
 
 
 def test_stuck_without_a_handover_there_is_nothing_to_abort() -> None:

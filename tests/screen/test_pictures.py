@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from cockpit.model import events as ev
 from cockpit.model.telemetry import AppRoute, RoutingSample
-from cockpit.model.words import Mode, Outcome, Side, Verdict
+from cockpit.model.words import Known, Mode, Outcome, Side, Verdict
 from cockpit.screen.main import Options
 from tests.screen.demo import ARMED, BACK, ORIGIN, READY, SOAK, WINDOW, Story, approved, story, waiting
 from tests.screen.flying import SIZES, cockpit
@@ -27,6 +27,28 @@ def _stuck() -> Story:
     )
     made.take(ev.HandoverClosed(1, Outcome.STUCK, 9.9, Side.BLUE, "sales.orders differs: 3 rows"))
     made.take(ev.ModeChanged(Mode.STUCK, "verify failed; blue is unfenced"))
+    return made
+
+
+def _left() -> Story:
+    """Pilot and guardian died in the window; another pilot took the run up and has looked."""
+    made = story(WINDOW - 0.4)
+    made.seconds += 40
+    made.take(ev.RunTakenUp("ben", "bastion-2", torn="61 bytes of an unfinished record 88 at the end, left by a crash; set aside"))
+    found = {
+        "arm": Known.DONE,
+        "steer": Known.UNKNOWN,
+        "pause": Known.DONE,
+        "fence": Known.DONE,
+        "quiesce": Known.DONE,
+        "drain": Known.PENDING,
+    }
+    for step in made.state.handover.steps if made.state.handover else ():
+        if step.id in ("gates", "confirm"):
+            continue
+        known = found.get(step.id, Known.UNKNOWN if step.id == "verify" else Known.PENDING)
+        made.take(ev.StepFound(step.id, known, {"probe": {"known": known}}))
+    made.take(ev.ModeChanged(Mode.STUCK, "left half way: go on, or home"))
     return made
 
 
@@ -67,6 +89,7 @@ MOMENTS: dict[str, Callable[[], Story]] = {
     "rollback": lambda: story(91.0),
     "back": lambda: story(BACK),
     "stuck": _stuck,
+    "left": _left,
     "stragglers": _stragglers,
     "silent": _silent,
     "closed": _closed,

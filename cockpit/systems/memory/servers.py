@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from cockpit.errors import LinkError, Refused, StepError, StepTimeout
+from cockpit.errors import Flown, LinkError, StepError, StepTimeout
 from cockpit.handover.ports import Action, Blocker, Probe, Session
 from cockpit.model import lsn
 from cockpit.model.events import Evidence, FindingSeen
@@ -52,7 +52,8 @@ class MemoryServers:
     async def lock(self, owner: str) -> None:
         def take() -> None:
             if self.cluster.owner not in ("", owner):
-                raise Refused(f"{self.cluster.owner} flies this pair", where="lock", remedy="use `watch`, or end the other one")
+                holder = self.cluster.owner
+                raise Flown(f"{holder} flies this pair", owner=holder, where="lock", remedy="use `watch`, or end the other one")
             self.cluster.owner = self._owner = owner
 
         await self._call("servers.lock", take, *Side)

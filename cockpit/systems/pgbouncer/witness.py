@@ -105,9 +105,13 @@ class Witness:
             await self._alias.close()
 
     async def answer(self, deadline_s: float) -> Proof:
-        """Which side answers through the pool now. `LinkError` when nobody does."""
+        """Which side answers through the pool now. `LinkError` when nobody does.
+
+        Where neither side could be asked who it is so far, both are asked now: an answer says nothing to who knows nobody."""
         if self._alias is None:
             return Proof(asked=False)
+        if not self.known:
+            await self.learn(deadline_s)
         return self._told(Identity.of((await self._alias.ask(QUESTION, deadline_s))[0]))
 
     async def answer_of(self, side: Side, deadline_s: float) -> Proof:

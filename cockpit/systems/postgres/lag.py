@@ -197,6 +197,8 @@ class Meter:
         return tuple(plain(name, 200) for name in (*found, *lone))
 
     def _worst(self, here: list[int], there: list[int]) -> tuple[str | None, int | None]:
+        if not len(here) == len(there) == len(self.tables):
+            return None, None  # the tables were read anew while this sample was on its way
         if self._base is None:
             self._base = (here, there)
         gaps = [(h - h0) - (t - t0) for h, h0, t, t0 in zip(here, self._base[0], there, self._base[1], strict=True)]

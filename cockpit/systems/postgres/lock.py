@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from cockpit.errors import CockpitError, Refused
+from cockpit.errors import CockpitError, Flown
 from cockpit.model.settings import PairSpec
 from cockpit.model.text import plain
 from cockpit.model.words import Side
@@ -29,7 +29,7 @@ class PairLock:
         self._links: dict[Side, Link] = {}
 
     async def take(self, owner: str) -> None:
-        """Held on both sides, blue first. Asked of the servers each time: what broke is taken anew, or `Refused` names who has it now.
+        """Held on both sides, blue first. Asked of the servers each time: what broke is taken anew, or `Flown` names who has it now.
 
         A first take that fails leaves nothing held; a later one keeps the side it still has, so that nobody slips in between."""
         first = not self._links
@@ -51,8 +51,11 @@ class PairLock:
         holders = await link.rows(_HELD, self._key)
         who = plain(holders[0]["who"], 80) if holders else "another cockpit that has just left"
         seen = f", since {holders[0]['since']}, from {plain(holders[0]['client'])}" if holders else ""
-        raise Refused(
-            f"this pair is flown by {who}{seen}", where=link.where, remedy="`cockpit watch` follows it; a second pilot is not possible"
+        raise Flown(
+            f"this pair is flown by {who}{seen}",
+            owner=plain(holders[0]["who"], 80).removeprefix("cockpit ") if holders else "",
+            where=link.where,
+            remedy="`cockpit watch` follows it; a second pilot is not possible",
         )
 
     async def release(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cockpit.model import events as ev
 from cockpit.model.text import plain
+from cockpit.model.words import Known
 
 
 def line(fact: ev.Fact) -> str:
@@ -76,9 +77,18 @@ def _intent(f: Any) -> str:
     return f"{f.by} asked: {f.intent}{argument}"
 
 
+def _taken_up(f: Any) -> str:
+    torn = f"; the timeline's end was torn: {f.torn}" if f.torn else ""
+    changed = f"; changed since it was opened: {f.changed}" if f.changed else ""
+    return f"taken up again after a crash by {f.user} on {f.host}{torn}{changed}"
+
+
+_FOUND = {Known.DONE: "it is so", Known.PENDING: "it is not so", Known.UNKNOWN: "not known"}
 _LINES: Mapping[type, Callable[[Any], str]] = {
     ev.RunOpened: _opened,
     ev.PilotSeated: lambda f: f"{f.role} took the run, process {f.pid}",
+    ev.RunTakenUp: _taken_up,
+    ev.StepFound: lambda f: f"step {f.step} found: {_FOUND[f.known]}",
     ev.SidesSeen: lambda f: f"{f.serving} serves; blue {f.blue}, green {f.green}",
     ev.ModeChanged: lambda f: f"now {f.mode}{': ' + f.why if f.why else ''}",
     ev.RunClosed: _closed,

@@ -1,0 +1,190 @@
+"""`cockpit resume`, `abort` and `rollback`: what a lead says to a run without a screen.
+
+A run that a crash left is taken up first, and what was found is told: what is done, what is not, what nobody can know, which side serves.
+Nothing is touched before the pair's name was typed. The run is flown on after `resume`; `abort` and `rollback` close it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cockpit import wiring
+from cockpit.drill.lead import Lead
+from cockpit.errors import CockpitError, Refused, StepError
+from cockpit.model import events as ev
+from cockpit.model.intents import Ask, refusal
+from cockpit.model.state import RunState, StepView, replay
+from cockpit.model.text import plain
+from cockpit.model.words import Known, Mode, Outcome, Side, StepState
+from cockpit.timeline.folder import RunFolder
+from cockpit.timeline.journal import is_flown, read
+
+SEEN_S = 20.0
+"""Seconds within which a pilot that was started must have looked."""
+SETTLED_S = 900.0
+"""Longer than a downtime budget and a way home, and the gates before a rollback."""
+_RESTING = frozenset({Mode.READY, Mode.STUCK, Mode.CLOSED})
+_WORDS = {Known.DONE: "is so", Known.PENDING: "is not so", Known.UNKNOWN: "not known"}
+
+
+class Wish(StrEnum):
+    """What the lead wants of the run."""
+
+    RESUME = "resume"
+    ABORT = "abort"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How it ended. `found` is what was seen of each step before anything was done: `is so`, `is not so`, `not known`."""
+
+    run: str
+    wish: str
+    outcome: str
+    serving: str
+    exit_code: int
+    found: dict[str, str]
+    open_ends: tuple[str, ...] = ()
+
+
+async def settle(folder: RunFolder, wish: Wish, confirm: str | None, tell: Callable[[str], None], *, interactive: bool) -> Settled:
+    """The wish is fulfilled, or `CockpitError` says why not. `tell` hears one line for each thing that happens."""
+    before = replay(read(folder.timeline).trusted(str(folder.timeline)).events)
+    started = None if is_flown(folder.timeline) else wiring.take_up(folder)
+    if started is not None:
+        tell(f"nobody flies {folder.name}: it is taken up again, and nothing is touched before you have confirmed")
+    lead = Lead(folder)
+    try:
+        state = await _seen(lead, folder, started, before.owner)
+        for line in told(state):
+            tell(line)
+        _check(state, wish, folder)
+        _confirmed(state, wish, confirm, tell, interactive=interactive)
+        return await _done(lead, wish, found_of(state), tell)
+    finally:
+        await lead.leave()
+
+
+async def _seen(lead: Lead, folder: RunFolder, started: subprocess.Popen[bytes] | None, owner: str) -> RunState:
+    """What the pilot sees, once it has looked. `owner`: who flew before, where another was `started`."""
+
+    def looked(state: RunState) -> bool:
+        if started is not None and started.poll() is not None:
+            raise StepError("it could not be taken up", where=folder.name)
+        return state.mode is not Mode.OPENING and (started is None or state.owner != owner)
+
+    try:
+        state = await lead.until(looked, SEEN_S, "a pilot that has looked")
+    except CockpitError as err:
+        raise StepError(err.what, where=folder.name, remedy=wiring.last_words(folder) or err.remedy) from None
+    await lead.meet()
+    return state
+
+
+def told(state: RunState) -> Iterator[str]:
+    """The truth of a run, a line each: who serves, what the witnesses saw, what each step of a handover left half way shows."""
+    handover = state.handover
+    yield f"run {state.run}, pair {state.pair}: {state.mode}{': ' + state.mode_why if state.mode_why else ''}"
+    yield f"{state.serving or 'nobody known'} serves"
+    for what, seen in _witnesses(state):
+        yield f"  {what}: {plain(str(seen), 200)}"
+    if handover is None or not handover.half_way:
+        return
+    yield f"{handover.direction} {handover.number} was left half way:"
+    for step in handover.steps:
+        yield f"  {step.id:<10} {_timeline_word(step):<12} {_WORDS[step.found] if step.found else ''}".rstrip()
+
+
+def _witnesses(state: RunState) -> Iterator[tuple[str, object]]:
+    seen = next((event.fact for event in reversed(state.tail) if isinstance(event.fact, ev.SidesSeen)), None)
+    yield from (seen.evidence.items() if seen else ())
+
+
+def _timeline_word(step: StepView) -> str:
+    if step.detail == "cut off":
+        return "was cut off"
+    return {StepState.WAITING: "not begun", StepState.DONE: "was done", StepState.FAILED: "failed", StepState.RUNNING: "runs"}[step.state]
+
+
+def found_of(state: RunState) -> dict[str, str]:
+    """By step, what a look at the world said."""
+    steps = state.handover.steps if state.handover else ()
+    return {step.id: _WORDS[step.found] for step in steps if step.found is not None}
+
+
+def _ask_of(state: RunState, wish: Wish) -> Ask | None:
+    """What to ask first; None where the run is as wished already."""
+    half_way = state.handover is not None and state.handover.half_way and state.mode is Mode.STUCK
+    match wish:
+        case Wish.RESUME:
+            return Ask.RESUME if half_way and state.handover and state.handover.outcome is None else Ask.ABORT if half_way else None
+        case Wish.ABORT:
+            return None if state.mode is Mode.READY else Ask.ABORT
+        case Wish.ROLLBACK:
+            past = half_way and state.handover is not None and state.handover.past_return
+            return Ask.ABORT if half_way and (past or state.serving is Side.BLUE) else None if state.serving is Side.BLUE else Ask.BACK
+
+
+def _check(state: RunState, wish: Wish, folder: RunFolder) -> None:
+    """`Refused` where the wish does not fit what was seen."""
+    ask = _ask_of(state, wish)
+    if wish is Wish.ABORT and state.mode is Mode.READY and state.serving is Side.GREEN:
+        raise Refused("nothing is in the air, green serves", where=folder.name, remedy="`cockpit rollback` goes back to blue")
+    past = state.handover is not None and state.handover.past_return and state.handover.half_way
+    if wish is Wish.ABORT and past:
+        raise Refused("past the point of no return", where=folder.name, remedy="`cockpit resume` settles it, `cockpit rollback` goes back")
+    why = refusal(state, ask, state.pair) if ask is not None else ""
+    if why:
+        raise Refused(why, where=folder.name)
+
+
+def _confirmed(state: RunState, wish: Wish, confirm: str | None, tell: Callable[[str], None], *, interactive: bool) -> None:
+    if confirm is None and interactive:
+        tell(f"type {state.pair} to {wish}, anything else leaves it as it is:")
+        confirm = input().strip()
+    if confirm is None:
+        raise Refused(f"{wish} needs your word", where=state.run, remedy=f"say --confirm {state.pair}; the run stays as it is until then")
+    if confirm != state.pair:
+        raise Refused(f"{plain(confirm, 40)!r} is not {state.pair}: nothing was done", where=state.run)
+
+
+async def _done(lead: Lead, wish: Wish, found: dict[str, str], tell: Callable[[str], None]) -> Settled:
+    ask = _ask_of(lead.state, wish)
+    if ask is not None:
+        state = await _asked(lead, ask, tell)
+        if wish is Wish.ROLLBACK and state.mode is Mode.READY and state.serving is Side.GREEN:
+            state = await _asked(lead, Ask.BACK, tell)
+    if wish is not Wish.RESUME and lead.state.mode is Mode.READY:
+        await lead.close_run()
+    return _settled(lead.state, wish, found, tell)
+
+
+async def _asked(lead: Lead, ask: Ask, tell: Callable[[str], None]) -> RunState:
+    """The state once what was asked has ended."""
+    saw = lead.state.seq
+    await lead.ask(ask, lead.state.pair if ask is Ask.RESUME else "")
+    state = await lead.until(lambda s: s.mode in _RESTING and _ended_since(s, saw), SETTLED_S, f"the end of {ask}")
+    handover = state.handover
+    if handover is not None:
+        tell(f"{handover.direction} {handover.number}: {handover.outcome or 'open'}{': ' + handover.why if handover.why else ''}")
+    return state
+
+
+def _ended_since(state: RunState, saw: int) -> bool:
+    ends = (ev.HandoverClosed, ev.RunClosed)
+    return any(event.seq > saw and isinstance(event.fact, ends) for event in state.tail)
+
+
+def _settled(state: RunState, wish: Wish, found: dict[str, str], tell: Callable[[str], None]) -> Settled:
+    ends = tuple(alarm.what for alarm in state.alarms)
+    if state.mode is Mode.CLOSED:
+        tell(f"run {state.run}: {state.outcome}, {state.serving or 'nobody'} serves")
+        return Settled(state.run, wish, state.outcome, str(state.serving or ""), state.exit_code or 0, found, ends)
+    last = state.handover.outcome if state.handover else None
+    code = 1 if state.mode is Mode.STUCK else 4 if last is Outcome.ABORTED and found else 0
+    tell(f"run {state.run} is flown on, {state.serving or 'nobody'} serves: `cockpit join {state.run}` opens it")
+    return Settled(state.run, wish, str(last or "flown"), str(state.serving or ""), code, found, ends)

@@ -1,0 +1,216 @@
+"""Pilot and guardian died in the middle of a handover: the next pilot finds out what is so, touches nothing, and does what the lead says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from cockpit.handover.procedure import IDS
+from cockpit.model import events as ev
+from cockpit.model.intents import Ask
+from cockpit.model.state import FIRST_TOUCH, RunState
+from cockpit.model.words import Known, Mode, Outcome, Side
+from cockpit.systems.memory import MemoryWorld, run_warped
+from cockpit.timeline.journal import read
+from tests.handover.harness import Seat, quick_scenario
+from tests.handover.test_guardian import AFTER, BEFORE, bury, die_at
+
+LOOKED_S = 5.0
+TOUCHES = (ev.ActionIntended, ev.ActionDone, ev.ActionFailed)
+
+
+@asynccontextmanager
+async def left(tmp_path: Path, call: str, kind: str = "hang", **world: object) -> AsyncIterator[tuple[MemoryWorld, Seat]]:
+    """A run whose pilot was killed at `call`, with nobody left to bring it home, and the pilot that took it up, having looked."""
+    memory = MemoryWorld(**{"seed": 21, "apps": 4, "poolers": 2, "channels": 1, "rate": 2.0} | world)  # type: ignore[arg-type]
+    async with memory:
+        first = Seat(memory, tmp_path, quick_scenario())
+        await die_at(memory, first, call, kind)
+        async with taken_up(memory, first, tmp_path) as seat:
+            yield memory, seat
+
+
+@asynccontextmanager
+async def taken_up(memory: MemoryWorld, first: Seat, tmp_path: Path) -> AsyncIterator[Seat]:
+    first.task.cancel()
+    await asyncio.gather(first.task, return_exceptions=True)
+    began = asyncio.get_running_loop().time()
+    seat = Seat(memory, tmp_path, quick_scenario())
+    try:
+        await seat.until(lambda s: s.mode in {Mode.STUCK, Mode.READY})
+        assert asyncio.get_running_loop().time() - began < LOOKED_S or seat.state.mode is Mode.READY
+        yield seat
+    finally:
+        memory.faults.clear()
+        seat.pilot.close("the test is over")
+        await asyncio.wait_for(asyncio.shield(seat.task), 300)
+        seat.samples.close()
+        seat.journal.close()
+
+
+def since_taken_up(seat: Seat) -> list[ev.Event]:
+    events = read(seat.timeline).events
+    start = max(e.seq for e in events if isinstance(e.fact, ev.RunTakenUp))
+    return [e for e in events if e.seq > start]
+
+
+def _picture(memory: MemoryWorld) -> list[object]:
+    """What a pilot could have touched."""
+    return [
+        [(node.fenced, node.fence_kept) for node in memory.cluster.nodes.values()],
+        [(pooler.paused, pooler.pausing, pooler.side, pooler.loaded) for pooler in memory.poolers],
+        [channel.side for channel in memory.channels],
+    ]
+
+
+def found(state: RunState) -> dict[str, Known]:
+    assert state.handover is not None
+    return {step.id: step.found for step in state.handover.steps if step.found is not None}
+
+
+def test_the_model_and_the_procedure_agree_on_the_first_touch() -> None:
+    assert FIRST_TOUCH in IDS
+
+
+@pytest.mark.parametrize("kind", ["hang", "hang-after"])
+@pytest.mark.parametrize("call", BEFORE + AFTER)
+def test_it_looks_and_touches_nothing(tmp_path: Path, call: str, kind: str) -> None:
+    async def main() -> None:
+        async with left(tmp_path, call, kind) as (memory, seat):
+            before = _picture(memory)
+            assert seat.state.mode is Mode.STUCK, seat.tail()
+            assert not [e for e in since_taken_up(seat) if isinstance(e.fact, TOUCHES)]
+            await asyncio.sleep(20)
+            assert seat.state.mode is Mode.STUCK
+            assert not [e for e in since_taken_up(seat) if isinstance(e.fact, TOUCHES)]
+            assert _picture(memory) == before
+
+    run_warped(main())
+
+
+def test_what_is_so_is_told_step_by_step(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with left(tmp_path, "apply drain*") as (_, seat):
+            seen = found(seat.state)
+            assert seen["arm"] is Known.DONE
+            assert seen["pause"] is Known.DONE
+            assert seen["fence"] is Known.DONE
+            assert seen["verify"] is Known.UNKNOWN
+            assert seen["route"] is Known.PENDING
+            assert seen["resume"] is Known.PENDING
+            sides = next(e.fact for e in since_taken_up(seat) if isinstance(e.fact, ev.SidesSeen))
+            assert "blue" in str(sides.evidence["fences"])
+            assert seat.state.serving is Side.BLUE
+
+    run_warped(main())
+
+
+def test_reality_goes_before_the_timeline(tmp_path: Path) -> None:
+    """A pooler that was restarted meanwhile is no longer paused, whatever the timeline has of it."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=5, apps=4, poolers=2, channels=1, rate=2.0)
+        async with memory:
+            first = Seat(memory, tmp_path, quick_scenario())
+            await die_at(memory, first, "apply drain*", "hang")
+            memory.poolers[0].crash()
+            async with taken_up(memory, first, tmp_path) as seat:
+                assert found(seat.state)["pause"] is Known.PENDING
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("kind", ["hang", "hang-after"])
+@pytest.mark.parametrize("call", BEFORE)
+def test_abort_brings_it_home(tmp_path: Path, call: str, kind: str) -> None:
+    async def main() -> None:
+        async with left(tmp_path, call, kind) as (memory, seat):
+            assert (await seat.ask(Ask.ABORT)).ok
+            state = await seat.until(lambda s: s.mode is Mode.READY)
+            assert state.past[-1].outcome is Outcome.ABORTED
+            assert state.serving is Side.BLUE
+            await memory.settle()
+            assert memory.oracle(expect=Side.BLUE, equal=True) == []
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("kind", ["hang", "hang-after"])
+@pytest.mark.parametrize("call", BEFORE)
+def test_it_goes_on_where_the_budget_lasts(tmp_path: Path, call: str, kind: str) -> None:
+    async def main() -> None:
+        async with left(tmp_path, call, kind) as (memory, seat):
+            assert (await seat.ask(Ask.RESUME, "arp")).ok, seat.tail()
+            state = await seat.until(lambda s: s.mode is Mode.READY)
+            assert state.past[-1].outcome is Outcome.DONE, seat.tail()
+            assert state.past[-1].number == 1
+            assert state.serving is Side.GREEN
+            assert await seat.back() is Outcome.DONE
+            await memory.settle()
+            assert memory.oracle(expect=Side.BLUE, equal=True) == []
+
+    run_warped(main())
+
+
+def test_beyond_the_budget_it_only_goes_home(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with left(tmp_path, "apply drain*") as (_, seat):
+            await asyncio.sleep(301)
+            reply = await seat.ask(Ask.RESUME, "arp")
+            assert "budget" in reply.reason
+            assert (await seat.ask(Ask.ABORT)).ok
+            state = await seat.until(lambda s: s.mode is Mode.READY)
+            assert state.past[-1].outcome is Outcome.ABORTED
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("kind", ["hang", "hang-after"])
+@pytest.mark.parametrize("call", AFTER)
+@pytest.mark.parametrize("ask", [Ask.RESUME, Ask.ABORT])
+def test_past_the_return_it_goes_forward(tmp_path: Path, call: str, kind: str, ask: Ask) -> None:
+    async def main() -> None:
+        async with left(tmp_path, call, kind) as (memory, seat):
+            assert seat.state.serving is Side.GREEN
+            assert (await seat.ask(ask, "arp" if ask is Ask.RESUME else "")).ok, seat.tail()
+            state = await seat.until(lambda s: s.mode is Mode.READY)
+            assert state.past[-1].outcome is Outcome.DONE, seat.tail()
+            assert await seat.back() is Outcome.DONE
+            await memory.settle()
+            assert memory.oracle(expect=Side.BLUE, equal=True) == []
+
+    run_warped(main())
+
+
+def test_what_was_only_armed_is_over(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=7, apps=4, poolers=1, channels=1, rate=2.0)
+        async with memory:
+            first = Seat(memory, tmp_path, quick_scenario())
+            await first.armed()
+            bury(memory, first)
+            async with taken_up(memory, first, tmp_path) as seat:
+                assert seat.state.mode is Mode.READY
+                assert seat.state.past[-1].outcome is Outcome.ABORTED
+                assert await seat.hand_over() is Outcome.DONE
+
+    run_warped(main())
+
+
+def test_a_soak_goes_on(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=8, apps=4, poolers=1, channels=1, rate=2.0)
+        async with memory:
+            first = Seat(memory, tmp_path, quick_scenario())
+            await first.ready()
+            assert await first.hand_over() is Outcome.DONE
+            bury(memory, first)
+            async with taken_up(memory, first, tmp_path) as seat:
+                assert (seat.state.mode, seat.state.serving) == (Mode.READY, Side.GREEN)
+                assert await seat.back() is Outcome.DONE
+
+    run_warped(main())
