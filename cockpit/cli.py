@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from cockpit.opening import Opening
-    from cockpit.screen.curtain import Curtain
     from cockpit.timeline.folder import RunFolder
     from cockpit.wiring import Order
 
@@ -54,11 +52,12 @@ def _failed(err: Exception) -> int:
     from cockpit._failure import told
 
     said, code = told(err)
-    _say(said)
+    say(said)
     return code
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """The lines are on stderr, with nothing in them that steers a terminal."""
     from cockpit.model.text import plain
 
     for line in text.splitlines():
@@ -94,7 +93,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         said = re.sub(r", '_\w+'", "", message)  # the commands that processes of a run start each other with
-        _say(f"{self.prog}: {said}; see `{self.prog} --help`".replace("\n", " "))
+        say(f"{self.prog}: {said}; see `{self.prog} --help`".replace("\n", " "))
         sys.exit(2)
 
 
@@ -228,43 +227,21 @@ def _drill_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    """The screen shows itself and loads while another process reads, connects and starts the pilot."""
-    need_terminal()
-    from cockpit.opening import Opening
+    from cockpit import onscreen
 
-    opening = Opening(_again(arguments))
-    try:
-        root, ending = _shown_while(opening, arguments)
-    except BaseException:
-        opening.give_up()
-        raise
-    code, said = opening.end()
-    if code:
-        _say(said)
-        return code
-    assert root is not None
-    from cockpit.timeline.folder import RunFolder
-
-    return ending or _afterwards(RunFolder(root))
+    return onscreen.run(arguments, _again(arguments))
 
 
-def _shown_while(opening: Opening, arguments: argparse.Namespace) -> tuple[Path | None, int]:
-    """The run's folder, None where there will be none, and what `_shown` returned."""
-    from importlib import import_module
+def _join(arguments: argparse.Namespace) -> int:
+    from cockpit import onscreen
 
-    with curtain(arguments) as raised:
-        import_module("cockpit.screen.app")  # takes as long as the other process needs to name the folder
-        from cockpit.timeline.folder import RunFolder
-
-        root = opening.folder()
-        return root, _shown(RunFolder(root), arguments, raised, gone=opening.refused) if root is not None else 1
+    return onscreen.join(arguments)
 
 
-def curtain(arguments: argparse.Namespace, *, watch: bool = False, drill: bool = False) -> Curtain:
-    """What the terminal shows until the screen has loaded; to be entered as soon as it is known that there will be a screen."""
-    from cockpit.screen.curtain import Curtain, look
+def _watch(arguments: argparse.Namespace) -> int:
+    from cockpit import onscreen
 
-    return Curtain(look(arguments.theme, ascii=arguments.ascii), watch=watch, drill=drill)
+    return onscreen.watch(arguments)
 
 
 def _again(arguments: argparse.Namespace) -> list[str]:
@@ -278,18 +255,18 @@ def _open(arguments: argparse.Namespace) -> int:
     import shutil
     import signal
 
-    from cockpit import wiring
+    from cockpit import left, wiring
     from cockpit.opening import announce
 
     for lost in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(lost, signal.default_int_handler)
     order = _order(arguments)
     runs = arguments.runs or Path(order.config.runs)
-    left = wiring.left_open(runs, arguments.config, order.spec.name)
-    if left is not None:
-        asyncio.run(wiring.check_unflown(left))
-        announce(left.root)
-        wiring.take_up(left)
+    left_run = left.left_open(runs, arguments.config, order.spec.name)
+    if left_run is not None:
+        asyncio.run(left.check_unflown(left_run))
+        announce(left_run.root)
+        left.take_up(left_run)
         return 0
     folder = wiring.open_run(runs, arguments.config, arguments.scenario, order.spec, drill=False)
     try:
@@ -302,95 +279,22 @@ def _open(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _join(arguments: argparse.Namespace) -> int:
-    """A run that is flown, or that a crash left: that one is taken up, and nothing is touched before the lead has chosen."""
-    need_terminal()
-    folder = _found(arguments)
-    from cockpit.timeline.journal import is_flown
-
-    if not is_flown(folder.timeline):
-        _take_up(folder)
-    return _on_screen(folder, arguments, watch=False)
-
-
-def _take_up(folder: RunFolder) -> None:
-    import asyncio
-
-    from cockpit import wiring
-
-    wiring.check_left(folder)
-    asyncio.run(wiring.check_unflown(folder))
-    wiring.take_up(folder)
-
-
 def _settle(arguments: argparse.Namespace) -> int:
     import asyncio
 
     from cockpit.settling import Wish, settle
 
-    folder = _found(arguments)
-    settled = asyncio.run(settle(folder, Wish(arguments.name), arguments.confirm, _say, interactive=sys.stdin.isatty()))
+    folder = found(arguments)
+    settled = asyncio.run(settle(folder, Wish(arguments.name), arguments.confirm, say, interactive=sys.stdin.isatty()))
     if arguments.json:
         put(_json(settled))
     return settled.exit_code
-
-
-def _watch(arguments: argparse.Namespace) -> int:
-    need_terminal()
-    return _on_screen(_found(arguments), arguments, watch=True)
 
 
 def _approve(arguments: argparse.Namespace) -> int:
     from cockpit.approving import approve
 
     return approve(arguments)
-
-
-def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool) -> int:
-    """The run's exit code where it ended, else 0 with a word on how to come back."""
-    with curtain(arguments, watch=watch) as raised:
-        code = _shown(folder, arguments, raised, watch=watch)
-    return code or (0 if watch else _afterwards(folder))
-
-
-def _shown(
-    folder: RunFolder, arguments: argparse.Namespace, raised: Curtain, *, watch: bool = False, gone: Callable[[], bool] | None = None
-) -> int:
-    """1 when the screen failed, else 0: the run has its own exit code."""
-    from cockpit.screen.app import run_screen
-    from cockpit.screen.main import Ending
-
-    raised.hand_over()
-    ending = run_screen(folder.root, watch=watch, drill=False, gone=gone, theme=arguments.theme, ascii=arguments.ascii)
-    if ending == Ending.CRASHED:
-        _say(f"the screen failed, the run goes on: `cockpit join {folder.name}` opens it again")
-        return 1
-    return 0
-
-
-def _afterwards(folder: RunFolder) -> int:
-    from cockpit.wiring import closed_state, last_words
-
-    state = closed_state(folder)
-    if not folder.timeline.exists():
-        _say(f"run {folder.name} never opened: {last_words(folder) or 'its processes said nothing'}")
-        return 1
-    if state is None:
-        _say(f"run {folder.name} is still flown: `cockpit join {folder.name}` opens it again")
-        return 0
-    why = state.alarms[-1].what if state.alarms else ""
-    _say(f"run {folder.name}: {state.outcome or 'left open'}; {state.serving or 'unknown'} serves{'; ' + why if why else ''}")
-    return state.exit_code if state.exit_code is not None else 1
-
-
-def need_terminal() -> None:
-    """The screen is drawn on stderr by its library; without a terminal there is nothing to draw on."""
-    from cockpit.errors import Refused
-
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise Refused(
-            "the screen needs a terminal on stdin and stderr", remedy="do not redirect them; `cockpit plan` and `export` need none"
-        )
 
 
 def _drill(arguments: argparse.Namespace) -> int:
@@ -439,9 +343,9 @@ def _cleanup(arguments: argparse.Namespace) -> int:
     if cleaned.stays:
         put("\n".join(cleaned.stays))
     for why in cleaned.failed:
-        _say(why)
+        say(why)
     if not cleaned.failed:
-        _say("no object of ours is left on either side" + (", but a fence stays: see above" if cleaned.stays else ""))
+        say("no object of ours is left on either side" + (", but a fence stays: see above" if cleaned.stays else ""))
     return 1 if cleaned.failed else 0
 
 
@@ -457,7 +361,7 @@ def _export(arguments: argparse.Namespace) -> int:
     from cockpit.errors import CockpitError
     from cockpit.timeline.export import export
 
-    text = export(_found(arguments), arguments.format)
+    text = export(found(arguments), arguments.format)
     if arguments.output is None:
         put(text)
         return 0
@@ -471,11 +375,11 @@ def _export(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from cockpit.timeline.journal import read
 
-    folder = _found(arguments)
+    folder = found(arguments)
     reading = read(folder.timeline)
     if arguments.json:
-        found = {"run": folder.name, "records": len(reading.events), "head": reading.head, "intact": reading.intact}
-        put(_json(found | {"torn": reading.torn, "damage": reading.damage, "damaged_record": reading.damaged_record}))
+        told = {"run": folder.name, "records": len(reading.events), "head": reading.head, "intact": reading.intact}
+        put(_json(told | {"torn": reading.torn, "damage": reading.damage, "damaged_record": reading.damaged_record}))
     elif reading.damage:
         put(f"{folder.name}: DAMAGED at record {reading.damaged_record}: {reading.damage}")
     else:
@@ -516,7 +420,8 @@ def _runs_folder(arguments: argparse.Namespace) -> Path:
     return chosen or runs_folder()
 
 
-def _found(arguments: argparse.Namespace) -> RunFolder:
+def found(arguments: argparse.Namespace) -> RunFolder:
+    """The run's folder; `Refused` lists what there is."""
     from cockpit.timeline.folder import find
 
     return find(_runs_folder(arguments), arguments.run)

@@ -44,8 +44,8 @@ from cockpit.model.text import plain
 from cockpit.model.words import Direction, Mode, Side
 from cockpit.scenario import find as find_scenario
 from cockpit.scenario import load_scenario
-from cockpit.timeline.folder import RunFolder, create, every
-from cockpit.timeline.journal import Journal, is_closed, is_flown, read
+from cockpit.timeline.folder import RunFolder, create
+from cockpit.timeline.journal import Journal, is_flown, read
 from cockpit.timeline.peers import gid_of, myself, need_credentials, uid_of
 from cockpit.timeline.samples import Samples
 from cockpit.timeline.sidedoor import Place
@@ -214,55 +214,6 @@ def closed_state(folder: RunFolder) -> RunState | None:
     return replay(read(folder.timeline).events)
 
 
-def left_open(runs: Path, config: Path, pair: str) -> RunFolder | None:
-    """The newest run of this config's pair that is neither closed nor flown: a crash left it. None where there is none.
-
-    `JournalDamaged` where its timeline cannot be trusted: nobody goes on with that, and a new run would fly over it."""
-    for folder in reversed(list(every(runs))):
-        if is_closed(folder.timeline) or is_flown(folder.timeline):
-            continue
-        launch = _launch_of(folder)
-        if launch is not None and not launch.drill and (launch.pair, launch.config) == (pair, str(config.resolve())):
-            read(folder.timeline).trusted(str(folder.timeline))
-            return folder
-    return None
-
-
-async def check_unflown(folder: RunFolder) -> None:
-    """`Flown` where another process flies the run's pair, told before anything of the run is started. A server that does not answer says
-    nothing: what is left of the pair can be taken up all the same."""
-    _, order = _order_of(folder)
-    try:
-        await check_reachable(order)
-    except Refused:
-        raise
-    except CockpitError:
-        pass
-
-
-def _launch_of(folder: RunFolder) -> Launch | None:
-    try:
-        return msgspec.json.decode(folder.launch.read_bytes(), type=Launch)
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def check_left(folder: RunFolder) -> None:
-    """`Refused` where the run is over or cannot be started again, `JournalDamaged` where its timeline cannot be trusted."""
-    state = replay(read(folder.timeline).trusted(str(folder.timeline)).events)
-    if state.mode is Mode.CLOSED:
-        what = f"the run is closed: {state.outcome}, {state.serving or 'nobody'} serves"
-        raise Refused(what, where=folder.name, remedy="`cockpit export` reads it, `cockpit run` opens a new one")
-    if _launch_of(folder) is None:
-        raise Refused("it does not say how it was started", where=str(folder.launch), remedy="`cockpit run` opens a new run")
-
-
-def take_up(folder: RunFolder) -> subprocess.Popen[bytes]:
-    """The processes of a run that nobody flies any more are started again; what `check_left` raises says why they are not."""
-    check_left(folder)
-    return start(folder)
-
-
 def guard_command(folder: RunFolder) -> list[str]:
     """What starts a run's guardian."""
     return [sys.executable, "-m", "cockpit", "_guard", str(folder.root)]
@@ -285,7 +236,8 @@ def _owner(pid: int | None = None) -> str:
     return plain(f"{getpass.getuser()}@{socket.gethostname()} pid {pid or os.getpid()}", OWNER_CELLS)
 
 
-def _order_of(folder: RunFolder) -> tuple[Launch, Order]:
+def order_of(folder: RunFolder) -> tuple[Launch, Order]:
+    """How the run's processes are started, and what they fly."""
     launch = msgspec.json.decode(folder.launch.read_bytes(), type=Launch)
     return launch, read_order(Path(launch.config), launch.scenario, launch.pair)
 
@@ -295,7 +247,7 @@ def _order_of(folder: RunFolder) -> tuple[Launch, Order]:
 
 async def guard(folder: RunFolder) -> int:
     """The exit code of the run, once its pilot has left or has been taken over from."""
-    _, order = _order_of(folder)
+    _, order = order_of(folder)
     guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime, _owner)
     code = await guardian.watch(lambda end: _spawn_pilot(folder, end))
     shut_side_door(order, folder.name)
@@ -363,7 +315,7 @@ def _on_signals(stop: Callable[[], None]) -> None:
 
 async def fly(folder: RunFolder, descriptor: int) -> int:
     """The run's exit code, once it is closed. A run that is there already and not closed is taken up again."""
-    launch, order = _order_of(folder)
+    launch, order = order_of(folder)
     watch = Watch(socket.socket(fileno=descriptor))
     thread = asyncio.create_task(watch.run())
     plans = {direction: order.plan(direction) for direction in Direction}

@@ -36,7 +36,7 @@ def drill(arguments: argparse.Namespace) -> int:
         return asyncio.run(_unattended(arguments, spec, runs))
     if arguments.json or arguments.repeat != 1:
         raise Refused("--json and --repeat belong to an unattended drill", remedy="add --headless")
-    from cockpit.cli import need_terminal
+    from cockpit.onscreen import need_terminal
 
     need_terminal()
     return _on_screen(arguments, spec, runs)
@@ -97,7 +97,7 @@ def render(card: Scorecard) -> str:
 
 
 def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> int:
-    from cockpit.cli import curtain
+    from cockpit.onscreen import curtain
 
     with curtain(arguments, drill=True) as raised:
         folder = create(runs, PAIR)

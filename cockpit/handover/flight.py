@@ -13,28 +13,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from cockpit.errors import JournalError, Refused, StepError
-from cockpit.handover.gates import not_held, turned
+from cockpit.handover import reality
+from cockpit.handover.confirming import Asked, Words
+from cockpit.handover.gates import not_held
 from cockpit.handover.home import HOME_S, go_forward, go_home
 from cockpit.handover.lease import Lease
-from cockpit.handover.ports import Action, Pooler, Probe, World
+from cockpit.handover.ports import Pooler, World
 from cockpit.handover.procedure import WINDOW, Step, steps
 from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
 from cockpit.handover.watch import Stage
 from cockpit.model import events as ev
-from cockpit.model.approvals import approval_missing, approval_void
 from cockpit.model.settings import Confirmation, PairSpec, Scenario
-from cockpit.model.state import ApprovalView, HandoverView
+from cockpit.model.state import HandoverView
 from cockpit.model.telemetry import GateReading
-from cockpit.model.words import Consent, Direction, Known, Mode, Outcome, Side
+from cockpit.model.words import Direction, Known, Mode, Outcome, Side
 
 WATCH_S = 0.02
 LOCK_S = 10.0
 """Seconds within which both servers must say that the pair is still ours."""
 REST_S = 0.1
 """Seconds after the resume in which the apps that waited have the servers for themselves."""
-LOOK_S = 2.5
-"""Seconds in which a system must say what is so, when a run that was left half way is looked at."""
 UNHELD_HALF_WAY = frozenset({"poolers", "census", "schema", "preflight", "long_transactions"})
 """Gates that a handover in the air cannot pass, because it has paused and fenced; or that compare with a look before the crash. What
 they guard, the steps of the window prove for themselves."""
@@ -56,15 +55,6 @@ class Surroundings:
     """The right to act on the pair."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Who armed a handover, and what a second person types to approve it."""
-
-    by: str
-    uid: int
-    command: str = ""
-
-
 class Flight:
     """One handover. `fly` runs it; `go` and `abort` are what a person says while it runs."""
 
@@ -84,12 +74,11 @@ class Flight:
         self._around = surroundings
         self._runner = Runner(recorder, scenario.steps, surroundings.lease)
         self._steps = {step.id: step for step in steps(world, spec, scenario, direction)}
-        self._go = asyncio.Event()
         self._stop = ""
         self._window: asyncio.Task[str] | asyncio.Task[None] | None = None
         self._number = 0
-        self._asked = Asked("", -1)
         self._unproven = ""
+        self._words = Words(recorder, surroundings.readings, self.confirmation)
         self._opened = self._started = 0.0
 
     @property
@@ -99,8 +88,7 @@ class Flight:
 
     def go(self) -> None:
         """The lead confirmed; without effect while a second person's approval is missing."""
-        if not self._approval_missing():
-            self._go.set()
+        self._words.go()
 
     def abort(self, why: str) -> None:
         """The handover ends with the side it started from serving; no effect once the point of no return is recorded."""
@@ -110,7 +98,8 @@ class Flight:
 
     def open(self, number: int, plan_digest: str, asked: Asked) -> None:
         """The handover is on record and arming: from here on no other fits."""
-        self._number, self._asked = number, asked
+        self._number = number
+        self._words.ask_of(number, asked)
         self._opened = self._started = asyncio.get_running_loop().time()
         confirm = self.confirmation
         words = confirm.words(self._recorder.state.pair)
@@ -121,7 +110,7 @@ class Flight:
         """How it ended, recorded. Being cancelled itself counts as an abort."""
         why = await self._get_ready() or self._stop
         if why:
-            self._lapse(why)
+            self._words.lapse(why)
             return self._close(Outcome.ABORTED, self.direction.origin, why)
         failure = await self._fly_window()
         if failure:
@@ -134,22 +123,8 @@ class Flight:
         self._opened, self._started = view.opened_mono, asyncio.get_running_loop().time()
 
     async def look(self) -> list[ev.StepFound]:
-        """What the world shows of every step, within about `LOOK_S`; what does not answer is unknown. Nothing is touched."""
-        return await asyncio.gather(*(self._look_at(step) for step in self._steps.values() if step.doings))
-
-    async def _look_at(self, step: Step) -> ev.StepFound:
-        """Judged by what the step itself would look for, where there is such: a canary is sent, not found."""
-        probes = [(doing, await self._seen(doing.action)) for doing in step.doings]
-        lasting = [probe.known for doing, probe in probes if doing.find] or [probe.known for _, probe in probes]
-        known = next((k for k in (Known.UNKNOWN, Known.PENDING) if k in lasting), Known.DONE)
-        return ev.StepFound(step.id, known, {doing.action.name: {"known": probe.known, **probe.evidence} for doing, probe in probes})
-
-    async def _seen(self, action: Action) -> Probe:
-        try:
-            async with asyncio.timeout(LOOK_S):
-                return await action.probe()
-        except Exception as err:
-            return Probe(Known.UNKNOWN, {"why": in_words(err)})
+        """What the world shows of every step. Nothing is touched."""
+        return await reality.look(self._steps.values())
 
     def take_up(self, by: str) -> None:
         """A stuck handover is in the air again, on record; `fly_again` flies it."""
@@ -213,7 +188,7 @@ class Flight:
         if self._stop:
             return self._stop
         self._mode(Mode.ARMED)
-        await self._runner.step(self._steps["confirm"], self._confirmed)
+        await self._runner.step(self._steps["confirm"], self._words.given)
         if not self._stop:
             await self._lock()
         return self._stop
@@ -238,60 +213,6 @@ class Flight:
             if loop.time() > until:
                 raise StepError(f"gate {missing.id}: {missing.reason}", where="gates", remedy="see the gate's page for its query")
             await asyncio.sleep(WATCH_S)
-
-    async def _confirmed(self) -> ev.Evidence:
-        """A second person approved it, where one must, and the lead said go after that; a gate that turns, a stop or an expiry ends it."""
-        approved: dict[str, object] = {}
-        if self.confirmation.second:
-            approved = await self._approved()
-        await self._while_armed(self._go.is_set, self.confirmation.expires, "not confirmed")
-        why = self._approval_missing()
-        if why:
-            raise StepError(f"disarmed: {why}", where="confirm")
-        return {"confirmed": True, **approved}
-
-    def _approval_missing(self) -> str:
-        return approval_missing(self._recorder.state) if self.confirmation.second else ""
-
-    async def _approved(self) -> dict[str, object]:
-        """A second person was asked and said yes; `StepError` with their words where they said no."""
-        limit, asked = self.confirmation.approval_expires, self._asked
-        handover = self._recorder.state.handover
-        digest = handover.plan_digest if handover else ""
-        self._recorder.record(ev.ApprovalAsked(self._number, digest, asked.by, asked.uid, limit, asked.command))
-        await self._while_armed(lambda: self._approval.consent is not Consent.ASKED, limit, "no second person approved it")
-        said = self._approval
-        if said.consent is not Consent.GIVEN:
-            raise StepError(f"rejected by {said.by}: {said.comment}", where="confirm")
-        return {"approved_by": said.by, "comment": said.comment}
-
-    @property
-    def _approval(self) -> ApprovalView:
-        handover = self._recorder.state.handover
-        assert handover is not None
-        assert handover.approval is not None
-        return handover.approval
-
-    async def _while_armed(self, said: Callable[[], bool], limit: float, what: str) -> None:
-        """It was said while every gate passed and the approval, where there is one, stood."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + limit
-        while not said():
-            fallen = turned(self._around.readings())
-            if fallen is not None:
-                raise StepError(f"disarmed: gate {fallen.id} turned: {fallen.reason}", where="confirm")
-            void = approval_void(self._recorder.state)
-            if void:
-                raise StepError(f"disarmed: {void}", where="confirm")
-            if loop.time() > until:
-                raise StepError(f"disarmed: {what} within {limit:g} s", where="confirm")
-            await asyncio.sleep(WATCH_S)
-
-    def _lapse(self, why: str) -> None:
-        """What a second person was asked, or gave, stands for nothing any more."""
-        handover = self._recorder.state.handover
-        if handover is not None and handover.approval is not None and handover.approval.consent in {Consent.ASKED, Consent.GIVEN}:
-            self._recorder.try_record(ev.ApprovalExpired(self._number, why))
 
     # --- the window ------------------------------------------------------------------------
 

@@ -19,7 +19,8 @@ from typing import Any
 
 from cockpit.errors import CockpitError, JournalError, Refused
 from cockpit.handover.approvals import SecondDoor, SecondPerson
-from cockpit.handover.flight import Asked, Flight, Surroundings
+from cockpit.handover.confirming import Asked
+from cockpit.handover.flight import Flight, Surroundings
 from cockpit.handover.lease import Lease
 from cockpit.handover.ports import World
 from cockpit.handover.procedure import WINDOW
