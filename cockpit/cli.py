@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from cockpit.opening import Opening
-    from cockpit.screen.curtain import Curtain
     from cockpit.timeline.folder import RunFolder
     from cockpit.wiring import Order
 
@@ -50,40 +48,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(err: Exception) -> int:
-    """One line on stderr for what went wrong; only what is a defect of ours is allowed its traceback, in a file."""
-    from cockpit.errors import CockpitError
+    """One line on stderr for what went wrong, and its exit code."""
+    from cockpit._failure import told
 
-    if isinstance(err, CockpitError):
-        _say(str(err))
-        return err.exit_code
-    if isinstance(err, OSError) and err.strerror:
-        _say(_of_the_machine(err))
-        return 1
-    _say(f"cockpit: a defect: {type(err).__name__}{_crash_file()}")
-    return 1
+    said, code = told(err)
+    say(said)
+    return code
 
 
-def _of_the_machine(err: OSError) -> str:
-    """What a file or a process met: nothing that a traceback would explain better."""
-    where = f"{os.fsdecode(err.filename)}: " if isinstance(err.filename, str | bytes) else "cockpit: "
-    return f"{where}{err.strerror}; see that the path is there, is yours and has room, then try again"
-
-
-def _crash_file() -> str:
-    """Where the traceback is, in words: a private file, without values of variables. Empty where none can be written."""
-    import tempfile
-    import traceback
-
-    try:
-        descriptor, name = tempfile.mkstemp(prefix="cockpit-crash-", suffix=".txt")
-        with os.fdopen(descriptor, "w") as file:
-            file.write(traceback.format_exc())
-    except OSError:
-        return ""
-    return f"; details in {name}"
-
-
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """The lines are on stderr, with nothing in them that steers a terminal."""
     from cockpit.model.text import plain
 
     for line in text.splitlines():
@@ -119,7 +93,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         said = re.sub(r", '_\w+'", "", message)  # the commands that processes of a run start each other with
-        _say(f"{self.prog}: {said}; see `{self.prog} --help`".replace("\n", " "))
+        say(f"{self.prog}: {said}; see `{self.prog} --help`".replace("\n", " "))
         sys.exit(2)
 
 
@@ -145,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text, run in (
         ("join", "open the cockpit again on a run that is flown", _join),
         ("watch", "the same screen on a run that is flown, without rights", _watch),
+        ("approve", "as the second person: see what waits for you, and approve or reject it", _approve),
         ("export", "a report of a run", _export),
         ("verify", "check a run's timeline record by record", _verify),
     ):
@@ -161,12 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     inner = commands.add_parser("_open")
     _pair_arguments(inner, "run")
     inner.set_defaults(command=_open)
-    for hidden, run in (("_guard", _guard), ("_fly", _fly)):
+    for hidden in ("_guard", "_fly"):
         inner = commands.add_parser(hidden)
         inner.add_argument("folder", type=Path)
+        inner.set_defaults(command=_process, descriptor=None)
         if hidden == "_fly":
             inner.add_argument("descriptor", type=int)
-        inner.set_defaults(command=run)
     return parser
 
 
@@ -196,6 +171,9 @@ def _pair_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    if name == "approve":
+        _approve_arguments(parser)
+        return
     parser.add_argument("run", help="a run's name, the end of it, its folder, or `last`")
     _where(parser)
     if name in {"join", "watch"}:
@@ -205,6 +183,18 @@ def _run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to stdout")
     if name == "verify":
         parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _approve_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="a run's name, or the end of it")
+    parser.add_argument(
+        "--at", type=Path, metavar="DIR", help="the folder that the lead's config names (default: where pilots of this machine are)"
+    )
+    word = parser.add_mutually_exclusive_group()
+    word.add_argument("--approve", metavar="NAME", help="the pair's name, instead of typing it on a terminal")
+    word.add_argument("--reject", action="store_true", help="the lead's arming ends with the comment")
+    word.add_argument("--json", action="store_true", help="only look: what would be shown, as one JSON object")
+    parser.add_argument("--comment", metavar="TEXT", help="why")
 
 
 def _settling_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -238,43 +228,21 @@ def _drill_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    """The screen shows itself and loads while another process reads, connects and starts the pilot."""
-    need_terminal()
-    from cockpit.opening import Opening
+    from cockpit import onscreen
 
-    opening = Opening(_again(arguments))
-    try:
-        root, ending = _shown_while(opening, arguments)
-    except BaseException:
-        opening.give_up()
-        raise
-    code, said = opening.end()
-    if code:
-        _say(said)
-        return code
-    assert root is not None
-    from cockpit.timeline.folder import RunFolder
-
-    return ending or _afterwards(RunFolder(root))
+    return onscreen.run(arguments, _again(arguments))
 
 
-def _shown_while(opening: Opening, arguments: argparse.Namespace) -> tuple[Path | None, int]:
-    """The run's folder, None where there will be none, and what `_shown` returned."""
-    from importlib import import_module
+def _join(arguments: argparse.Namespace) -> int:
+    from cockpit import onscreen
 
-    with curtain(arguments) as raised:
-        import_module("cockpit.screen.app")  # takes as long as the other process needs to name the folder
-        from cockpit.timeline.folder import RunFolder
-
-        root = opening.folder()
-        return root, _shown(RunFolder(root), arguments, raised, gone=opening.refused) if root is not None else 1
+    return onscreen.join(arguments)
 
 
-def curtain(arguments: argparse.Namespace, *, watch: bool = False, drill: bool = False) -> Curtain:
-    """What the terminal shows until the screen has loaded; to be entered as soon as it is known that there will be a screen."""
-    from cockpit.screen.curtain import Curtain, look
+def _watch(arguments: argparse.Namespace) -> int:
+    from cockpit import onscreen
 
-    return Curtain(look(arguments.theme, ascii=arguments.ascii), watch=watch, drill=drill)
+    return onscreen.watch(arguments)
 
 
 def _again(arguments: argparse.Namespace) -> list[str]:
@@ -288,18 +256,18 @@ def _open(arguments: argparse.Namespace) -> int:
     import shutil
     import signal
 
-    from cockpit import wiring
+    from cockpit import left, wiring
     from cockpit.opening import announce
 
     for lost in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(lost, signal.default_int_handler)
     order = _order(arguments)
     runs = arguments.runs or Path(order.config.runs)
-    left = wiring.left_open(runs, arguments.config, order.spec.name)
-    if left is not None:
-        asyncio.run(wiring.check_unflown(left))
-        announce(left.root)
-        wiring.take_up(left)
+    left_run = left.left_open(runs, arguments.config, order.spec.name)
+    if left_run is not None:
+        asyncio.run(left.check_unflown(left_run))
+        announce(left_run.root)
+        left.take_up(left_run)
         return 0
     folder = wiring.open_run(runs, arguments.config, arguments.scenario, order.spec, drill=False)
     try:
@@ -312,89 +280,22 @@ def _open(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _join(arguments: argparse.Namespace) -> int:
-    """A run that is flown, or that a crash left: that one is taken up, and nothing is touched before the lead has chosen."""
-    need_terminal()
-    folder = _found(arguments)
-    from cockpit.timeline.journal import is_flown
-
-    if not is_flown(folder.timeline):
-        _take_up(folder)
-    return _on_screen(folder, arguments, watch=False)
-
-
-def _take_up(folder: RunFolder) -> None:
-    import asyncio
-
-    from cockpit import wiring
-
-    wiring.check_left(folder)
-    asyncio.run(wiring.check_unflown(folder))
-    wiring.take_up(folder)
-
-
 def _settle(arguments: argparse.Namespace) -> int:
     import asyncio
 
     from cockpit.settling import Wish, settle
 
-    folder = _found(arguments)
-    settled = asyncio.run(settle(folder, Wish(arguments.name), arguments.confirm, _say, interactive=sys.stdin.isatty()))
+    folder = found(arguments)
+    settled = asyncio.run(settle(folder, Wish(arguments.name), arguments.confirm, say, interactive=sys.stdin.isatty()))
     if arguments.json:
         put(_json(settled))
     return settled.exit_code
 
 
-def _watch(arguments: argparse.Namespace) -> int:
-    need_terminal()
-    return _on_screen(_found(arguments), arguments, watch=True)
+def _approve(arguments: argparse.Namespace) -> int:
+    from cockpit.approving import approve
 
-
-def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool) -> int:
-    """The run's exit code where it ended, else 0 with a word on how to come back."""
-    with curtain(arguments, watch=watch) as raised:
-        code = _shown(folder, arguments, raised, watch=watch)
-    return code or (0 if watch else _afterwards(folder))
-
-
-def _shown(
-    folder: RunFolder, arguments: argparse.Namespace, raised: Curtain, *, watch: bool = False, gone: Callable[[], bool] | None = None
-) -> int:
-    """1 when the screen failed, else 0: the run has its own exit code."""
-    from cockpit.screen.app import run_screen
-    from cockpit.screen.main import Ending
-
-    raised.hand_over()
-    ending = run_screen(folder.root, watch=watch, drill=False, gone=gone, theme=arguments.theme, ascii=arguments.ascii)
-    if ending == Ending.CRASHED:
-        _say(f"the screen failed, the run goes on: `cockpit join {folder.name}` opens it again")
-        return 1
-    return 0
-
-
-def _afterwards(folder: RunFolder) -> int:
-    from cockpit.wiring import closed_state, last_words
-
-    state = closed_state(folder)
-    if not folder.timeline.exists():
-        _say(f"run {folder.name} never opened: {last_words(folder) or 'its processes said nothing'}")
-        return 1
-    if state is None:
-        _say(f"run {folder.name} is still flown: `cockpit join {folder.name}` opens it again")
-        return 0
-    why = state.alarms[-1].what if state.alarms else ""
-    _say(f"run {folder.name}: {state.outcome or 'left open'}; {state.serving or 'unknown'} serves{'; ' + why if why else ''}")
-    return state.exit_code if state.exit_code is not None else 1
-
-
-def need_terminal() -> None:
-    """The screen is drawn on stderr by its library; without a terminal there is nothing to draw on."""
-    from cockpit.errors import Refused
-
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise Refused(
-            "the screen needs a terminal on stdin and stderr", remedy="do not redirect them; `cockpit plan` and `export` need none"
-        )
+    return approve(arguments)
 
 
 def _drill(arguments: argparse.Namespace) -> int:
@@ -443,9 +344,9 @@ def _cleanup(arguments: argparse.Namespace) -> int:
     if cleaned.stays:
         put("\n".join(cleaned.stays))
     for why in cleaned.failed:
-        _say(why)
+        say(why)
     if not cleaned.failed:
-        _say("no object of ours is left on either side" + (", but a fence stays: see above" if cleaned.stays else ""))
+        say("no object of ours is left on either side" + (", but a fence stays: see above" if cleaned.stays else ""))
     return 1 if cleaned.failed else 0
 
 
@@ -461,7 +362,7 @@ def _export(arguments: argparse.Namespace) -> int:
     from cockpit.errors import CockpitError
     from cockpit.timeline.export import export
 
-    text = export(_found(arguments), arguments.format)
+    text = export(found(arguments), arguments.format)
     if arguments.output is None:
         put(text)
         return 0
@@ -475,11 +376,11 @@ def _export(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from cockpit.timeline.journal import read
 
-    folder = _found(arguments)
+    folder = found(arguments)
     reading = read(folder.timeline)
     if arguments.json:
-        found = {"run": folder.name, "records": len(reading.events), "head": reading.head, "intact": reading.intact}
-        put(_json(found | {"torn": reading.torn, "damage": reading.damage, "damaged_record": reading.damaged_record}))
+        told = {"run": folder.name, "records": len(reading.events), "head": reading.head, "intact": reading.intact}
+        put(_json(told | {"torn": reading.torn, "damage": reading.damage, "damaged_record": reading.damaged_record}))
     elif reading.damage:
         put(f"{folder.name}: DAMAGED at record {reading.damaged_record}: {reading.damage}")
     else:
@@ -493,22 +394,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 # --- the processes of a run -----------------------------------------------------------------------------------------
 
 
-def _guard(arguments: argparse.Namespace) -> int:
+def _process(arguments: argparse.Namespace) -> int:
+    """The guardian's process, or, with its end of the thread to one, the pilot's."""
     import asyncio
 
     from cockpit import wiring
     from cockpit.timeline.folder import RunFolder
 
-    return asyncio.run(wiring.guard(RunFolder(arguments.folder)))
-
-
-def _fly(arguments: argparse.Namespace) -> int:
-    import asyncio
-
-    from cockpit import wiring
-    from cockpit.timeline.folder import RunFolder
-
-    return asyncio.run(wiring.fly(RunFolder(arguments.folder), arguments.descriptor))
+    folder, end = RunFolder(arguments.folder), arguments.descriptor
+    return asyncio.run(wiring.guard(folder) if end is None else wiring.fly(folder, end))
 
 
 # --- shared -------------------------------------------------------------------------------------------------------------
@@ -527,7 +421,8 @@ def _runs_folder(arguments: argparse.Namespace) -> Path:
     return chosen or runs_folder()
 
 
-def _found(arguments: argparse.Namespace) -> RunFolder:
+def found(arguments: argparse.Namespace) -> RunFolder:
+    """The run's folder; `Refused` lists what there is."""
     from cockpit.timeline.folder import find
 
     return find(_runs_folder(arguments), arguments.run)

@@ -13,17 +13,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from cockpit._mistakes import Checked, Mistakes, dotted
 from cockpit._secrets import resolver
 from cockpit.errors import ConfigError
 from cockpit.model.secret import Secret
-from cockpit.model.settings import AppSpec, ChannelSpec, Config, Endpoint, PairSpec, SideSpec, Waiver
+from cockpit.model.settings import Approvals, AppSpec, ChannelSpec, Config, Endpoint, PairSpec, SideSpec, Waiver
 from cockpit.model.text import plain
 from cockpit.systems import kinds
 
-__all__ = ["Mistakes", "load_config", "runs_folder", "runtime_folder"]
+__all__ = ["Mistakes", "approvals_folder", "became", "door_folders", "load_config", "runs_folder", "runtime_folder"]
+
+DOORS = Path("/tmp/cockpit-approvals")  # noqa: S108 - a TMPDIR of one's own is where no other user looks; who made the folder is checked
 
 
 def runs_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -40,6 +42,25 @@ def runtime_folder(environ: Mapping[str, str] | None = None) -> Path:
     env = os.environ if environ is None else environ
     base = env.get("XDG_RUNTIME_DIR")
     return Path(base) / "cockpit" if base else Path(env.get("TMPDIR") or "/tmp") / f"cockpit-{os.getuid()}"  # noqa: S108
+
+
+def approvals_folder() -> Path:
+    """Where second persons come in when no config says: one folder a user, where every user of this machine can find it."""
+    return Path(f"{DOORS}-{os.geteuid()}")
+
+
+def door_folders(environ: Mapping[str, str] | None = None) -> list[Path]:
+    """Where a second person looks for what waits when told no folder: `$COCKPIT_APPROVALS`, else every user's default folder."""
+    env = os.environ if environ is None else environ
+    if env.get("COCKPIT_APPROVALS"):
+        return [Path(env["COCKPIT_APPROVALS"]).expanduser().absolute()]
+    return sorted(DOORS.parent.glob(f"{DOORS.name}-*"))
+
+
+def became(environ: Mapping[str, str] | None = None) -> str:
+    """The name of the user who became this one by sudo or doas; empty where nobody did."""
+    env = os.environ if environ is None else environ
+    return env.get("SUDO_USER") or env.get("DOAS_USER") or ""
 
 
 def _home(env: Mapping[str, str]) -> Path:
@@ -151,8 +172,21 @@ class _Pair(_Strict):
     activity_feed: _Path | None = None
 
 
+class _Approvals(_Strict):
+    users: tuple[_Name, ...] = ()
+    group: _Name | None = None
+    folder: _Path | None = None
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> _Approvals:
+        if not self.users and self.group is None:
+            raise ValueError("names nobody: add users = [...] or group = ...")
+        return self
+
+
 class _Cockpit(_Strict):
     runs: _Path | None = None
+    approvals: _Approvals | None = None
 
 
 class _File(_Strict):
@@ -190,7 +224,14 @@ def _config(file: _File, options: Options, checked: Checked, folder: Path, env: 
         runs=str(runs),
         digest=hashlib.sha256(checked.document.text.encode()).hexdigest(),
         path=str(checked.path.absolute()),
+        approvals=_approvals(file.cockpit.approvals, folder),
     )
+
+
+def _approvals(said: _Approvals | None, folder: Path) -> Approvals | None:
+    if said is None:
+        return None
+    return Approvals(said.users, said.group, str(folder / Path(said.folder).expanduser()) if said.folder else None)
 
 
 def _pair(name: str, pair: _Pair, options: Options, folder: Path) -> PairSpec:

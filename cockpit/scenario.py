@@ -105,14 +105,20 @@ class _Budgets(_Strict):
     rollback_target: _Seconds = 180.0
 
 
+_Approval = Literal["none", "second"]
+
+
 class _Typed(_Strict):
     gesture: Literal["typed"] = "typed"
     expires: _Seconds = 20.0
+    approval: _Approval = "none"
+    approval_expires: _Seconds = 900.0
 
 
 class _Keys(_Strict):
     gesture: Literal["keys"] = "keys"
     expires: _Seconds = 10.0
+    approval: _Approval = "none"
 
 
 class _Confirm(_Strict):
@@ -236,6 +242,17 @@ def _deadlines(checked: Checked, file: _File) -> None:
             checked.add(where, f"steps.{id}.deadline is above the downtime budget: at most {file.budgets.downtime:g} s")
 
 
+def _confirmation_fits(checked: Checked, file: _File) -> None:
+    if file.confirm.rollback.approval == "second":
+        what = "confirm.rollback.approval: the way back waits for nobody: remove the key; a cutover may ask for a second person"
+        checked.add(("confirm", "rollback", "approval"), what)
+    cutover = file.confirm.cutover
+    waits = cutover.expires + (cutover.approval_expires if cutover.approval == "second" else 0.0)
+    if "confirm" in file.steps and file.steps["confirm"].deadline < waits:
+        what = f"steps.confirm.deadline is below what confirm.cutover lets people take: allow at least {waits:g} s"
+        checked.add(("steps", "confirm", "deadline"), what)
+
+
 def _window_fits(checked: Checked, file: _File) -> None:
     window = sum(step.planned for id, step in file.steps.items() if id in WINDOW)
     if window >= file.budgets.downtime:
@@ -317,6 +334,7 @@ def _handovers_alternate(checked: Checked, file: _File) -> None:
 _RULES: tuple[Callable[[Checked, _File], None], ...] = (
     _every_step,
     _deadlines,
+    _confirmation_fits,
     _window_fits,
     _rollback_fits,
     _gates_known,

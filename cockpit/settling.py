@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cockpit import wiring
+from cockpit import left, wiring
 from cockpit.drill.lead import Lead
 from cockpit.errors import CockpitError, Refused, StepError
 from cockpit.model import events as ev
@@ -54,7 +54,7 @@ class Settled:
 async def settle(folder: RunFolder, wish: Wish, confirm: str | None, tell: Callable[[str], None], *, interactive: bool) -> Settled:
     """The wish is fulfilled, or `CockpitError` says why not. `tell` hears one line for each thing that happens."""
     before = replay(read(folder.timeline).trusted(str(folder.timeline)).events)
-    started = None if is_flown(folder.timeline) else wiring.take_up(folder)
+    started = None if is_flown(folder.timeline) else left.take_up(folder)
     if started is not None:
         tell(f"nobody flies {folder.name}: it is taken up again, and nothing is touched before you have confirmed")
     lead = Lead(folder)

@@ -11,6 +11,7 @@ import contextlib
 import getpass
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -24,8 +25,9 @@ from pathlib import Path
 import msgspec
 
 from cockpit import __version__
-from cockpit.config import load_config, runtime_folder
+from cockpit.config import approvals_folder, became, load_config, runtime_folder
 from cockpit.errors import CockpitError, ConfigError, JournalError, Refused
+from cockpit.handover.approvals import SecondDoor
 from cockpit.handover.guardian import Guardian
 from cockpit.handover.pilot import Orders, Pilot, close, look
 from cockpit.handover.plan import lines, make_plan
@@ -34,6 +36,7 @@ from cockpit.handover.record import Recorder
 from cockpit.handover.serving import who_serves
 from cockpit.handover.watch import Watch
 from cockpit.model import events as ev
+from cockpit.model.approvals import Approvers, Asker
 from cockpit.model.plan import Plan
 from cockpit.model.settings import Config, PairSpec, Scenario
 from cockpit.model.state import RunState, replay
@@ -41,9 +44,11 @@ from cockpit.model.text import plain
 from cockpit.model.words import Direction, Mode, Side
 from cockpit.scenario import find as find_scenario
 from cockpit.scenario import load_scenario
-from cockpit.timeline.folder import RunFolder, create, every
-from cockpit.timeline.journal import Journal, is_closed, is_flown, read
+from cockpit.timeline.folder import RunFolder, create
+from cockpit.timeline.journal import Journal, is_flown, read
+from cockpit.timeline.peers import gid_of, myself, need_credentials, uid_of
 from cockpit.timeline.samples import Samples
+from cockpit.timeline.sidedoor import Place
 
 OWNER_CELLS = 55
 """A server keeps 63 bytes of an application's name, and `cockpit ` goes before."""
@@ -61,6 +66,8 @@ class Launch:
     user: str
     host: str
     drill: bool = False
+    behind: str = ""
+    """The user who became `user` by sudo; empty where nobody did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,14 @@ def read_order(config: Path, scenario: str, pair: str | None) -> Order:
     name = pair if pair is not None else next(iter(loaded.pairs))
     if name not in loaded.pairs:
         raise ConfigError(f"there is no pair {name!r}", where=str(config), remedy=f"one of: {names}")
-    return Order(loaded, load_scenario(scenario), loaded.pairs[name])
+    flown = load_scenario(scenario)
+    if flown.cutover_confirmation.second and loaded.approvals is None:
+        raise ConfigError(
+            f"the scenario {flown.name} asks for a second person, and this config names nobody",
+            where=str(config),
+            remedy="add [cockpit.approvals] with users = [...], or fly a scenario that asks for none",
+        )
+    return Order(loaded, flown, loaded.pairs[name])
 
 
 def build_world(spec: PairSpec, scenario: Scenario) -> World:
@@ -123,13 +137,38 @@ def _feed(spec: PairSpec) -> Feed:
 
 
 async def check_reachable(order: Order) -> None:
-    """Both servers answer, and nobody else flies the pair; the first thing that is not so is raised. Leaves nothing behind."""
+    """Both servers answer, nobody else flies the pair, and a second person can come in where one must; the first thing that is not so is
+    raised. Leaves nothing behind."""
+    door = second_door(order, f"{'0' * 16}{order.spec.name}-0000")
+    if door is not None:
+        door.place.make()
     world = order.world()
     try:
         await world.servers.open()
         await world.servers.lock(_owner())
     finally:
         await close(world)
+
+
+def second_door(order: Order, run: str, names: frozenset[str] = frozenset()) -> SecondDoor | None:
+    """Where a second person comes in, who may and who may not; None where the scenario asks for none. `names`: those the lead goes by.
+
+    `ConfigError` for a user or group that this machine does not know, `Refused` for a folder that is not safe."""
+    said = order.config.approvals
+    if said is None or not order.scenario.cutover_confirmation.second:
+        return None
+    need_credentials()
+    users = [user for user in said.users if user != "*"]
+    approvers = Approvers(frozenset(map(uid_of, users)), gid_of(said.group) if said.group else None, "*" in said.users)
+    # The file system can keep out all but one group; a list of users it cannot: there who comes is looked at.
+    gid = approvers.gid if not said.users else None
+    place = Place(Path(said.folder) if said.folder else approvals_folder(), gid, ours=said.folder is None)
+    place.check()
+    place.socket(run)
+    me = myself()
+    asker = Asker(frozenset({me.uid}), frozenset({me.name, *names}) - {""}, me.login)
+    at = f" --at {shlex.quote(said.folder)}" if said.folder else ""
+    return SecondDoor(place, approvers, asker, f"cockpit approve {run[-(len(order.spec.name) + 5) :]}{at}")
 
 
 def open_run(runs: Path, config: Path, scenario: str, spec: PairSpec, *, drill: bool) -> RunFolder:
@@ -141,7 +180,7 @@ def open_run(runs: Path, config: Path, scenario: str, spec: PairSpec, *, drill: 
 
 def write_launch(folder: RunFolder, config: Path, scenario: str, pair: str, *, drill: bool) -> None:
     """The run folder knows how its processes are started."""
-    launch = Launch(str(config.resolve()), _lasting(scenario), pair, getpass.getuser(), socket.gethostname(), drill)
+    launch = Launch(str(config.resolve()), _lasting(scenario), pair, getpass.getuser(), socket.gethostname(), drill, became())
     try:
         with folder.launch.open("wb") as file:
             # A flight's timeline and samples must fit where the run is kept: found out now, not inside the window.
@@ -175,55 +214,6 @@ def closed_state(folder: RunFolder) -> RunState | None:
     return replay(read(folder.timeline).events)
 
 
-def left_open(runs: Path, config: Path, pair: str) -> RunFolder | None:
-    """The newest run of this config's pair that is neither closed nor flown: a crash left it. None where there is none.
-
-    `JournalDamaged` where its timeline cannot be trusted: nobody goes on with that, and a new run would fly over it."""
-    for folder in reversed(list(every(runs))):
-        if is_closed(folder.timeline) or is_flown(folder.timeline):
-            continue
-        launch = _launch_of(folder)
-        if launch is not None and not launch.drill and (launch.pair, launch.config) == (pair, str(config.resolve())):
-            read(folder.timeline).trusted(str(folder.timeline))
-            return folder
-    return None
-
-
-async def check_unflown(folder: RunFolder) -> None:
-    """`Flown` where another process flies the run's pair, told before anything of the run is started. A server that does not answer says
-    nothing: what is left of the pair can be taken up all the same."""
-    _, order = _order_of(folder)
-    try:
-        await check_reachable(order)
-    except Refused:
-        raise
-    except CockpitError:
-        pass
-
-
-def _launch_of(folder: RunFolder) -> Launch | None:
-    try:
-        return msgspec.json.decode(folder.launch.read_bytes(), type=Launch)
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def check_left(folder: RunFolder) -> None:
-    """`Refused` where the run is over or cannot be started again, `JournalDamaged` where its timeline cannot be trusted."""
-    state = replay(read(folder.timeline).trusted(str(folder.timeline)).events)
-    if state.mode is Mode.CLOSED:
-        what = f"the run is closed: {state.outcome}, {state.serving or 'nobody'} serves"
-        raise Refused(what, where=folder.name, remedy="`cockpit export` reads it, `cockpit run` opens a new one")
-    if _launch_of(folder) is None:
-        raise Refused("it does not say how it was started", where=str(folder.launch), remedy="`cockpit run` opens a new run")
-
-
-def take_up(folder: RunFolder) -> subprocess.Popen[bytes]:
-    """The processes of a run that nobody flies any more are started again; what `check_left` raises says why they are not."""
-    check_left(folder)
-    return start(folder)
-
-
 def guard_command(folder: RunFolder) -> list[str]:
     """What starts a run's guardian."""
     return [sys.executable, "-m", "cockpit", "_guard", str(folder.root)]
@@ -246,7 +236,8 @@ def _owner(pid: int | None = None) -> str:
     return plain(f"{getpass.getuser()}@{socket.gethostname()} pid {pid or os.getpid()}", OWNER_CELLS)
 
 
-def _order_of(folder: RunFolder) -> tuple[Launch, Order]:
+def order_of(folder: RunFolder) -> tuple[Launch, Order]:
+    """How the run's processes are started, and what they fly."""
     launch = msgspec.json.decode(folder.launch.read_bytes(), type=Launch)
     return launch, read_order(Path(launch.config), launch.scenario, launch.pair)
 
@@ -256,11 +247,20 @@ def _order_of(folder: RunFolder) -> tuple[Launch, Order]:
 
 async def guard(folder: RunFolder) -> int:
     """The exit code of the run, once its pilot has left or has been taken over from."""
-    _, order = _order_of(folder)
+    _, order = order_of(folder)
     guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime, _owner)
     code = await guardian.watch(lambda end: _spawn_pilot(folder, end))
+    shut_side_door(order, folder.name)
     await clear_taps(order)
     return code
+
+
+def shut_side_door(order: Order, run: str) -> None:
+    """A pilot that was killed left its second person's door, at which nobody listens: it is gone."""
+    with contextlib.suppress(CockpitError, OSError):
+        door = second_door(order, run)
+        if door is not None:
+            door.place.socket(run).unlink(missing_ok=True)
 
 
 async def clear_taps(order: Order) -> None:
@@ -315,7 +315,7 @@ def _on_signals(stop: Callable[[], None]) -> None:
 
 async def fly(folder: RunFolder, descriptor: int) -> int:
     """The run's exit code, once it is closed. A run that is there already and not closed is taken up again."""
-    launch, order = _order_of(folder)
+    launch, order = order_of(folder)
     watch = Watch(socket.socket(fileno=descriptor))
     thread = asyncio.create_task(watch.run())
     plans = {direction: order.plan(direction) for direction in Direction}
@@ -323,7 +323,7 @@ async def fly(folder: RunFolder, descriptor: int) -> int:
     samples = Samples(folder.samples)
     try:
         recorder.record(ev.PilotSeated("pilot", os.getpid(), secrets.token_hex(8), boot()))
-        return await _fly(folder, order, plans, recorder, samples, watch)
+        return await _fly(folder, launch, order, plans, recorder, samples, watch)
     finally:
         thread.cancel()
         await asyncio.gather(thread, return_exceptions=True)
@@ -368,8 +368,11 @@ def boot() -> str:
         return ""
 
 
-async def _fly(folder: RunFolder, order: Order, plans: dict[Direction, Plan], recorder: Recorder, samples: Samples, watch: Watch) -> int:
-    orders = Orders(order.spec, order.scenario, plans, folder.place_socket(_private(runtime_folder())), _owner())
+async def _fly(
+    folder: RunFolder, launch: Launch, order: Order, plans: dict[Direction, Plan], recorder: Recorder, samples: Samples, watch: Watch
+) -> int:
+    second = second_door(order, folder.name, frozenset({launch.user, launch.behind, getpass.getuser()}))
+    orders = Orders(order.spec, order.scenario, plans, folder.place_socket(_private(runtime_folder())), _owner(), second)
     pilot = Pilot(order.world(), orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))
     return await pilot.fly()

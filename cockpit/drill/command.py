@@ -38,13 +38,22 @@ def drill(arguments: argparse.Namespace) -> int:
     spec = _asked(scenario, arguments)
     runs = (arguments.runs or runs_folder()).absolute()
     if arguments.headless:
+        _nobody_is_asked(scenario)
         return asyncio.run(_unattended(arguments, spec, runs))
     if arguments.json or arguments.repeat != 1:
         raise Refused("--json and --repeat belong to an unattended drill", remedy="add --headless")
-    from cockpit.cli import need_terminal
+    from cockpit.onscreen import need_terminal
 
     need_terminal()
     return _on_screen(arguments, spec, runs)
+
+
+def _nobody_is_asked(scenario: Scenario) -> None:
+    if scenario.cutover_confirmation.second:
+        raise Refused(
+            f"the scenario {scenario.name} asks for a second person, and an unattended drill has none",
+            remedy='fly it on screen, or give it approval = "none"',
+        )
 
 
 def _asked(scenario: Scenario, arguments: argparse.Namespace) -> DrillSpec:
@@ -106,7 +115,7 @@ def _fault_lines(card: Scorecard) -> list[str]:
 
 
 def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> int:
-    from cockpit.cli import curtain
+    from cockpit.onscreen import curtain
 
     with curtain(arguments, drill=True) as raised:
         folder = create(runs, PAIR)

@@ -69,6 +69,8 @@ def config(site: Site, passwords: Mapping[str, str], runs: Path | None) -> str:
     control = keep(site.folder, arp.PILOT, passwords[arp.PILOT])
     peer = keep(site.folder, arp.PEER, passwords[arp.PEER])
     parts = [_table("cockpit", {"runs": str(runs)})] if runs else []
+    # A rehearsal of a scenario that asks for a second person: any other user of this machine is one.
+    parts.append(_table("cockpit.approvals", {"users": ["*"]}))
     parts.append(
         _table(
             "pairs.arp",

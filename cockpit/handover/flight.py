@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cockpit.errors import JournalError, Refused, StepError
-from cockpit.handover.gates import not_held, turned
+from cockpit.handover import reality
+from cockpit.handover.confirming import Asked, Words
+from cockpit.handover.gates import not_held
 from cockpit.handover.home import HOME_S, go_forward, go_home
 from cockpit.handover.lease import Lease
-from cockpit.handover.ports import Action, Pooler, Probe, World
+from cockpit.handover.ports import Pooler, World
 from cockpit.handover.procedure import WINDOW, Step, steps
 from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
@@ -32,8 +34,6 @@ LOCK_S = 10.0
 """Seconds within which both servers must say that the pair is still ours."""
 REST_S = 0.1
 """Seconds after the resume in which the apps that waited have the servers for themselves."""
-LOOK_S = 2.5
-"""Seconds in which a system must say what is so, when a run that was left half way is looked at."""
 UNHELD_HALF_WAY = frozenset({"poolers", "census", "schema", "preflight", "long_transactions"})
 """Gates that a handover in the air cannot pass, because it has paused and fenced; or that compare with a look before the crash. What
 they guard, the steps of the window prove for themselves."""
@@ -74,11 +74,11 @@ class Flight:
         self._around = surroundings
         self._runner = Runner(recorder, scenario.steps, surroundings.lease)
         self._steps = {step.id: step for step in steps(world, spec, scenario, direction)}
-        self._go = asyncio.Event()
         self._stop = ""
         self._window: asyncio.Task[str] | asyncio.Task[None] | None = None
         self._number = 0
         self._unproven = ""
+        self._words = Words(recorder, surroundings.readings, self.confirmation)
         self._opened = self._started = 0.0
 
     @property
@@ -87,8 +87,8 @@ class Flight:
         return self._scenario.cutover_confirmation if cutover else self._scenario.rollback_confirmation
 
     def go(self) -> None:
-        """The lead confirmed."""
-        self._go.set()
+        """The lead confirmed; without effect while a second person's approval is missing."""
+        self._words.go()
 
     def abort(self, why: str) -> None:
         """The handover ends with the side it started from serving; no effect once the point of no return is recorded."""
@@ -96,19 +96,21 @@ class Flight:
         if self._window is not None:
             self._window.cancel()
 
-    def open(self, number: int, plan_digest: str) -> None:
+    def open(self, number: int, plan_digest: str, asked: Asked) -> None:
         """The handover is on record and arming: from here on no other fits."""
         self._number = number
+        self._words.ask_of(number, asked)
         self._opened = self._started = asyncio.get_running_loop().time()
         confirm = self.confirmation
-        gesture = f'type "{self._recorder.state.pair}"' if confirm.gesture == "typed" else "B, then Y"
-        self._recorder.record(ev.HandoverOpened(number, self.direction, plan_digest, gesture, confirm.expires))
+        words = confirm.words(self._recorder.state.pair)
+        self._recorder.record(ev.HandoverOpened(number, self.direction, plan_digest, words, confirm.expires, confirm.second))
         self._mode(Mode.ARMING)
 
     async def fly(self) -> Outcome:
         """How it ended, recorded. Being cancelled itself counts as an abort."""
         why = await self._get_ready() or self._stop
         if why:
+            self._words.lapse(why)
             return self._close(Outcome.ABORTED, self.direction.origin, why)
         failure = await self._fly_window()
         if failure:
@@ -121,22 +123,8 @@ class Flight:
         self._opened, self._started = view.opened_mono, asyncio.get_running_loop().time()
 
     async def look(self) -> list[ev.StepFound]:
-        """What the world shows of every step, within about `LOOK_S`; what does not answer is unknown. Nothing is touched."""
-        return await asyncio.gather(*(self._look_at(step) for step in self._steps.values() if step.doings))
-
-    async def _look_at(self, step: Step) -> ev.StepFound:
-        """Judged by what the step itself would look for, where there is such: a canary is sent, not found."""
-        probes = [(doing, await self._seen(doing.action)) for doing in step.doings]
-        lasting = [probe.known for doing, probe in probes if doing.find] or [probe.known for _, probe in probes]
-        known = next((k for k in (Known.UNKNOWN, Known.PENDING) if k in lasting), Known.DONE)
-        return ev.StepFound(step.id, known, {doing.action.name: {"known": probe.known, **probe.evidence} for doing, probe in probes})
-
-    async def _seen(self, action: Action) -> Probe:
-        try:
-            async with asyncio.timeout(LOOK_S):
-                return await action.probe()
-        except Exception as err:
-            return Probe(Known.UNKNOWN, {"why": in_words(err)})
+        """What the world shows of every step. Nothing is touched."""
+        return await reality.look(self._steps.values())
 
     def take_up(self, by: str) -> None:
         """A stuck handover is in the air again, on record; `fly_again` flies it."""
@@ -200,7 +188,7 @@ class Flight:
         if self._stop:
             return self._stop
         self._mode(Mode.ARMED)
-        await self._runner.step(self._steps["confirm"], self._confirmed)
+        await self._runner.step(self._steps["confirm"], self._words.given)
         if not self._stop:
             await self._lock()
         return self._stop
@@ -225,19 +213,6 @@ class Flight:
             if loop.time() > until:
                 raise StepError(f"gate {missing.id}: {missing.reason}", where="gates", remedy="see the gate's page for its query")
             await asyncio.sleep(WATCH_S)
-
-    async def _confirmed(self) -> ev.Evidence:
-        """The lead said go; a gate that turns, a stop or the expiry ends it."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self.confirmation.expires
-        while not self._go.is_set():
-            fallen = turned(self._around.readings())
-            if fallen is not None:
-                raise StepError(f"disarmed: gate {fallen.id} turned: {fallen.reason}", where="confirm")
-            if loop.time() > until:
-                raise StepError(f"disarmed: not confirmed within {self.confirmation.expires:g} s", where="confirm")
-            await asyncio.sleep(WATCH_S)
-        return {"confirmed": True}
 
     # --- the window ------------------------------------------------------------------------
 

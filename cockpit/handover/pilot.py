@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cockpit.errors import CockpitError, JournalError, Refused
+from cockpit.handover.approvals import SecondDoor, SecondPerson
+from cockpit.handover.confirming import Asked
 from cockpit.handover.flight import Flight, Surroundings
 from cockpit.handover.lease import Lease
 from cockpit.handover.ports import World
@@ -33,6 +36,7 @@ from cockpit.model.state import HandoverView
 from cockpit.model.text import plain
 from cockpit.model.words import Direction, Mode, Outcome, Severity, Side
 from cockpit.timeline.samples import Samples
+from cockpit.timeline.sidedoor import SideDoor
 from cockpit.timeline.wire import Door, Reply
 
 DUTY_STEP = 0.05
@@ -51,6 +55,8 @@ class Orders:
     socket: Path
     owner: str
     """Who flies, for the lock on the servers: `ana@bastion pid 4711`."""
+    second: SecondDoor | None = None
+    """Where a second person comes in; None where the scenario asks for none."""
 
 
 class Pilot:
@@ -79,19 +85,21 @@ class Pilot:
     async def fly(self) -> int:
         """The exit code of the run, once it is closed; `UNRECORDABLE` where its timeline takes no record of that: the guardian closes it."""
         telemetry: asyncio.Task[None] | None = None
-        door = Door(self.answer)
+        door, side_door = Door(self.answer), self._side_door()
         try:
             left = self._left_half_way()
             await (self._open() if left is None else self._open_again())
             telemetry = asyncio.create_task(self.telemetry.run())
             await door.open(self._orders.socket)
+            if side_door is not None and self._orders.second is not None:
+                await side_door.open(self._orders.second.place, self._recorder.state.run)
             await (self._first_look() if left is None else self._look_around(left))
             await self._until_closed(telemetry)
         except Exception as err:
             self._recorder.try_record(ev.AlarmRaised("pilot", in_words(err), remedy=remedy_of(err)))
             self._give_up(err)
         finally:
-            await self._leave(telemetry, door)
+            await self._leave(telemetry, *(end for end in (door, side_door) if end is not None))
         state = self._recorder.state
         if self._recorder.broken:
             return UNRECORDABLE
@@ -217,8 +225,15 @@ class Pilot:
         open_ends = tuple(alarm.what for alarm in self._recorder.state.alarms)
         self._recorder.try_record(ev.RunClosed(outcome, exit_code, self._recorder.state.serving, open_ends))
 
-    async def _leave(self, telemetry: asyncio.Task[None] | None, door: Door) -> None:
-        await door.close()
+    def _side_door(self) -> SideDoor | None:
+        if self._orders.second is None:
+            return None
+        second = SecondPerson(self._recorder, self.telemetry.latest, self.telemetry.readings_now, self._orders.second)
+        return SideDoor(second.answer, second.closed)
+
+    async def _leave(self, telemetry: asyncio.Task[None] | None, *doors: Door | SideDoor) -> None:
+        for door in doors:
+            await door.close()
         for task in (telemetry, *self._errands):
             if task is not None:
                 task.cancel()
@@ -231,13 +246,15 @@ class Pilot:
         """The reply to an intent; what it asks has begun when it is taken."""
         state = self._recorder.state
         by, argument = plain(intent.by, 80), plain(intent.argument, 2000)
-        why = refusal(state, intent.ask, argument) or self._outdated(intent) or self._ending(intent) or self._too_late(intent)
+        uid = os.geteuid() if intent.uid is None else intent.uid
+        why = refusal(state, intent.ask, argument) or self._outdated(intent) or self._same_person(intent.ask, uid) or self._ending(intent)
+        why = why or self._too_late(intent)
         try:
             if why:
                 self._recorder.record(ev.IntentRefused(intent.ask, by, intent.saw, why))
                 return Reply(False, self._recorder.state.seq, why)
             self._recorder.record(ev.IntentTaken(intent.ask, by, intent.saw, argument))
-            self._act(intent.ask, by, argument)
+            self._act(intent.ask, by, uid, argument)
         except JournalError as err:
             return Reply(False, self._recorder.state.seq, str(err))
         return Reply(True, self._recorder.state.seq)
@@ -248,6 +265,13 @@ class Pilot:
         if intent.ask not in {Ask.GO, Ask.BACK, Ask.RESUME} or handover is None:
             return ""
         return "" if intent.saw >= handover.opened_seq else "said on an older picture: look again"
+
+    def _same_person(self, ask: Ask, uid: int) -> str:
+        """Who approved a handover does not confirm it as well."""
+        handover = self._recorder.state.handover
+        approval = handover.approval if handover else None
+        same = ask is Ask.GO and approval is not None and approval.uid == uid
+        return "you approved it: another person must confirm it" if same else ""
 
     def _too_late(self, intent: Intent) -> str:
         """A handover before its return goes on only while the downtime budget is not used up; home it goes at any time."""
@@ -264,10 +288,10 @@ class Pilot:
         flies = intent.ask in {Ask.ARM, Ask.GO, Ask.BACK, Ask.RESUME}
         return "the run is about to close" if flies and self._closing.is_set() else ""
 
-    def _act(self, ask: Ask, by: str, argument: str) -> None:
+    def _act(self, ask: Ask, by: str, uid: int, argument: str) -> None:
         match ask:
             case Ask.ARM:
-                self._take_off(self._recorder.state.next_direction)
+                self._take_off(self._recorder.state.next_direction, by, uid)
             case Ask.GO if self._flight is not None:
                 self._flight.go()
             case Ask.ABORT if self._flight is not None and self._recorder.state.mode is Mode.STUCK:
@@ -277,7 +301,7 @@ class Pilot:
             case Ask.DISARM | Ask.ABORT if self._flight is not None:
                 self._flight.abort(f"{ask} by {by}")
             case Ask.BACK:
-                self._back(by)
+                self._back(by, uid)
             case Ask.RECHECK:
                 self._errand(self._preflight())
             case Ask.NOTE:
@@ -287,7 +311,7 @@ class Pilot:
             case Ask.CLOSE:
                 self.close(f"closed by {by}")
 
-    def _back(self, by: str) -> None:
+    def _back(self, by: str, uid: int) -> None:
         """Back to blue: what is in the air towards green is aborted; where green serves, a rollback takes off and needs no second word."""
         if self._flight is not None and self._flying is not None and not self._flying.done():
             if self._flight.direction is Direction.CUTOVER:
@@ -295,16 +319,17 @@ class Pilot:
             else:
                 self._flight.go()
             return
-        self._take_off(Direction.ROLLBACK).go()
+        self._take_off(Direction.ROLLBACK, by, uid).go()
 
     def _flight_of(self, direction: Direction) -> Flight:
         around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lease)
         return Flight(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
 
-    def _take_off(self, direction: Direction) -> Flight:
+    def _take_off(self, direction: Direction, by: str, uid: int) -> Flight:
         """The flight, in the air and on record when this returns: a second one is refused by what the state says."""
         flight = self._flight_of(direction)
-        flight.open(len(self._recorder.state.past) + 1, self._orders.plans[direction].digest)
+        asked = Asked(by, uid, self._orders.second.command if self._orders.second else "")
+        flight.open(len(self._recorder.state.past) + 1, self._orders.plans[direction].digest, asked)
         self._flight = flight
         self._flying = asyncio.create_task(self._fly_one(flight.fly()))
         return flight

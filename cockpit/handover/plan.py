@@ -29,7 +29,7 @@ def make_plan(world: World, spec: PairSpec, scenario: Scenario, config_digest: s
         gates=tuple(PlannedGate(g.id, g.title, g.limit, g.hold) for g in gates_of(scenario, direction)),
         downtime_budget_s=scenario.budgets.downtime,
         rollback_budget_s=scenario.budgets.rollback,
-        confirmation=f'type "{spec.name}"' if confirmation.gesture == "typed" else "B, then Y",
+        confirmation=confirmation.words(spec.name),
         objects=(*world.servers.objects(), *world.reconciler.objects()),
         digest="",
     )

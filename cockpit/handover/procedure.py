@@ -107,7 +107,8 @@ def _gates(world: World, spec: PairSpec, scenario: Scenario, direction: Directio
 
 
 def _confirm(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
-    return Step("confirm", "the lead confirms", undone_by="stop")
+    confirmation = scenario.cutover_confirmation if direction is Direction.CUTOVER else scenario.rollback_confirmation
+    return Step("confirm", "a second person approves, the lead confirms" if confirmation.second else "the lead confirms", undone_by="stop")
 
 
 def _steer(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:

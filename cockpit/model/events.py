@@ -136,6 +136,64 @@ class NoteTaken:
     text: str
 
 
+# --- the second person --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """The armed handover waits for a second person. `by` and `uid` are who armed it; no approval of theirs counts."""
+
+    number: int
+    plan_digest: str
+    by: str
+    uid: int
+    expires_s: float
+    """Seconds in which it must be given."""
+    command: str
+    """What the second person types."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalGiven:
+    """`by` and `uid` are the operating system's word, not the client's."""
+
+    number: int
+    plan_digest: str
+    by: str
+    uid: int
+    saw: int
+    """The sequence number of what was shown when it was decided."""
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRejected:
+    number: int
+    plan_digest: str
+    by: str
+    uid: int
+    saw: int
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRefused:
+    """Somebody's word was not taken; nothing changed by it."""
+
+    by: str
+    uid: int
+    saw: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalExpired:
+    """What was asked or given no longer stands: out of time, or void."""
+
+    number: int
+    why: str
+
+
 # --- before the window ----------------------------------------------------------
 
 
@@ -186,6 +244,8 @@ class HandoverOpened:
     plan_digest: str
     confirmation: str
     expires_s: float = 0.0
+    second: bool = False
+    """A second person must approve it before the lead can confirm it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +364,11 @@ Fact = (
     | IntentTaken
     | IntentRefused
     | NoteTaken
+    | ApprovalAsked
+    | ApprovalGiven
+    | ApprovalRejected
+    | ApprovalRefused
+    | ApprovalExpired
     | PreflightStarted
     | FindingSeen
     | PreflightDone
@@ -336,6 +401,11 @@ FACTS: dict[str, type] = {
     "intent.taken": IntentTaken,
     "intent.refused": IntentRefused,
     "note": NoteTaken,
+    "approval.asked": ApprovalAsked,
+    "approval.given": ApprovalGiven,
+    "approval.rejected": ApprovalRejected,
+    "approval.refused": ApprovalRefused,
+    "approval.expired": ApprovalExpired,
     "preflight.started": PreflightStarted,
     "preflight.finding": FindingSeen,
     "preflight.done": PreflightDone,

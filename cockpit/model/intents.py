@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cockpit.model.approvals import approval_missing
 from cockpit.model.state import RunState
 from cockpit.model.words import Direction, Mode, Outcome, Side
 
@@ -42,6 +43,8 @@ class Intent:
     by: str
     saw: int
     argument: str = ""
+    uid: int | None = None
+    """Who the operating system says it is; what a sender says of itself here is not believed."""
 
 
 _BUSY = {Mode.WINDOW, Mode.LANDING, Mode.ABORTING}
@@ -85,6 +88,8 @@ def _refuse_arm(state: RunState) -> str:
 def _refuse_go(state: RunState, argument: str) -> str:
     if state.mode is not Mode.ARMED or state.handover is None:
         return "arm it first"
+    if state.handover.second and (why := approval_missing(state)):
+        return why
     if state.handover.direction is Direction.CUTOVER and argument != state.pair:
         return f"type {state.pair} to confirm"
     return ""

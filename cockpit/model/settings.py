@@ -122,6 +122,20 @@ class Confirmation:
 
     gesture: str = "typed"
     expires: float = 20.0
+    """Seconds in which the lead must say it: from the arming, or from the approval."""
+    approval: str = "none"
+    """`second`: a second person must approve the armed handover first."""
+    approval_expires: float = 900.0
+    """Seconds in which the second person must."""
+
+    @property
+    def second(self) -> bool:
+        return self.approval == "second"
+
+    def words(self, pair: str) -> str:
+        """What it takes, as the plan says it."""
+        gesture = f'type "{pair}"' if self.gesture == "typed" else "B, then Y"
+        return f"a second person approves within {self.approval_expires:g} s, then {gesture}" if self.second else gesture
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +187,17 @@ class Scenario:
 
 
 @dataclass(frozen=True, slots=True)
+class Approvals:
+    """Who may be the second person, by the names of this machine, and where its door is."""
+
+    users: tuple[str, ...] = ()
+    """`*` is every user but the one who asks."""
+    group: str | None = None
+    folder: str | None = None
+    """None: the default folder of whoever flies."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One environment: the pairs and where runs are kept."""
 
@@ -181,3 +206,5 @@ class Config:
     digest: str
     """Over the file's text; secrets are references there, so the digest gives none away."""
     path: str = ""
+    approvals: Approvals | None = None
+    """None where nobody is named: a scenario that asks for a second person is then refused."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from cockpit.model import events as ev
-from cockpit.model.words import Direction, Known, Light, Mode, Outcome, Side, StepState
+from cockpit.model.words import Consent, Direction, Known, Light, Mode, Outcome, Side, StepState
 
 FIRST_TOUCH = "steer"
 """The first step that touches what serves."""
@@ -36,6 +36,26 @@ class StepView:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalView:
+    """What a second person was asked and said."""
+
+    consent: Consent
+    asked_by: str
+    asked_uid: int
+    asked_mono: float
+    asked_seq: int
+    expires_s: float
+    command: str
+    by: str = ""
+    """Who said it; empty while nobody did."""
+    uid: int | None = None
+    said_seq: int = 0
+    comment: str = ""
+    why: str = ""
+    """Why it no longer stands."""
+
+
+@dataclass(frozen=True, slots=True)
 class HandoverView:
     number: int
     direction: Direction
@@ -44,7 +64,12 @@ class HandoverView:
     confirmation: str
     opened_seq: int = 0
     armed_mono: float | None = None
+    """Since when the lead can confirm it: since it is armed, or approved where a second person must."""
     expires_s: float = 0.0
+    plan_digest: str = ""
+    second: bool = False
+    """A second person must approve it."""
+    approval: ApprovalView | None = None
     downtime_mono: float | None = None
     """When writes stalled; None before."""
     downtime_s: float | None = None
@@ -58,6 +83,11 @@ class HandoverView:
     @property
     def current(self) -> StepView | None:
         return next((s for s in self.steps if s.state is StepState.RUNNING), None)
+
+    @property
+    def awaits_second(self) -> bool:
+        """It is in the air and a second person has been asked and has not answered."""
+        return self.outcome is None and self.approval is not None and self.approval.consent is Consent.ASKED
 
     @property
     def touched(self) -> bool:
@@ -102,6 +132,7 @@ class RunState:
     opened_at: str = ""
     plan_digest: str = ""
     scenario_digest: str = ""
+    config_digest: str = ""
     downtime_budget_s: float = 300.0
     rollback_budget_s: float = 300.0
     versions: tuple[str, str] = ("", "")
@@ -122,6 +153,8 @@ class RunState:
     gates: tuple[GateView, ...] = ()
     alarms: tuple[AlarmView, ...] = ()
     findings: tuple[ev.FindingSeen, ...] = ()
+    evidence_seq: int = 0
+    """Of the newest event that changed a finding or a gate: what was decided on an older picture rests on another."""
     open_action: str = ""
     """An action whose intent is on disk and whose result is not."""
     refusal: str = ""
@@ -170,6 +203,7 @@ def _run_opened(state: RunState, fact: ev.RunOpened, event: ev.Event) -> RunStat
         opened_at=event.at,
         plan_digest=fact.plan_digest,
         scenario_digest=fact.scenario_digest,
+        config_digest=fact.config_digest,
         downtime_budget_s=fact.downtime_budget_s,
         rollback_budget_s=fact.rollback_budget_s,
         plans=(fact.steps, fact.rollback_steps),
@@ -196,8 +230,14 @@ def _shifted(view: HandoverView, shift: float) -> HandoverView:
         return None if mono is None else mono + shift
 
     steps = tuple(replace(s, started_mono=moved(s.started_mono)) for s in view.steps)
+    approval = None if view.approval is None else replace(view.approval, asked_mono=view.approval.asked_mono + shift)
     return replace(
-        view, steps=steps, opened_mono=view.opened_mono + shift, armed_mono=moved(view.armed_mono), downtime_mono=moved(view.downtime_mono)
+        view,
+        approval=approval,
+        steps=steps,
+        opened_mono=view.opened_mono + shift,
+        armed_mono=moved(view.armed_mono),
+        downtime_mono=moved(view.downtime_mono),
     )
 
 
@@ -253,19 +293,19 @@ def _intent_refused(state: RunState, fact: ev.IntentRefused, event: ev.Event) ->
 
 
 def _preflight_started(state: RunState, fact: ev.PreflightStarted, event: ev.Event) -> RunState:
-    return replace(state, findings=())
+    return replace(state, findings=(), evidence_seq=event.seq)
 
 
 def _finding(state: RunState, fact: ev.FindingSeen, event: ev.Event) -> RunState:
     kept = tuple(f for f in state.findings if (f.check, f.object) != (fact.check, fact.object))
-    return replace(state, findings=(*kept, fact))
+    return replace(state, findings=(*kept, fact), evidence_seq=event.seq)
 
 
 def _gate(state: RunState, fact: ev.GateTurned, event: ev.Event) -> RunState:
     view = GateView(fact.gate, fact.light, fact.reason, fact.query, event.mono)
-    if any(g.id == fact.gate for g in state.gates):
-        return replace(state, gates=tuple(view if g.id == fact.gate else g for g in state.gates))
-    return replace(state, gates=(*state.gates, view))
+    known = any(g.id == fact.gate for g in state.gates)
+    gates = tuple(view if g.id == fact.gate else g for g in state.gates) if known else (*state.gates, view)
+    return replace(state, gates=gates, evidence_seq=event.seq)
 
 
 def _handover_opened(state: RunState, fact: ev.HandoverOpened, event: ev.Event) -> RunState:
@@ -278,6 +318,8 @@ def _handover_opened(state: RunState, fact: ev.HandoverOpened, event: ev.Event) 
         confirmation=fact.confirmation,
         opened_seq=event.seq,
         expires_s=fact.expires_s,
+        plan_digest=fact.plan_digest,
+        second=fact.second,
     )
     return replace(state, handover=view, open_action="")
 
@@ -301,6 +343,36 @@ def _step(state: RunState, step: str, /, **changes: Any) -> RunState:
         return state
     steps = tuple(replace(s, **changes) if s.id == step else s for s in state.handover.steps)
     return replace(state, handover=replace(state.handover, steps=steps))
+
+
+def _approval_asked(state: RunState, fact: ev.ApprovalAsked, event: ev.Event) -> RunState:
+    view = ApprovalView(Consent.ASKED, fact.by, fact.uid, event.mono, event.seq, fact.expires_s, fact.command)
+    return _awaiting(_handover_changes(state, approval=view), "waits for a second person")
+
+
+def _approval_given(state: RunState, fact: ev.ApprovalGiven, event: ev.Event) -> RunState:
+    given = _consent(state, consent=Consent.GIVEN, by=fact.by, uid=fact.uid, said_seq=event.seq, comment=fact.comment)
+    return _awaiting(_handover_changes(given, armed_mono=event.mono), f"approved by {fact.by}, waits for the lead")
+
+
+def _approval_rejected(state: RunState, fact: ev.ApprovalRejected, event: ev.Event) -> RunState:
+    return _consent(state, consent=Consent.REJECTED, by=fact.by, uid=fact.uid, said_seq=event.seq, comment=fact.comment)
+
+
+def _approval_expired(state: RunState, fact: ev.ApprovalExpired, event: ev.Event) -> RunState:
+    return _consent(state, consent=Consent.EXPIRED, why=fact.why)
+
+
+def _consent(state: RunState, /, **changes: Any) -> RunState:
+    if state.handover is None or state.handover.approval is None:
+        return state
+    return _handover_changes(state, approval=replace(state.handover.approval, **changes))
+
+
+def _awaiting(state: RunState, what: str) -> RunState:
+    """The running step says what it waits for."""
+    current = state.handover.current if state.handover else None
+    return _step(state, current.id, detail=what) if current else state
 
 
 def _step_started(state: RunState, fact: ev.StepStarted, event: ev.Event) -> RunState:
@@ -370,6 +442,10 @@ _FOLDS: dict[type, Callable[[RunState, Any, ev.Event], RunState]] = {
     ev.RunClosed: _closed,
     ev.IntentTaken: _intent_taken,
     ev.IntentRefused: _intent_refused,
+    ev.ApprovalAsked: _approval_asked,
+    ev.ApprovalGiven: _approval_given,
+    ev.ApprovalRejected: _approval_rejected,
+    ev.ApprovalExpired: _approval_expired,
     ev.PreflightStarted: _preflight_started,
     ev.FindingSeen: _finding,
     ev.GateTurned: _gate,

@@ -64,6 +64,18 @@ class StepState(StrEnum):
     FAILED = "failed"
 
 
+class Consent(StrEnum):
+    """How far the second person's agreement to a handover is."""
+
+    ASKED = "asked"
+    """Waited for: nothing flies."""
+    GIVEN = "given"
+    """It stands until it is used, expires, or what it rests on changes."""
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    """Not given in time, not used in time, or void."""
+
+
 class Outcome(StrEnum):
     """How a handover ended. `aborted`: the side it started from serves. `stuck`: past the point of no return, a person decides."""
 

@@ -11,7 +11,7 @@ from cockpit.screen.view import View
 
 
 def content(view: View, width: int, height: int) -> Content:
-    """The list for an inner size of `width` x `height` cells; row keys are `alarm:`, `gate:` or `finding:` and a name."""
+    """The list for an inner size of `width` x `height` cells; row keys are `alarm:`, `second:`, `gate:` or `finding:` and a name."""
     ranked = sorted(_things(view), key=lambda thing: thing[0].rank)
     rows = tuple(
         Row(key, crop(((f"{s.symbol} {fit(kind, 8)} ", s.value), (text, "text" if s is Status.OK else s.value)), width))
@@ -24,6 +24,8 @@ def content(view: View, width: int, height: int) -> Content:
 
 def _things(view: View) -> list[tuple[Status, str, str, str]]:
     things = [(Status.BAD, "alarm", f"alarm:{a.id}", a.what) for a in view.state.alarms]
+    if view.awaits_second and view.approval is not None:
+        things.append((Status.WARN, "approval", "second:", f"a second person is waited for: {view.approval.command}"))
     things += [(view.gate_status(g), "gate", f"gate:{g.id}", f"{g.title}: {g.reason}" if g.reason else g.title) for g in view.gates]
     for finding in view.state.findings:
         if finding.severity is not Severity.GOOD:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import termios
+from collections.abc import Mapping
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -43,7 +44,7 @@ class Curtain:
         self._found = termios.tcgetattr(sys.stdin.fileno())
         try:
             self._quiet()
-            if os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+            if _places_a_cursor(os.environ):
                 self._raised = True
                 self._paint()
         except BaseException:
@@ -86,15 +87,19 @@ def look(theme: str, *, ascii: bool) -> Look:
 
 
 def _painted(line: Line, width: int, look: Look) -> str:
-    colours = _colours()
+    colours = _colours(os.environ)
     return "".join(segment.style.render(segment.text, color_system=colours) for segment in segments(line, width, look) if segment.style)
 
 
-def _colours() -> ColorSystem:
+def _places_a_cursor(environment: Mapping[str, str]) -> bool:
+    return environment.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
+def _colours(environment: Mapping[str, str]) -> ColorSystem:
     """As many as the terminal says it has, by the rules of Rich's console, which draws the pictures after this one."""
-    if os.environ.get("COLORTERM", "").strip().lower() in ("truecolor", "24bit"):
+    if environment.get("COLORTERM", "").strip().lower() in ("truecolor", "24bit"):
         return ColorSystem.TRUECOLOR
-    return ColorSystem.EIGHT_BIT if os.environ.get("TERM", "").endswith(("256color", "kitty")) else ColorSystem.STANDARD
+    return ColorSystem.EIGHT_BIT if environment.get("TERM", "").endswith(("256color", "kitty")) else ColorSystem.STANDARD
 
 
 def _write(text: str) -> None:

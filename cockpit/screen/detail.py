@@ -123,7 +123,7 @@ def _step(view: View, key: str, width: int) -> list[Line]:
     step: StepView | None = next((s for s in procedure.shown_steps(view) if s.id == key), None)
     if step is None:
         return []
-    status, word = procedure.standing(step)
+    status, word = procedure.standing(view, step)
     facts = (
         ("step", f"{step.id}: {step.title}", "title"),
         ("state", f"{status.symbol} {word}{', ' + step.detail if step.detail else ''}", status.value),
@@ -131,7 +131,25 @@ def _step(view: View, key: str, width: int) -> list[Line]:
         ("actual", seconds(procedure.actual_s(view, step)), "text"),
         ("window", "writes are stalled while it runs" if step.in_window else "writes flow while it runs", "text"),
     )
-    return [*_fields(facts, width), *_found(view, key, width), *_remedy(view, key, width), *_done_before(view, key, width)]
+    second = _second(view, width) if key == "confirm" else []
+    return [*_fields(facts, width), *second, *_found(view, key, width), *_remedy(view, key, width), *_done_before(view, key, width)]
+
+
+def _second(view: View, width: int) -> list[Line]:
+    """What a second person was asked and said of the handover that is shown."""
+    handover = view.state.handover
+    approval = handover.approval if handover else None
+    if approval is None:
+        return []
+    left = f", {seconds(view.second_left_s)} left" if view.second_left_s is not None else ""
+    facts = (
+        ("approval", f"{approval.consent.value}{left}", "warn" if view.awaits_second else "text"),
+        ("asked by", f"{approval.asked_by}, uid {approval.asked_uid}", "text"),
+        ("answer", f"{approval.by}, uid {approval.uid}: {approval.comment}" if approval.by else "", "text"),
+        ("why", approval.why, "warn"),
+        ("command", approval.command if view.awaits_second else "", "run"),
+    )
+    return _fields(facts, width)
 
 
 def _found(view: View, step: str, width: int) -> list[Line]:
@@ -192,6 +210,8 @@ def _attention(view: View, key: str, width: int) -> list[Line]:
     if kind == "gate":
         gate = next((g for g in view.gates if g.id == name), None)
         return _gate(view, gate, width) if gate else []
+    if kind == "second":
+        return _second(view, width)
     if kind == "alarm":
         found = next((a for a in view.state.alarms if a.id == name), None)
         facts = (

@@ -48,6 +48,15 @@ def shown_steps(view: View) -> tuple[StepView, ...]:
     return tuple(StepView(p.id, p.title, p.planned_s, p.in_window) for p in view.state.planned)
 
 
+def standing(view: View, step: StepView) -> tuple[Status, str]:
+    """How the step stands, and the word for it: as found, where somebody had to look. One that waits for a second person asks for somebody."""
+    if step.found is not None:
+        return FOUND[step.found]
+    if step.state is StepState.RUNNING and view.awaits_second:
+        return Status.WARN, "WAITS"
+    return STATES[step.state]
+
+
 def actual_s(view: View, step: StepView) -> float | None:
     """Seconds the step took, or takes so far."""
     if step.ms is not None:
@@ -63,13 +72,8 @@ def _headings(column: int, width: int, *, double: bool) -> Line:
     return fill(((f"{fit(one, column)}  {fit(one, column)}" if double else one, "dim"),), width)
 
 
-def standing(step: StepView) -> tuple[Status, str]:
-    """How a step stands: as found, where somebody had to look, else as the timeline has it."""
-    return FOUND[step.found] if step.found is not None else STATES[step.state]
-
-
 def _row(view: View, step: StepView, number: int, width: int) -> Line:
-    status, word = standing(step)
+    status, word = standing(view, step)
     took = actual_s(view, step)
     over = took is not None and step.planned_s > 0 and took > 2 * step.planned_s and took > 1.0
     room = max(width - 5 - _FIGURES, 4)
@@ -109,6 +113,8 @@ def _title(view: View) -> Line:
 
 
 def _standing(view: View, handover: HandoverView) -> Line:
+    if view.awaits_second:
+        return (("  waits for a second person", "warn"),)
     if view.state.mode is Mode.STUCK and handover.half_way and handover.outcome is None:
         return (("  LEFT HALF WAY", "bad"),)
     if handover.outcome is None:

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     IDLE = "idle"
     BACK = "back"
     ABORT = "abort"
+    SECOND = "second"
     GO = "go"
     CLOSE = "close"
     RESUME = "resume"
@@ -84,9 +85,12 @@ class Prompt:
     def follow(self, view: View) -> None:
         """The prompt fits the run: an armed handover is asked about, one that is no longer armed is not; questions expire."""
         armed = view.state.mode is Mode.ARMED and not view.watch
-        if self.kind is Kind.GO and not armed:
+        waits = armed and view.awaits_second
+        if (self.kind is Kind.GO and not armed) or (self.kind is Kind.SECOND and not waits):
             self.shut()
-        if armed and self.kind in (Kind.IDLE, *FREE):
+        if waits and self.kind is Kind.IDLE:
+            self.open(Kind.SECOND, view.clock)
+        if armed and not waits and self.kind in (Kind.IDLE, *FREE):
             self.open(Kind.GO, view.clock)
             self.message = None
         if self.kind in SURE and view.clock - self.since > BACK_S:
@@ -116,7 +120,7 @@ class Prompt:
     def key(self, key: str, character: str | None, view: View) -> Decision | None:
         """What the key decided; None when it is none of the prompt's business."""
         match self.kind:
-            case Kind.IDLE:
+            case Kind.IDLE | Kind.SECOND:
                 return None
             case Kind.BACK | Kind.ABORT:
                 return self._key_sure(key, view)
@@ -203,6 +207,8 @@ class Prompt:
                 rows = _back_rows(view, self.since, width)
             case Kind.ABORT:
                 rows = _abort_rows(view, self.since, width)
+            case Kind.SECOND:
+                rows = (self._said() or _second_row(view, width), _second_keys(view, width))
             case Kind.GO:
                 rows = self._go_rows(view, width)
             case Kind.CLOSE:
@@ -231,7 +237,8 @@ class Prompt:
         name = f"{view.direction.value} {handover.number if handover else ''}"
         route = f"{view.direction.origin.value.upper()} → {view.direction.target.value.upper()}"
         undo = "undo: B, then Y" if view.direction is Direction.CUTOVER else "undo: another cutover"
-        title: Line = (("! ARMED ", "warn"), (f"{name}  {route}  on ", "text"), (view.state.pair, "title"), (f"   {undo}", "dim"))
+        approved = f"   approved by {view.approval.by}" if view.approval and view.approval.by else ""
+        title: Line = (("! ARMED ", "warn"), (f"{name}  {route}  on ", "text"), (view.state.pair, "title"), (f"   {undo}{approved}", "dim"))
         left = view.armed_left_s
         hint = f"{left:.0f} s left   enter=FLY   esc=disarm" if left is not None else "enter=FLY   esc=disarm"
         if view.direction is Direction.ROLLBACK and width >= 80:
@@ -260,6 +267,29 @@ class Prompt:
         return self._said() or ((title, "title"),), apart(
             (("> ", "key"), (fit(self.text[-(room - 3) :] + "_", room - 2), "input")), ((hint + " ", "text"),), width - 1
         )
+
+
+def _second_row(view: View, width: int) -> Line:
+    """Who is waited for, what they type, and how long they have."""
+    left, approval = view.second_left_s, view.approval
+    command = approval.command if approval else ""
+    right = f"{_minutes(left)} left " if left is not None else " "
+    return apart((("! WAITING for a second person: ", "warn"), (command, "title")), ((right, "text"),), width - 1)
+
+
+def _second_keys(view: View, width: int) -> Line:
+    handover = view.state.handover
+    route = f"{view.direction.origin.value.upper()} → {view.direction.target.value.upper()}"
+    what = f"{view.direction.value} {handover.number if handover else ''}  {route}  on {view.state.pair}"
+    return apart(
+        ((what, "text"),),
+        (("D", "key"), (" disarm   ", "text"), ("m", "key"), (" note   ", "text"), ("?", "key"), (" help ", "text")),
+        width - 1,
+    )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def _resume_title(view: View) -> Line:
@@ -303,6 +333,8 @@ def _idle_row(view: View, width: int) -> Line:
         return ((f"? no word from the pilot for {int(view.silence_s)} s: figures are old, the guardian watches it", "stale"),)
     if state.seq == 0:
         return (("· waiting for the pilot; q leaves", "wait"),)
+    if view.awaits_second:
+        return _second_row(view, width)
     if state.alarms:
         return ((f"✗ {state.alarms[-1].what}", "bad"), ("   ! shows the remedy", "text"))
     if state.mode is Mode.STUCK:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from cockpit.model.budgets import Clock, downtime
 from cockpit.model.intents import Intent
-from cockpit.model.state import RunState
+from cockpit.model.state import ApprovalView, RunState
 from cockpit.model.telemetry import GateReading
 from cockpit.model.words import Direction, Light, Mode, Side
 from cockpit.screen.look import Status
@@ -99,10 +99,31 @@ class View:
         return self.state.next_direction
 
     @property
+    def approval(self) -> ApprovalView | None:
+        """What a second person was asked and said of the handover in the air; None where none is to be asked."""
+        return self.state.handover.approval if self.in_air and self.state.handover is not None else None
+
+    @property
+    def awaits_second(self) -> bool:
+        """The armed handover cannot be confirmed before a second person has approved it."""
+        handover = self.state.handover
+        if self.state.mode is not Mode.ARMED or handover is None or not handover.second:
+            return False
+        return handover.approval is None or handover.awaits_second
+
+    @property
+    def second_left_s(self) -> float | None:
+        """Seconds in which the second person can still answer; None while nobody is asked."""
+        approval = self.approval
+        if approval is None or not self.awaits_second:
+            return None
+        return max(approval.asked_mono + approval.expires_s - self.now, 0.0)
+
+    @property
     def armed_left_s(self) -> float | None:
         """Seconds in which the armed handover can be confirmed; None while nothing is armed."""
         handover = self.state.handover
-        if self.state.mode is not Mode.ARMED or handover is None or handover.armed_mono is None:
+        if self.state.mode is not Mode.ARMED or handover is None or handover.armed_mono is None or self.awaits_second:
             return None
         return max(handover.armed_mono + handover.expires_s - self.now, 0.0)
 

@@ -3,7 +3,8 @@
     -> {"ask":"go","by":"ana@bastion","saw":412,"argument":"arp"}
     <- {"ok":true,"seq":413,"reason":""}         or   {"ok":false,"seq":412,"reason":"type arp to confirm"}
 
-The socket lives in a private folder (0700) and is itself 0600: who may open it is decided by the file system. A refusal is an
+The socket lives in a private folder (0700) and is itself 0600: who may open it is decided by the file system. Each intent gets the
+uid that the kernel tells of its sender, where it tells. A refusal is an
 answer, not an error; `LinkError` means that the pilot could not be asked or did not answer in time.
 """
 
@@ -13,13 +14,14 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from cockpit.errors import LinkError
+from cockpit.errors import LinkError, Refused
 from cockpit.model.intents import Intent
+from cockpit.timeline.peers import credentials
 
 LINE_LIMIT = 64 * 1024
 _encoder = msgspec.json.Encoder()
@@ -115,9 +117,10 @@ class Door:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            uid = _uid(writer)
             while line := await reader.readline():
                 try:
-                    reply = await self._answer(_intents.decode(line))
+                    reply = await self._answer(replace(_intents.decode(line), uid=uid))
                 except msgspec.MsgspecError:
                     reply = Reply(False, 0, "not an intent")
                 writer.write(_encoder.encode(reply) + b"\n")
@@ -126,6 +129,14 @@ class Door:
             pass
         finally:
             await _closed(writer)
+
+
+def _uid(writer: asyncio.StreamWriter) -> int | None:
+    """Whose process is at the other end; None on a system that does not tell."""
+    try:
+        return credentials(writer.get_extra_info("socket"))[1]
+    except Refused:
+        return None
 
 
 async def _closed(writer: asyncio.StreamWriter) -> None:

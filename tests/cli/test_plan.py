@@ -55,3 +55,33 @@ def test_the_directions_differ_and_mirror_each_other() -> None:
     assert "cutover, blue to green" in cutover.splitlines()[0]
     assert "rollback, green to blue" in rollback.splitlines()[0]
     assert re.findall(r"^ ?\d+ (\w+)", cutover, re.MULTILINE) == re.findall(r"^ ?\d+ (\w+)", rollback, re.MULTILINE)
+
+
+def two(folder: Path, config: str) -> tuple[str, ...]:
+    """The arguments of a plan whose cutover asks for a second person, with the config's text changed by the caller."""
+    text = Path("scenarios/arp.toml").read_text().replace("expires = 20 ", 'approval = "second"\nexpires = 20 ', 1)
+    (folder / "two.toml").write_text(text.replace("deadline = 25", "deadline = 1000", 1))
+    (folder / "my.toml").write_text(config)
+    return "plan", str(folder / "two.toml"), "--config", str(folder / "my.toml")
+
+
+def test_a_plan_says_that_a_second_person_must_approve(tmp_path: Path) -> None:
+    words = two(tmp_path, Path("config.example.toml").read_text())
+    told = cockpit(*words, env=canaries())
+    assert (told.code, told.err) == (0, "")
+    assert '  confirmed by: a second person approves within 900 s, then type "arp"\n' in told.out
+    assert " 2 confirm    a second person approves, the lead confirms\n" in told.out
+    back = cockpit(*words, "--direction", "rollback", env=canaries())
+    assert "  confirmed by: B, then Y\n" in back.out
+    assert " 2 confirm    the lead confirms\n" in back.out
+
+
+def test_a_second_person_whom_no_config_names_is_a_mistake(tmp_path: Path) -> None:
+    text = Path("config.example.toml").read_text()
+    start, end = text.index("[cockpit.approvals]"), text.index("[pairs.arp]")
+    told = cockpit(*two(tmp_path, text[:start] + text[end:]), env=canaries())
+    assert (told.code, told.out) == (2, "")
+    assert told.line.endswith(
+        "my.toml: the scenario arp asks for a second person, and this config names nobody; "
+        "add [cockpit.approvals] with users = [...], or fly a scenario that asks for none"
+    )

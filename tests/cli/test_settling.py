@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cockpit.left import left_open
 from cockpit.model import events as ev
 from cockpit.model.words import Side
 from cockpit.timeline.folder import RunFolder, create
 from cockpit.timeline.journal import Journal, is_closed
-from cockpit.wiring import Launch, left_open
+from cockpit.wiring import Launch
 from tests.cli.typed import cockpit, on_terminal
 from tests.screen.demo import READY, story
 

@@ -11,7 +11,9 @@ import pytest
 
 from tests.cli.typed import EXIT_CODES, cockpit, files
 
-COMMANDS = ("drill", "run", "plan", "preflight", "cleanup", "join", "watch", "export", "verify", "resume", "abort", "rollback", "runs")
+COMMANDS = (
+    "drill", "run", "plan", "preflight", "cleanup", "join", "watch", "approve", "export", "verify", "resume", "abort", "rollback", "runs",
+)  # fmt: skip
 
 
 def test_help_names_every_command_and_no_other() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cockpit.config import load_config, runs_folder, runtime_folder
+from cockpit.config import Mistakes, became, door_folders, load_config, runs_folder, runtime_folder
 from cockpit.model.secret import Secret
-from cockpit.model.settings import Config, Endpoint
+from cockpit.model.settings import Approvals, Config, Endpoint
 
 from .conftest import ENVIRON, GOOD
 
@@ -40,6 +40,17 @@ def test_relative_paths_start_at_the_config(load: Load, tmp_path: Path) -> None:
     config = load(GOOD.replace('hosts = ["a", "b"]', 'file = "p/q"').replace("exempt_roles", 'activity_feed = "apps.json"\nexempt_roles'))
     assert config.pairs["arp"].channel("pool").options["file"] == tmp_path / "p" / "q"
     assert config.pairs["arp"].activity_feed == str(tmp_path / "apps.json")
+
+
+def test_who_may_approve(load: Load, tmp_path: Path) -> None:
+    def said(table: str) -> Approvals | None:
+        return load(f"[cockpit.approvals]\n{table}\n{GOOD}").approvals
+
+    assert load(GOOD).approvals is None
+    assert said('users = ["eve", "otto"]') == Approvals(("eve", "otto"), None, None)
+    assert said('group = "dba"\nfolder = "doors"') == Approvals((), "dba", str(tmp_path / "doors"))
+    with pytest.raises(Mistakes, match=r"my.toml:1: cockpit.approvals: names nobody: add users = \[...\] or group = ..."):
+        said("users = []")
 
 
 def test_a_peer_of_another_user_never_inherits_the_password(load: Load) -> None:
@@ -156,9 +167,24 @@ def test_the_example_names_every_key(load: Load) -> None:
     from cockpit import config
 
     text = Path("config.example.toml").read_text()
-    for model in (config._Cockpit, config._Pair, config._Side, config._Peer, config._App, config._Channel, config._Waiver):
+    for model in (
+        config._Cockpit,
+        config._Approvals,
+        config._Pair,
+        config._Side,
+        config._Peer,
+        config._App,
+        config._Channel,
+        config._Waiver,
+    ):
         for key in model.model_fields:
             assert key in text, f"{model.__name__}.{key}"
+
+
+def test_where_a_second_person_looks_and_who_became_another_user() -> None:
+    assert door_folders({"COCKPIT_APPROVALS": "/run/doors"}) == [Path("/run/doors")]
+    assert all(folder.name.startswith("cockpit-approvals-") for folder in door_folders({}))
+    assert (became({"SUDO_USER": "ana"}), became({"DOAS_USER": "ana"}), became({})) == ("ana", "ana", "")
 
 
 def test_the_folders_of_runs(tmp_path: Path) -> None:

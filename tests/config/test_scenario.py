@@ -83,6 +83,15 @@ def test_the_digest_is_of_the_meaning(load: Callable[..., Scenario]) -> None:
             "tuning.terminate_blockers_after must be below tuning.pause_attempts",
         ),
         ('gesture = "typed"', 'gesture = "keys"', "confirm.cutover.gesture: should be 'typed'"),
+        ("deadline = 25", "deadline = 19", "steps.confirm.deadline is below what confirm.cutover lets people take: allow at least 20 s"),
+        (
+            "expires = 20 ",
+            'approval = "second"\nexpires = 20 ',
+            "steps.confirm.deadline is below what confirm.cutover lets people take: allow at least 920 s",
+        ),
+        ("expires = 20 ", 'approval = "both"\nexpires = 20 ', "confirm.cutover.approval: should be 'none' or 'second'"),
+        ("expires = 20 ", "approval_expires = 0\nexpires = 20 ", "confirm.cutover.approval_expires"),
+        ("expires = 10", 'approval = "second"\nexpires = 10', "confirm.rollback.approval: the way back waits for nobody"),
         ("recon_duty = 0.10", "recon_duty = 2", "tuning.recon_duty: should be less than or equal to 1"),
         ("deadline = 60", "deadline = inf", "steps.arm.deadline"),
         ("deadline = 60", "deadline = nan", "steps.arm.deadline"),
@@ -100,6 +109,15 @@ def test_the_lint(load: Callable[..., Scenario], right: str, wrong: str, said: s
         load((right, wrong))
     found = [line.split(": ", 1)[1] for line in caught.value.mistakes]
     assert any(line.startswith(said) for line in found), found
+
+
+def test_a_second_person_is_part_of_what_the_digest_is_of(load: Callable[..., Scenario]) -> None:
+    patient = ("deadline = 25", "deadline = 400")
+    alone = load(patient)
+    second = load(patient, ("expires = 20 ", 'approval = "second"\napproval_expires = 300\nexpires = 20 '))
+    assert (alone.cutover_confirmation.second, second.cutover_confirmation.second) == (False, True)
+    assert (second.cutover_confirmation.approval_expires, second.rollback_confirmation.second) == (300, False)
+    assert alone.digest != second.digest
 
 
 def test_found_by_name_or_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

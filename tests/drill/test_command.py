@@ -127,6 +127,19 @@ def test_what_makes_no_sense_is_refused_before_anything_starts(tmp_path: Path, w
     assert not (tmp_path / "runs").exists()
 
 
+def test_an_unattended_drill_has_no_second_person(tmp_path: Path) -> None:
+    text = Path("scenarios/arp.toml").read_text().replace("expires = 20 ", 'approval = "second"\nexpires = 20 ', 1)
+    (tmp_path / "two.toml").write_text(text.replace("deadline = 25", "deadline = 1000", 1))
+    asked = arguments("--headless", "--runs", str(tmp_path / "runs"))
+    asked.scenario = str(tmp_path / "two.toml")
+    with pytest.raises(Refused) as caught:
+        command.drill(asked)
+    assert str(caught.value) == (
+        'the scenario arp asks for a second person, and an unattended drill has none; fly it on screen, or give it approval = "none"'
+    )
+    assert not (tmp_path / "runs").exists()
+
+
 def test_the_command_line_says_more_than_the_scenario() -> None:
     scenario = load_scenario("arp")
     asked = command._asked(scenario, arguments("--rows", "60000", "--rate", "250"))

@@ -48,6 +48,11 @@ def facts(word: str) -> list[ev.Fact]:
         ev.AlarmRaised("mirror", f"late {word}", "SELECT 4", "wait"),
         ev.AlarmCleared("other"),
         ev.NoteTaken("ana", f"all calm {word}"),
+        ev.ApprovalAsked(1, "p" * 64, f"ana {word}", 1000, 900.0, "cockpit approve r1"),
+        ev.ApprovalRefused(f"mallory {word}", 1003, 9, f"not among them {word}"),
+        ev.ApprovalRejected(1, "p" * 64, "eve", 1002, 9, f"not yet {word}"),
+        ev.ApprovalExpired(1, f"too late {word}"),
+        ev.ApprovalGiven(1, "p" * 64, f"bob {word}", 1001, 9, f"go on {word}"),
         ev.RunClosed("done", 0, Side.GREEN, (f"slot {word} stays",)),
     ]
 

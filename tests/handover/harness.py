@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from cockpit.handover.approvals import SecondDoor
 from cockpit.handover.pilot import Orders, Pilot
 from cockpit.handover.plan import lines, make_plan
 from cockpit.handover.record import Recorder
@@ -41,7 +42,7 @@ class Watched:
 class Seat:
     """A flying pilot and what a lead can do with it; of a timeline that is there already, one that takes it up."""
 
-    def __init__(self, memory: MemoryWorld, folder: Path, scenario: Scenario) -> None:
+    def __init__(self, memory: MemoryWorld, folder: Path, scenario: Scenario, second: SecondDoor | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.memory = memory
         self.watched = Watched()
@@ -56,7 +57,7 @@ class Seat:
             self.journal = Journal.create(self.timeline, "pilot", loop.time)
             self.recorder = Recorder(self.journal)
             self.recorder.record(opened(plans, spec.name))
-        orders = Orders(spec, scenario, plans, folder / "pilot.sock", "ana@bastion pid 1")
+        orders = Orders(spec, scenario, plans, folder / "pilot.sock", "ana@bastion pid 1", second)
         self.samples = Samples(folder / "samples.jsonl")
         self.pilot = Pilot(memory.world(), orders, self.recorder, self.samples, watch=self.watched)  # type: ignore[arg-type]
         self.task = asyncio.create_task(self.pilot.fly())
@@ -129,10 +130,12 @@ def quick_scenario(**tuning: object) -> Scenario:
 
 
 @asynccontextmanager
-async def flying(memory: MemoryWorld, folder: Path, scenario: Scenario | None = None) -> AsyncIterator[Seat]:
+async def flying(
+    memory: MemoryWorld, folder: Path, scenario: Scenario | None = None, second: SecondDoor | None = None
+) -> AsyncIterator[Seat]:
     """A pilot over the world with its apps writing; both have ended afterwards."""
     async with memory:
-        seat = Seat(memory, folder, scenario or quick_scenario())
+        seat = Seat(memory, folder, scenario or quick_scenario(), second)
         try:
             yield seat
         finally:

@@ -127,6 +127,7 @@ FAILING: list[tuple[str, Sample, str]] = [
     ("census", RoutingSample(NOW, (replace(ROUTE, verdict=Verdict.STRANGER, cause="from 10.0.0.9"),)), "10.0.0.9"),
     ("recon", replace(RECON, differences=1), "1 tables differ"),
     ("recon", replace(RECON, proven_rows=500), "50.0%"),
+    ("recon", replace(RECON, proven_rows=0, all_rows=0, tables_equal=0), "0.0%"),
     ("freeze_cost", replace(RECON, freeze_cost_s=2.0), "2.00 s"),
     ("target_fenced", replace(GREEN, fenced=False), "not fenced"),
 ]
@@ -141,6 +142,13 @@ def test_a_gate_that_fails_names_the_cause(gate: str, sample: Sample, reason: st
 
 def test_a_fence_that_is_gone_names_the_query_that_shows_it() -> None:
     assert GATES["target_fenced"](picture(replace(GREEN, fenced=False)), None).query.startswith("SELECT ")
+
+
+def test_a_pair_without_a_row_is_proven_when_its_tables_are() -> None:
+    bare = replace(RECON, proven_rows=0, all_rows=0)
+    assert GATES["recon"](picture(bare), LIMITS["recon"]).light is Light.PASS
+    assert GATES["recon"](picture(replace(bare, tables_equal=3)), LIMITS["recon"]).light is Light.FAIL
+    assert GATES["recon"](picture(replace(bare, tables_equal=0, tables_total=0)), LIMITS["recon"]).light is Light.FAIL
 
 
 @pytest.mark.parametrize("gate", ["lag_bytes", "lag_seconds", "slot", "tables_ready", "apply_errors", "reverse"])

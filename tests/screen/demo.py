@@ -214,6 +214,30 @@ def _handover(number: int, direction: Direction, at: float) -> Iterator[tuple[fl
     yield t, ev.ModeChanged(Mode.READY, f"{direction.target} serves, {direction.origin} is fenced and mirrored")
 
 
+def waiting() -> Story:
+    """A cutover whose scenario asks for a second person is armed, and waits for one."""
+    made = story(READY)
+    for fact in (
+        ev.HandoverOpened(1, Direction.CUTOVER, "ab12cd34ef", 'a second person approves within 492 s, then type "arp"', 20.0, True),
+        ev.ModeChanged(Mode.ARMING),
+        ev.StepFinished("arm", 412.0),
+        ev.StepFinished("gates", 5031.0),
+        ev.ModeChanged(Mode.ARMED),
+        ev.StepStarted("confirm"),
+        ev.ApprovalAsked(1, "ab12cd34ef", "ana@bastion", 1000, 492.0, "cockpit approve arp-7f3a"),
+    ):
+        made.take(fact)
+    return made
+
+
+def approved() -> Story:
+    """The same after `bob` said yes."""
+    made = waiting()
+    made.seconds += 3.0
+    made.take(ev.ApprovalGiven(1, "ab12cd34ef", "bob", 1001, made.state.seq, "plan and gates read"))
+    return made
+
+
 def _serving(t: float) -> Side:
     return Side.GREEN if CUTOVER_AT + 9.9 < t < ROLLBACK_AT + 1.3 else Side.BLUE
 

@@ -10,7 +10,7 @@ from cockpit.model.words import Mode
 from cockpit.screen.actions import ACTIONS, table
 from cockpit.screen.main import Ending, MainScreen, Options
 from cockpit.timeline.wire import Reply
-from tests.screen.demo import ARMED, READY, SOAK, WINDOW, Story, story
+from tests.screen.demo import ARMED, READY, SOAK, WINDOW, Story, approved, story, waiting
 from tests.screen.flying import Cockpit, cockpit
 
 ROLLBACK_WINDOW = 91.2
@@ -109,6 +109,63 @@ async def test_what_was_typed_is_forgotten_when_it_is_no_longer_armed() -> None:
         await c.press("enter")
         assert c.intents() == []
         assert "type arp" not in c.prompt
+
+
+async def test_while_a_second_person_is_waited_for_the_name_flies_nothing() -> None:
+    async with cockpit(waiting()) as c:
+        await c.later(0.5)
+        assert "WAITING for a second person: cockpit approve arp-7f3a" in c.prompt
+        assert "8:11 left" in c.prompt
+        await c.press("r", "p", "enter", "escape", "escape")
+        assert c.intents() == []
+        await c.later(60)
+        assert "7:11 left" in c.prompt
+
+
+async def test_while_it_waits_the_lead_may_look_note_and_disarm() -> None:
+    async with cockpit(waiting()) as c:
+        await c.later(0.5)
+        await c.press("m", *"called", "space", "bob")
+        await c.later(0.5)
+        assert "a note into the timeline" in c.prompt, "and is not interrupted"
+        await c.press("b", "enter")
+        await c.press("question_mark", "escape")
+        await c.later(9)
+        assert "WAITING for a second person" in c.prompt
+        await c.press("exclamation_mark")
+        assert "a second person is waited for" in c.text
+        await c.press("escape", "D")
+        assert c.intents()[0].startswith("note called ")
+        assert c.intents()[-1] == "disarm"
+
+
+async def test_back_to_blue_needs_no_second_person() -> None:
+    async with cockpit(waiting()) as c:
+        await c.later(0.5)
+        await c.press("B", "Y")
+        assert c.intents() == ["back"]
+
+
+async def test_once_approved_the_typed_name_flies_it() -> None:
+    source = waiting()
+    async with cockpit(source) as c:
+        await c.later(0.5)
+        given = approved()
+        source.state, source.latest, source.seconds = given.state, given.latest, given.seconds
+        await c.look()
+        assert "approved by bob" in c.prompt
+        assert "20 s left" in c.prompt
+        await c.later(0.5)
+        await c.press("a", "r", "p", "enter")
+        assert c.intents() == ["go arp"]
+
+
+async def test_who_watches_sees_what_is_waited_for() -> None:
+    async with cockpit(waiting(), watch=True) as c:
+        await c.look()
+        assert "WAITING for a second person: cockpit approve arp-7f3a" in c.prompt
+        await c.press("D", "B", "Y")
+        assert c.intents() == []
 
 
 async def test_escape_disarms() -> None:

@@ -13,7 +13,7 @@ from cockpit.model import events as ev
 from cockpit.model.telemetry import AppRoute, RoutingSample
 from cockpit.model.words import Known, Mode, Outcome, Side, Verdict
 from cockpit.screen.main import Options
-from tests.screen.demo import ARMED, BACK, ORIGIN, READY, SOAK, WINDOW, Story, story
+from tests.screen.demo import ARMED, BACK, ORIGIN, READY, SOAK, WINDOW, Story, approved, story, waiting
 from tests.screen.flying import SIZES, cockpit
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -82,6 +82,8 @@ MOMENTS: dict[str, Callable[[], Story]] = {
     "opening": lambda: story(3.5),
     "ready": lambda: story(READY),
     "armed": lambda: story(ARMED),
+    "second": waiting,
+    "approved": approved,
     "window": lambda: story(WINDOW - 0.4),
     "soak": lambda: story(SOAK),
     "rollback": lambda: story(91.0),
@@ -114,6 +116,13 @@ async def test_what_a_key_opens_looks_as_it_did(name: str, keys: str) -> None:
         await c.press(*(names.get(key, key) for key in keys.split()))
         await c.look()
         _same(f"{name}-80x24", c.text)
+
+
+async def test_the_detail_of_a_step_that_waits_for_a_second_person_looks_as_it_did() -> None:
+    async with cockpit(waiting()) as c:
+        await c.press("4", "down", "down", "enter")
+        await c.look()
+        _same("detail-second-80x24", c.text)
 
 
 async def test_the_start_of_a_drill_shows_what_is_set_up(tmp_path: Path) -> None:

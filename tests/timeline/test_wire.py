@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 from pathlib import Path
 
@@ -25,6 +26,23 @@ async def test_replies_come_in_order_over_a_private_socket(tmp_path: Path) -> No
     replies = await asyncio.gather(*(link.ask(Intent(Ask.NOTE, "ana", n, f"n{n}\x1b[2J")) for n in range(20)))
     assert [r.seq for r in replies] == list(range(1, 21))
     assert (await link.ask(Intent(Ask.GO, "ana", 0))).ok is False
+    await link.close()
+    await door.close()
+
+
+async def test_whose_intent_it_is_is_the_kernels_word(tmp_path: Path) -> None:
+    heard: list[int | None] = []
+
+    async def answer(intent: Intent) -> Reply:
+        heard.append(intent.uid)
+        return Reply(True, 1)
+
+    door = Door(answer)
+    await door.open(tmp_path / "s")
+    link = PilotLink(tmp_path / "s")
+    await link.ask(Intent(Ask.ARM, "ana", 0))
+    await link.ask(Intent(Ask.ARM, "ana", 0, uid=os.geteuid() + 7))
+    assert heard == [os.geteuid(), os.geteuid()]
     await link.close()
     await door.close()
 

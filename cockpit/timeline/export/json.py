@@ -61,6 +61,8 @@ def _handover(story: Story) -> dict[str, object]:
         "downtime_s": view.downtime_s,
         "past_return": view.past_return,
         "fence_lsn": view.fence_lsn,
+        "plan_digest": view.plan_digest,
+        "approval": view.approval,
         "steps": [
             {
                 "id": step.id,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from cockpit.model import events as ev
 from cockpit.model.budgets import mm_ss
-from cockpit.model.events import IntentRefused, IntentTaken, NoteTaken
 from cockpit.model.plan import Statement
+from cockpit.model.state import ApprovalView
 from cockpit.model.text import plain
 from cockpit.model.words import StepState
 from cockpit.timeline.export.report import Report, Story
@@ -107,6 +108,8 @@ def _summary(report: Report) -> Callable[[Story], tuple[object, ...]]:
 def _story(story: Story) -> Iterator[Block]:
     view = story.view
     yield Heading(3, f"Handover {view.number}: {view.direction}")
+    if view.approval is not None:
+        yield Words(plain(_second(view.approval)))
     if view.fence_lsn:
         yield Words(plain(f"Fence at {view.fence_lsn}. The point of no return was {'' if view.past_return else 'not '}passed."))
     rows = [
@@ -126,6 +129,13 @@ def _story(story: Story) -> Iterator[Block]:
     if sent:
         yield Words("What was sent, in order:")
         yield Sent(sent)
+
+
+def _second(approval: ApprovalView) -> str:
+    """Who asked, who answered, and what became of it."""
+    asked = f"Second person, asked by {approval.asked_by} (uid {approval.asked_uid}): "
+    said = f"{approval.by} (uid {approval.uid}): {approval.comment}. " if approval.by else ""
+    return f"{asked}{approval.consent}. {said}{approval.why}".strip()
 
 
 def _standing(state: StepState, over: bool) -> str:
@@ -191,8 +201,20 @@ def _before(report: Report) -> Iterator[Block]:
         yield _grid("alarm|what|remedy|query", ((a.id, a.what, a.remedy, a.query) for a in state.alarms))
 
 
+_SAID = (
+    ev.IntentTaken
+    | ev.IntentRefused
+    | ev.NoteTaken
+    | ev.ApprovalAsked
+    | ev.ApprovalGiven
+    | ev.ApprovalRejected
+    | ev.ApprovalRefused
+    | ev.ApprovalExpired
+)
+
+
 def _people(report: Report) -> Iterator[Block]:
-    asked = [e for e in report.events if isinstance(e.fact, IntentTaken | IntentRefused | NoteTaken)]
+    asked = [e for e in report.events if isinstance(e.fact, _SAID)]
     if asked:
         yield Heading(2, "Who decided what")
         yield _grid("#|time|what", ((e.seq, clock(e.at), line(e.fact)) for e in asked), "#")

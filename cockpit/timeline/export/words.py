@@ -95,6 +95,17 @@ _LINES: Mapping[type, Callable[[Any], str]] = {
     ev.IntentTaken: _intent,
     ev.IntentRefused: lambda f: f"{f.by} asked: {f.intent}; refused: {f.reason}",
     ev.NoteTaken: lambda f: f"{f.by} notes: {f.text}",
+    ev.ApprovalAsked: lambda f: (
+        f"a second person is asked by {f.by} (uid {f.uid}) to approve handover {f.number}, within {f.expires_s:g} s"
+    ),
+    ev.ApprovalGiven: lambda f: (
+        f"{f.by} (uid {f.uid}) APPROVES handover {f.number}, plan {f.plan_digest}, having seen record {f.saw}: {f.comment}"
+    ),
+    ev.ApprovalRejected: lambda f: (
+        f"{f.by} (uid {f.uid}) REJECTS handover {f.number}, plan {f.plan_digest}, having seen record {f.saw}: {f.comment}"
+    ),
+    ev.ApprovalRefused: lambda f: f"{f.by} (uid {f.uid}) spoke as second person; refused: {f.reason}",
+    ev.ApprovalExpired: lambda f: f"the approval of handover {f.number} expired: {f.why}",
     ev.PreflightStarted: lambda f: "preflight started",
     ev.FindingSeen: _finding,
     ev.PreflightDone: lambda f: f"preflight: {f.blocks} block, {f.warnings} warn, {f.good} good, {f.waived} waived",

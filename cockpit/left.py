@@ -1,0 +1,64 @@
+"""Runs that a crash left: found, and started again on their own timelines."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from cockpit import wiring
+from cockpit.errors import CockpitError, Refused
+from cockpit.model.state import replay
+from cockpit.model.words import Mode
+from cockpit.timeline.folder import RunFolder, every
+from cockpit.timeline.journal import is_closed, is_flown, read
+
+
+def left_open(runs: Path, config: Path, pair: str) -> RunFolder | None:
+    """The newest run of this config's pair that is neither closed nor flown: a crash left it. None where there is none.
+
+    `JournalDamaged` where its timeline cannot be trusted: nobody goes on with that, and a new run would fly over it."""
+    for folder in reversed(list(every(runs))):
+        if is_closed(folder.timeline) or is_flown(folder.timeline):
+            continue
+        launch = _launch_of(folder)
+        if launch is not None and not launch.drill and (launch.pair, launch.config) == (pair, str(config.resolve())):
+            read(folder.timeline).trusted(str(folder.timeline))
+            return folder
+    return None
+
+
+async def check_unflown(folder: RunFolder) -> None:
+    """`Flown` where another process flies the run's pair, told before anything of the run is started. A server that does not answer says
+    nothing: what is left of the pair can be taken up all the same."""
+    _, order = wiring.order_of(folder)
+    try:
+        await wiring.check_reachable(order)
+    except Refused:
+        raise
+    except CockpitError:
+        pass
+
+
+def _launch_of(folder: RunFolder) -> wiring.Launch | None:
+    try:
+        return msgspec.json.decode(folder.launch.read_bytes(), type=wiring.Launch)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def check_left(folder: RunFolder) -> None:
+    """`Refused` where the run is over or cannot be started again, `JournalDamaged` where its timeline cannot be trusted."""
+    state = replay(read(folder.timeline).trusted(str(folder.timeline)).events)
+    if state.mode is Mode.CLOSED:
+        what = f"the run is closed: {state.outcome}, {state.serving or 'nobody'} serves"
+        raise Refused(what, where=folder.name, remedy="`cockpit export` reads it, `cockpit run` opens a new one")
+    if _launch_of(folder) is None:
+        raise Refused("it does not say how it was started", where=str(folder.launch), remedy="`cockpit run` opens a new run")
+
+
+def take_up(folder: RunFolder) -> subprocess.Popen[bytes]:
+    """The processes of a run that nobody flies any more are started again; what `check_left` raises says why they are not."""
+    check_left(folder)
+    return wiring.start(folder)

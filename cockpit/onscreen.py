@@ -1,0 +1,122 @@
+"""The commands that open a screen: on a new run, on one that is flown or was left, or only to look."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cockpit.cli import found, say
+from cockpit.errors import Refused
+from cockpit.opening import Opening
+from cockpit.timeline.folder import RunFolder
+
+if TYPE_CHECKING:
+    from cockpit.screen.curtain import Curtain
+
+
+def run(arguments: argparse.Namespace, again: Sequence[str]) -> int:
+    """The screen shows itself and loads while another process reads, connects and starts the pilot."""
+    need_terminal()
+    opening = Opening(again)
+    try:
+        root, ending = _shown_while(opening, arguments)
+    except BaseException:
+        opening.give_up()
+        raise
+    code, said = opening.end()
+    if code:
+        say(said)
+        return code
+    assert root is not None
+    return ending or _afterwards(RunFolder(root))
+
+
+def _shown_while(opening: Opening, arguments: argparse.Namespace) -> tuple[Path | None, int]:
+    """The run's folder, None where there will be none, and what `_shown` returned."""
+    from importlib import import_module
+
+    with curtain(arguments) as raised:
+        import_module("cockpit.screen.app")  # takes as long as the other process needs to name the folder
+        root = opening.folder()
+        return root, _shown(RunFolder(root), arguments, raised, gone=opening.refused) if root is not None else 1
+
+
+def curtain(arguments: argparse.Namespace, *, watch: bool = False, drill: bool = False) -> Curtain:
+    """What the terminal shows until the screen has loaded; to be entered as soon as it is known that there will be a screen."""
+    from cockpit.screen.curtain import Curtain, look
+
+    return Curtain(look(arguments.theme, ascii=arguments.ascii), watch=watch, drill=drill)
+
+
+def join(arguments: argparse.Namespace) -> int:
+    """A run that is flown, or that a crash left: that one is taken up, and nothing is touched before the lead has chosen."""
+    need_terminal()
+    folder = found(arguments)
+    from cockpit.timeline.journal import is_flown
+
+    if not is_flown(folder.timeline):
+        _take_up(folder)
+    return _on_screen(folder, arguments, watch=False)
+
+
+def _take_up(folder: RunFolder) -> None:
+    from cockpit import left
+
+    left.check_left(folder)
+    asyncio.run(left.check_unflown(folder))
+    left.take_up(folder)
+
+
+def watch(arguments: argparse.Namespace) -> int:
+    """The same screen without rights."""
+    need_terminal()
+    return _on_screen(found(arguments), arguments, watch=True)
+
+
+def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool) -> int:
+    """The run's exit code where it ended, else 0 with a word on how to come back."""
+    with curtain(arguments, watch=watch) as raised:
+        code = _shown(folder, arguments, raised, watch=watch)
+    return code or (0 if watch else _afterwards(folder))
+
+
+def _shown(
+    folder: RunFolder, arguments: argparse.Namespace, raised: Curtain, *, watch: bool = False, gone: Callable[[], bool] | None = None
+) -> int:
+    """1 when the screen failed, else 0: the run has its own exit code."""
+    from cockpit.screen.app import run_screen
+    from cockpit.screen.main import Ending
+
+    raised.hand_over()
+    ending = run_screen(folder.root, watch=watch, drill=False, gone=gone, theme=arguments.theme, ascii=arguments.ascii)
+    if ending == Ending.CRASHED:
+        say(f"the screen failed, the run goes on: `cockpit join {folder.name}` opens it again")
+        return 1
+    return 0
+
+
+def _afterwards(folder: RunFolder) -> int:
+    from cockpit.wiring import closed_state, last_words
+
+    state = closed_state(folder)
+    if not folder.timeline.exists():
+        say(f"run {folder.name} never opened: {last_words(folder) or 'its processes said nothing'}")
+        return 1
+    if state is None:
+        say(f"run {folder.name} is still flown: `cockpit join {folder.name}` opens it again")
+        return 0
+    why = state.alarms[-1].what if state.alarms else ""
+    say(f"run {folder.name}: {state.outcome or 'left open'}; {state.serving or 'unknown'} serves{'; ' + why if why else ''}")
+    return state.exit_code if state.exit_code is not None else 1
+
+
+def need_terminal() -> None:
+    """The screen is drawn on stderr by its library; without a terminal there is nothing to draw on."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refused(
+            "the screen needs a terminal on stdin and stderr", remedy="do not redirect them; `cockpit plan` and `export` need none"
+        )
