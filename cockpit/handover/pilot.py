@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from cockpit.timeline.sidedoor import SideDoor
 from cockpit.timeline.wire import Door, Reply
 
 DUTY_STEP = 0.05
+CLOSE_S = 5.0
 OPEN_S = 2.0
 """Seconds a system has to be connected when a run is taken up: one that is dead must not keep the others from being seen."""
 LOOK_S = 0.2
@@ -409,8 +410,11 @@ def summary(findings: tuple[ev.FindingSeen, ...]) -> ev.PreflightDone:
 
 
 async def close(world: World) -> None:
-    """Every connection is closed; what does not close within 5 s is left to the end of the process."""
-    closing = [world.reconciler.close(), world.servers.close()]
-    closing += [pooler.close() for pooler in world.poolers]
-    closing += [channel.close() for channel in world.channels]
-    await asyncio.gather(*(asyncio.wait_for(close, 5) for close in closing), return_exceptions=True)
+    """Every connection is closed; what does not close within `CLOSE_S` is left to the end of the process."""
+    ends = [world.reconciler.close, world.servers.close, *(p.close for p in world.poolers), *(c.close for c in world.channels)]
+    await asyncio.gather(*(_closed(end) for end in ends), return_exceptions=True)
+
+
+async def _closed(end: Callable[[], Awaitable[None]]) -> None:
+    async with asyncio.timeout(CLOSE_S):
+        await end()
