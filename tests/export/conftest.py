@@ -10,7 +10,7 @@ import pytest
 
 from cockpit.model import events as ev
 from cockpit.model.plan import Statement
-from cockpit.model.words import Direction, Light, Mode, Outcome, Severity, Side
+from cockpit.model.words import Direction, Known, Light, Mode, Outcome, Severity, Side
 from cockpit.timeline.journal import Journal
 
 LINES = (ev.PlannedLine("pause", "pause every pooler", 0.02, True), ev.PlannedLine("prove", "every app seen", 1.0, False))
@@ -20,7 +20,9 @@ def facts(word: str) -> list[ev.Fact]:
     """One of every kind, each text holding `word`."""
     return [
         ev.RunOpened("r1", "arp", "arp", "s" * 64, "c" * 64, "p" * 64, f"ana {word}", "bastion", "0.1.0", True, 300, 300, LINES, LINES),
-        ev.PilotSeated("pilot", 42, "token"),
+        ev.PilotSeated("pilot", 42, "token", "boot"),
+        ev.RunTakenUp(f"ben {word}", f"bastion {word}", f"torn {word}", "config"),
+        ev.StepFound("pause", Known.DONE, {"probe": f"seen {word}"}),
         ev.SidesSeen(Side.BLUE, "16.9", "18.1", {"blue": word}),
         ev.ModeChanged(Mode.READY, word),
         ev.PreflightStarted(),
