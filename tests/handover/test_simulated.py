@@ -1,7 +1,8 @@
-"""A timeline that takes no more records: the service goes home, and the run ends instead of flying on without a memory."""
+"""What the simulator found: each seed that broke a law, as the smallest flight that shows it."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -83,5 +84,32 @@ def test_a_target_that_starts_again_leaves_nothing_open_behind_an_abort(tmp_path
             assert await memory.probe_apps() == []
             await memory.settle()
             assert memory.oracle(expect=Side.BLUE, equal=True) == []
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("down_s", [0.3, 20.0])
+def test_a_target_that_restarts_at_the_unfence_is_waited_for(tmp_path: Path, down_s: float) -> None:
+    """Both sides are fenced then and every app waits: two refused connections in a millisecond ended the landing there, stuck."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=64, apps=4, poolers=2, channels=1, rate=2.0)
+        async with flying(memory, tmp_path) as seat:
+            await seat.armed()
+            green = memory.cluster.nodes[Side.GREEN]
+
+            def restart(call: str) -> None:
+                if call == "apply fence green off":
+                    memory.faults.heard.clear()
+                    green.crash()
+                    asyncio.get_running_loop().call_later(down_s, green.recover)
+
+            memory.faults.heard.append(restart)
+            assert (await seat.ask(Ask.GO, "arp")).ok
+            assert await seat.landed(0) is Outcome.DONE, seat.tail()
+            assert seat.state.serving is Side.GREEN
+            assert await memory.probe_apps() == []
+            await memory.settle()
+            assert memory.oracle(expect=Side.GREEN, equal=True) == []
 
     run_warped(main())
