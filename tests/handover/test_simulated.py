@@ -73,7 +73,9 @@ def test_a_target_that_starts_again_leaves_nothing_open_behind_an_abort(tmp_path
             await seat.armed()
             green = memory.cluster.nodes[Side.GREEN]
             memory.faults.add("apply drain*", "error", error=SystemFault("gone", where="green"))
-            memory.faults.add("apply fence green on", "error", times=round(down_s / 0.2), error=LinkError("connection refused", where="green"))
+            memory.faults.add(
+                "apply fence green on", "error", times=round(down_s / 0.2), error=LinkError("connection refused", where="green")
+            )
             assert (await seat.ask(Ask.GO, "arp")).ok
             await seat.until(lambda s: s.mode is Mode.ABORTING)
             state = await seat.until(lambda s: not any(p.paused for p in memory.poolers), within_s=0.1)

@@ -119,8 +119,8 @@ class Lead:
 
     async def _until(self, holds: Callable[[RunState], bool], within_s: float) -> RunState:
         """The state once `holds`, or the pilot is gone, or so much time has passed."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + within_s
-        while self._flying and not holds(self._state) and loop.time() < until:
+        for _ in range(round(within_s / LOOK_S)):
+            if not self._flying or holds(self._state):
+                break
             await asyncio.sleep(LOOK_S)
         return self._state

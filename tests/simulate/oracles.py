@@ -1,8 +1,8 @@
 """What must hold after every run, read from the servers' rows, the apps' ledgers and the timeline; each excuse says why it is one.
 
-    standing    right when the run has ended, before anything is repaired
-    reached     after the repairs: each app's own path takes a write (O12)
-    contents    after the apps have stopped and replication caught up
+standing    right when the run has ended, before anything is repaired
+reached     after the repairs: each app's own path takes a write (O12)
+contents    after the apps have stopped and replication caught up
 """
 
 from __future__ import annotations
@@ -114,16 +114,19 @@ def _open_ends(scene: Scene, reading: Reading | None) -> Iterator[str]:
     """Law 3: what a way out left open was out of reach for most of the time that it was tried."""
     for event in reading.events if reading is not None else ():
         if isinstance(event.fact, ev.AlarmRaised) and event.fact.alarm.startswith("open: "):
-            systems = [s for s in _systems(scene) if s in event.fact.what] or ["?"]
+            systems = _systems(scene, event.fact.what)
             fence = event.fact.alarm.startswith("open: fence") and event.fact.alarm.endswith("on")
             back, mostly = (FENCE_LOOKED_BACK_S, FENCE_MOSTLY_S) if fence else (LOOKED_BACK_S, MOSTLY_S)
             if max(scene.outages.seconds(system, event.mono - back, event.mono) for system in systems) < mostly:
                 yield f"law 3: left open without a cause: {event.fact.what}"
 
 
-def _systems(scene: Scene) -> list[str]:
-    ours = [*(p.name for p in scene.memory.poolers), *(c.name for c in scene.memory.channels)]
-    return [*ours, *map(str, Side)]
+def _systems(scene: Scene, what: str) -> list[str]:
+    """What an open end is about: the systems it names, or all channels where it could not say which of them."""
+    channels = [channel.name for channel in scene.memory.channels]
+    ours = [*(pooler.name for pooler in scene.memory.poolers), *channels, *map(str, Side)]
+    found = [system for system in ours if system in what]
+    return found + channels if "every channel" in what and not {*found} & {*channels} else found or ["?"]
 
 
 def _budgets(scene: Scene, state: RunState) -> Iterator[str]:
@@ -180,7 +183,11 @@ def contents(scene: Scene) -> list[str]:
     side, memory = serving(scene, state), scene.memory
     strays = _strays(scene)
     found = [f"O2: {text}" for text in memory.watch.violations if not _by_hand(scene, text, strays)]
-    found += [f"O1: {op} was acknowledged and {side} does not have it" for op in oracle.lost(memory.cluster, memory.ledger, side) if op not in strays]
+    found += [
+        f"O1: {op} was acknowledged and {side} does not have it"
+        for op in oracle.lost(memory.cluster, memory.ledger, side)
+        if op not in strays
+    ]
     found += [f"O4: {text}" for text in _doubles(scene, strays)]
     if _mirrored(scene, side):
         found += [f"O5: only one side has {op}" for op in oracle.unequal(memory.cluster) if op not in strays]

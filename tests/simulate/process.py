@@ -97,7 +97,7 @@ class Process:
 class _Steps(Coroutine[Any, Any, Any]):
     """A coroutine that takes a step only while its process may."""
 
-    __slots__ = ("_inner", "_owed", "_over", "_process")
+    __slots__ = ("_inner", "_over", "_owed", "_process")
 
     def __init__(self, inner: Coroutine[Any, Any, Any], process: Process) -> None:
         self._inner = inner

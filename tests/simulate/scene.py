@@ -7,6 +7,7 @@ import gc
 import shutil
 import socket
 import tempfile
+import warnings
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from cockpit.handover.pilot import Orders, Pilot
 from cockpit.handover.plan import lines, make_plan
 from cockpit.handover.record import Recorder
 from cockpit.handover.telemetry import Pace
-from cockpit.handover.watch import Watch
+from cockpit.handover.watch import Stage, Watch
 from cockpit.model import events as ev
 from cockpit.model.plan import Plan
 from cockpit.model.settings import Scenario
@@ -44,7 +45,7 @@ OWNER = "ana@bastion pid 4711"
 PATIENCE_S = 2500.0
 """Seconds of the run's own time within which every run must have ended by itself."""
 GIVE_UP_S = 600.0
-"""After this a person ends a pilot that stands still and that no guardian watches."""
+"""After this a person ends a pilot that stands still where no guardian ends it: there is none, or nothing is in the air."""
 
 
 class Wires(Faults):
@@ -145,6 +146,7 @@ class Scene:
         self.recorder: Recorder | None = None
         self.code: int | None = None
         self._ended = asyncio.Event()
+        self._watching: Guardian | None = None
         self._mend: list[Callable[[], object]] = []
         """What is broken for a while, as what mends it."""
         fate = Random(f"fate {story.seed}")
@@ -153,6 +155,11 @@ class Scene:
     @property
     def timeline(self) -> Path:
         return self.folder / "timeline.jsonl"
+
+    @property
+    def _settled(self) -> bool:
+        """Nothing was in the air, by the last word that the guardian had."""
+        return self._watching is not None and self._watching._stage is Stage.SETTLED
 
     @property
     def last_written(self) -> Side:
@@ -180,7 +187,7 @@ class Scene:
         watching = self.guardian.run(self._guard())
         lead = asyncio.get_running_loop().create_task(Lead(self).run())
         broken: list[str] = []
-        if not await self._ends_within(GIVE_UP_S) and self.guardian.dead and self.pilot.frozen:
+        if not await self._ends_within(GIVE_UP_S) and self.pilot.frozen and (self.guardian.dead or self._settled):
             self.kill_pilot()
         if not await self._ends_within(PATIENCE_S):
             broken.append("never ended: neither the pilot nor the guardian has closed the run")
@@ -203,11 +210,12 @@ class Scene:
         return True
 
     async def _guard(self) -> None:
-        guardian = Guardian(self._world(self.guardian), self.timeline, self.scenario.budgets.downtime)
-        self.guardian.at_death.append(lambda: guardian._end is not None and self._close(guardian._end))
+        self._watching = guardian = Guardian(self._world(self.guardian), self.timeline, self.scenario.budgets.downtime)
+        self.guardian.at_death.append(lambda: self._close(guardian._end))
         try:
             self.code = await guardian.watch(self._spawn)  # type: ignore[arg-type]
         finally:
+            self._close(guardian._end)
             self._ended.set()
 
     async def _take_up(self) -> None:
@@ -292,8 +300,8 @@ class Scene:
 
         return do
 
-    def _close(self, end: socket.socket) -> None:
-        if end.fileno() >= 0:
+    def _close(self, end: socket.socket | None) -> None:
+        if end is not None and end.fileno() >= 0:
             asyncio.get_running_loop()._remove_reader(end.fileno())  # type: ignore[attr-defined]
             end.close()
 
@@ -317,8 +325,10 @@ class Scene:
 
     async def _bury(self) -> None:
         self.memory.faults.heard.clear()
-        for process in (self.pilot, self.guardian, self.recovery):
-            await process.bury()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited")  # what a killed process was about to do
+            for process in (self.pilot, self.guardian, self.recovery):
+                await process.bury()
         gc.enable()
 
 
@@ -329,9 +339,7 @@ def scenario() -> Scenario:
     """The shipped scenario, with gates that need to hold for a second at most: a run's time is the machine's."""
     if not _SCENARIO:
         shipped = load_scenario("arp")
-        gates, back = (
-            tuple(replace(g, hold=min(g.hold, 1.0)) for g in found) for found in (shipped.gates, shipped.rollback_gates)
-        )
+        gates, back = (tuple(replace(g, hold=min(g.hold, 1.0)) for g in found) for found in (shipped.gates, shipped.rollback_gates))
         _SCENARIO.append(replace(shipped, gates=gates, rollback_gates=back))
     return _SCENARIO[0]
 

@@ -132,7 +132,11 @@ def _call(dice: Random, poolers: int, channels: int) -> Trouble:
     nth, times = dice.choice((1, 1, 2, 3)), dice.choice((1, 1, 1, 2, 4))
     seconds = dice.choice((0.002, 0.05, 0.4, 2.0, 4.0)) if kind in {"late", "delay"} else 0.0
     seconds = dice.choice((1.0, tr.OWN_S, 60.0)) if kind.startswith("hang") else seconds
-    said = f"call {nth} of {on!r}: {kind} {error}".rstrip() + (f" {seconds:g} s" if seconds else "") + (f", {times} times" if times > 1 else "")
+    said = (
+        f"call {nth} of {on!r}: {kind} {error}".rstrip()
+        + (f" {seconds:g} s" if seconds else "")
+        + (f", {times} times" if times > 1 else "")
+    )
     return Trouble(said, When("", 1, dice.choice((0.0, 0.0, 3.0, 8.0))), tr.call_fails(on, kind, nth, times, seconds, error))
 
 

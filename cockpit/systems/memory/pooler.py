@@ -246,6 +246,11 @@ class MemoryPooler:
         return seen(is_so, paused=self.state.paused, routes_to=str(self.state.loaded))
 
     def _action(
-        self, name: str, see: Callable[[], Probe], make: Callable[[], Awaitable[Evidence]], text: str, half: Callable[[], None] | None = None
+        self,
+        name: str,
+        see: Callable[[], Probe],
+        make: Callable[[], Awaitable[Evidence]],
+        text: str,
+        half: Callable[[], None] | None = None,
     ) -> Action:
         return MemoryAction(name, self.faults, see, make, ((f"pgbouncer {self.name}", text),), half=half)
