@@ -12,7 +12,8 @@ from cockpit.errors import LinkError, SystemFault
 from cockpit.model.intents import Ask
 from cockpit.model.words import Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
-from tests.handover.harness import flying
+from tests.handover.harness import Seat, flying, quick_scenario
+from tests.handover.test_guardian import die_at, take_over
 
 
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,5 +114,29 @@ def test_a_target_that_restarts_at_the_unfence_is_waited_for(tmp_path: Path, dow
             assert await memory.probe_apps() == []
             await memory.settle()
             assert memory.oracle(expect=Side.GREEN, equal=True) == []
+
+    run_warped(main())
+
+
+def test_a_torn_timeline_on_a_full_disk_keeps_no_guardian_from_going_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The half record cannot be set aside: the guardian died of that and left every app waiting."""
+
+    def refuse(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=65, apps=4, poolers=1, channels=1, rate=2.0)
+        async with memory:
+            seat = Seat(memory, tmp_path, quick_scenario())
+            await die_at(memory, seat, "apply drain*", "hang")
+            with seat.timeline.open("ab") as file:
+                file.write(b'{"seq":99,"at":"2026')
+            monkeypatch.setattr(Path, "write_bytes", refuse)
+            assert await take_over(memory, seat) == 4
+            monkeypatch.undo()
+            assert memory.serving is Side.BLUE
+            assert await memory.probe_apps() == []
+            await memory.settle()
+            assert memory.oracle(expect=Side.BLUE, equal=True) == []
 
     run_warped(main())
