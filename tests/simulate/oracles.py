@@ -41,10 +41,11 @@ def timeline(scene: Scene) -> tuple[Reading | None, RunState]:
 
 
 def serving(scene: Scene, state: RunState) -> Side:
-    """The side that must serve: what the timeline says; where the disk kept nothing more, the side that apps can write to."""
-    if state.serving is not None and not scene.disk.failed:
-        return state.serving
-    return scene.memory.serving or state.serving or scene.last_written
+    """The side that must serve: what the timeline says; where the disk kept nothing more, the side without a fence."""
+    if not scene.disk.failed:
+        return state.serving or scene.last_written
+    open_sides = [side for side, node in scene.memory.cluster.nodes.items() if not node.fenced]
+    return open_sides[0] if len(open_sides) == 1 else state.serving or scene.last_written
 
 
 def ending(scene: Scene) -> str:

@@ -210,7 +210,8 @@ def test_a_slow_rollback_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = simulated.scenario()
     steps = {name: replace(step, deadline=1000.0) for name, step in shipped.steps.items()}
     monkeypatch.setattr(simulated, "scenario", lambda: replace(shipped, steps=steps))
-    story = replace(THERE_AND_BACK, troubles=(Trouble("arming the way back takes 400 s", When("apply resume*"), slow),))
+    calm = tuple(replace(app, rate=1.0) for app in APPS)
+    story = replace(THERE_AND_BACK, apps=calm, troubles=(Trouble("arming the way back takes 400 s", When("apply resume*"), slow),))
     assert says(fly(story), "O9: rollback 2 took")
 
 

@@ -280,6 +280,8 @@ def sequence_moved(side: Side, by: int) -> Callable[[Scene], None]:
 def channel_changed(number: int, side: Side) -> Callable[[Scene], None]:
     def act(scene: Scene) -> None:
         state = scene.memory.channels[number]
+        if side is not scene.last_written and not scene.memory.cluster.nodes[side].fenced:
+            return  # he would make the two sides differ without a cockpit
         state.change(side)
         scene.changed_by_hand[state.name] = now()
 
