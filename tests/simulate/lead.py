@@ -22,8 +22,9 @@ STILL = {Mode.READY, Mode.STUCK, Mode.CLOSED}
 class Lead:
     """Does the moves of the story, one after the other, as far as the state lets him."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, moves: tuple[Move, ...]) -> None:
         self._scene = scene
+        self._moves = moves
 
     @property
     def _state(self) -> RunState:
@@ -34,8 +35,8 @@ class Lead:
         return self._scene.child.returncode is None
 
     async def run(self) -> None:
-        await self._until(lambda s: s.mode is Mode.READY, 60)
-        for move in self._scene.story.moves:
+        await self._until(lambda s: s.mode in STILL, 60)
+        for move in self._moves:
             await self._do(move)
             if not self._flying:
                 return
@@ -63,6 +64,8 @@ class Lead:
                 await self._settled()
             case "close":
                 await self._close()
+            case "resume" | "abort-left":
+                await self._go_on(Ask.RESUME if move.what == "resume" else Ask.ABORT)
             case other:
                 await self._aside(other, move.wait)
 
@@ -92,6 +95,12 @@ class Lead:
         await asyncio.sleep(wait)
         await self._ask(Ask.BACK)
         await self._settled()
+
+    async def _go_on(self, ask: Ask) -> None:
+        """What was left half way goes on, or home."""
+        if self._state.mode is Mode.STUCK:
+            await self._ask(ask)
+            await self._settled()
 
     async def _settled(self) -> None:
         """The handover is over; a stuck one is taken up again once, if the story says so."""

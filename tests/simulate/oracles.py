@@ -48,9 +48,17 @@ def serving(scene: Scene, state: RunState) -> Side:
     return open_sides[0] if len(open_sides) == 1 else state.serving or scene.last_written
 
 
+def left_open(scene: Scene) -> bool:
+    """Both processes are gone and the run was begun and never ended."""
+    reading, state = timeline(scene)
+    return reading is not None and bool(reading.events) and state.mode is not Mode.CLOSED
+
+
 def ending(scene: Scene) -> str:
     _, state = timeline(scene)
-    who = "both gone" if scene.guardian.dead else "guardian" if state.owner_role == "guardian" else "pilot"
+    who = (
+        "taken up" if scene.taken_up else "both gone" if scene.guardian.dead else "guardian" if state.owner_role == "guardian" else "pilot"
+    )
     return f"{who}: {state.outcome or state.mode}"
 
 

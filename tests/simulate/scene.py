@@ -24,6 +24,7 @@ from cockpit.handover.watch import Stage, Watch
 from cockpit.model import events as ev
 from cockpit.model.plan import Plan
 from cockpit.model.settings import Scenario
+from cockpit.model.state import replay
 from cockpit.model.telemetry import Sample
 from cockpit.model.words import Direction, Side
 from cockpit.scenario import load_scenario
@@ -35,13 +36,13 @@ from tests.simulate import oracles
 from tests.simulate.disk import Disk, WallClock, replaced
 from tests.simulate.lead import Lead
 from tests.simulate.process import Process, factory, outside
-from tests.simulate.story import Story
+from tests.simulate.story import Move, Story
 from tests.simulate.troubles import Outages, Triggers
 
 T = TypeVar("T")
+PID = 4711
 PACE = Pace(lag=0.5, routing=1.0, server=1.0, pooler=1.0, gates=0.5, readiness=5.0, pulse=30.0, shape=5.0, alarms=2.0)
 """Half as often as in the air: what is measured decides by its age alone, and a run's time is the machine's."""
-OWNER = "ana@bastion pid 4711"
 PATIENCE_S = 2500.0
 """Seconds of the run's own time within which every run must have ended by itself."""
 GIVE_UP_S = 600.0
@@ -92,7 +93,7 @@ class Unkept(Samples):
 class Child:
     """The pilot's process as its parent has it."""
 
-    pid: int = 4711
+    pid: int
     returncode: int | None = None
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -132,8 +133,9 @@ class Scene:
         self.scenario = scenario()
         self.pilot = Process("pilot")
         self.guardian = Process("guardian")
-        self.recovery = Process("recovery")
-        self.child = Child()
+        self.child = Child(PID)
+        self.taken_up = 0
+        """How often somebody took the run up again after both processes were gone."""
         self.disk, self.clock = Disk(), WallClock()
         self.outages = Outages()
         self.happened: list[str] = []
@@ -147,10 +149,11 @@ class Scene:
         self.code: int | None = None
         self._ended = asyncio.Event()
         self._watching: Guardian | None = None
+        self._graves: list[Process] = []
         self._mend: list[Callable[[], object]] = []
         """What is broken for a while, as what mends it."""
-        fate = Random(f"fate {story.seed}")
-        self.pilot.survives = self.guardian.survives = lambda: fate.random() < 0.5
+        self._fate = Random(f"fate {story.seed}")
+        self.pilot.survives = self.guardian.survives = self._survives
 
     @property
     def timeline(self) -> Path:
@@ -184,8 +187,15 @@ class Scene:
     async def _until_over(self) -> list[str]:
         triggers = Triggers(self, self.story.troubles)
         self.memory.faults.heard.append(triggers.hear)
+        broken = await self._until_left(self.story.moves)
+        while not broken and self.guardian.dead and oracles.left_open(self) and self.taken_up < 2:
+            broken = await self._take_up()
+        return broken
+
+    async def _until_left(self, moves: tuple[Move, ...]) -> list[str]:
+        """Guardian and pilot have flown what the lead said, and both are gone."""
         watching = self.guardian.run(self._guard())
-        lead = asyncio.get_running_loop().create_task(Lead(self).run())
+        lead = asyncio.get_running_loop().create_task(Lead(self, moves).run())
         broken: list[str] = []
         if not await self._ends_within(GIVE_UP_S) and self.pilot.frozen and (self.guardian.dead or self._settled):
             self.kill_pilot()
@@ -195,9 +205,7 @@ class Scene:
         said = (await asyncio.gather(lead, return_exceptions=True))[0]
         if isinstance(said, Exception):
             broken.append(f"the lead's session broke: {said!r}")
-        if self.guardian.dead and not broken:
-            await self._take_up()
-        elif watching.done() and watching.exception() is not None:
+        if not self.guardian.dead and watching.done() and watching.exception() is not None:
             broken.append(f"the guardian died of {watching.exception()!r}")
         return broken
 
@@ -210,18 +218,24 @@ class Scene:
         return True
 
     async def _guard(self) -> None:
-        self._watching = guardian = Guardian(self._world(self.guardian), self.timeline, self.scenario.budgets.downtime)
-        self.guardian.at_death.append(lambda: self._close(guardian._end))
+        self._watching = guardian = Guardian(self._world(self.guardian), self.timeline, self.scenario.budgets.downtime, owner)
+        self.guardian.at_death += [lambda: self._close(guardian._end), lambda: self._unlock(owner(1))]
         try:
             self.code = await guardian.watch(self._spawn)  # type: ignore[arg-type]
         finally:
             self._close(guardian._end)
             self._ended.set()
 
-    async def _take_up(self) -> None:
-        """Both processes are gone: what a new one does with the run that they left."""
-        guardian = Guardian(self._world(self.recovery), self.timeline, self.scenario.budgets.downtime)
-        self.code = await self.recovery.run(guardian._after(self.child, "pilot and guardian were gone"))  # type: ignore[arg-type]
+    async def _take_up(self) -> list[str]:
+        """Both processes were gone: somebody takes the run up, at once, and once more when everything works again."""
+        self.taken_up += 1
+        if self.taken_up == 2:
+            self._mend_all()
+        self._graves += [self.pilot, self.guardian]
+        self.pilot, self.guardian = Process("pilot", survives=self._survives), Process("guardian", survives=self._survives)
+        self.child, self.flown, self._ended = Child(PID + self.taken_up), None, asyncio.Event()
+        word = self._fate.choice(("resume", "abort-left"))
+        return await self._until_left((Move(word), Move("abort-left"), Move("close")))
 
     def _world(self, process: Process) -> Any:
         return self.memory.world(Wires(self.memory.faults, process))
@@ -243,17 +257,15 @@ class Scene:
                 self._ended.set()
 
     async def _flight(self, end: socket.socket) -> int:
-        loop = asyncio.get_running_loop()
         watch = Watch(end)
         thread = asyncio.create_task(watch.run())
-        journal = Journal.create(self.timeline, "pilot", loop.time)
-        self.pilot.at_death += [journal.close, self._unlock]
-        self.recorder = recorder = Recorder(journal)
+        pid, plans = self.child.pid, plans_of(self.memory, self.scenario)
+        recorder, journal = self._recorded(plans)
+        self.pilot.at_death += [journal.close, lambda: self._unlock(owner(pid))]
+        self.recorder = recorder
         try:
-            plans = plans_of(self.memory, self.scenario)
-            recorder.record(opened(plans, self.memory.pair.name))
-            recorder.record(ev.PilotSeated("pilot", self.child.pid, ""))
-            orders = Orders(self.memory.pair, self.scenario, plans, self.folder / "pilot.sock", OWNER)
+            recorder.record(ev.PilotSeated("pilot", pid, ""))
+            orders = Orders(self.memory.pair, self.scenario, plans, self.folder / "pilot.sock", owner(pid))
             self.flown = Pilot(self._world(self.pilot), orders, recorder, Unkept(), watch=watch)
             self.flown.telemetry.pace = PACE
             return await self.flown.fly()
@@ -262,6 +274,24 @@ class Scene:
             await asyncio.gather(thread, return_exceptions=True)
             journal.close()
             end.close()
+
+    def _recorded(self, plans: dict[Direction, Plan]) -> tuple[Recorder, Journal]:
+        """The run's timeline: begun, or taken up where another pilot left it."""
+        clock = asyncio.get_running_loop().time
+        if self.timeline.exists():
+            journal, reading = Journal.take_up(self.timeline, "pilot", clock)
+            recorder = Recorder(journal, replay(reading.events))
+            self.pilot.at_death.append(journal.close)
+            recorder.record(ev.RunTakenUp("ben", "bastion-2", reading.torn))
+            return recorder, journal
+        journal = Journal.create(self.timeline, "pilot", clock)
+        self.pilot.at_death.append(journal.close)
+        recorder = Recorder(journal)
+        recorder.record(opened(plans, self.memory.pair.name))
+        return recorder, journal
+
+    def _survives(self) -> bool:
+        return self._fate.random() < 0.5
 
     # --- what may be done to it -----------------------------------------------------------------------------
 
@@ -305,19 +335,27 @@ class Scene:
             asyncio.get_running_loop()._remove_reader(end.fileno())  # type: ignore[attr-defined]
             end.close()
 
-    def _unlock(self) -> None:
-        self.memory.cluster.owner = ""
+    def _unlock(self, whose: str) -> None:
+        """The servers give a session's lock away with the session."""
+        if self.memory.cluster.owner == whose:
+            self.memory.cluster.owner = ""
+
+    def _mend_all(self) -> None:
+        """Everything works again."""
+        self.memory.faults.clear()
+        self.disk.ache = None
+        for act in tuple(self._mend):
+            act()
+        self._mend.clear()
+        for stream in self.memory.cluster.streams.values():
+            stream.stalled = False
 
     # --- afterwards -----------------------------------------------------------------------------------------------
 
     async def _afterwards(self) -> list[str]:
         """Everything works again, each app has tried, replication has caught up."""
         self.over = True
-        self.memory.faults.clear()
-        for act in tuple(self._mend):
-            act()
-        for stream in self.memory.cluster.streams.values():
-            stream.stalled = False
+        self._mend_all()
         await asyncio.sleep(1.0)
         broken = await oracles.reached(self)
         await self.memory.settle()
@@ -327,9 +365,14 @@ class Scene:
         self.memory.faults.heard.clear()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "coroutine .* was never awaited")  # what a killed process was about to do
-            for process in (self.pilot, self.guardian, self.recovery):
+            for process in (*self._graves, self.pilot, self.guardian):
                 await process.bury()
         gc.enable()
+
+
+def owner(pid: int) -> str:
+    """How a process names itself to the lock on the servers."""
+    return f"ana@bastion pid {pid}"
 
 
 _SCENARIO: list[Scenario] = []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cockpit.errors import SystemFault
-from cockpit.handover import flight, guardian, home, procedure, runner
+from cockpit.handover import flight, home, procedure, runner
 from cockpit.handover.guardian import Guardian
 from cockpit.model.words import Side
 from cockpit.systems.memory.apps import AppPlan
@@ -219,7 +219,8 @@ def test_both_processes_gone_is_no_excuse(monkeypatch: pytest.MonkeyPatch) -> No
     """Whoever takes the run up later owes the same."""
     story = struck(("apply drain*", guardian_killed), ("apply sequences*", pilot_killed))
     assert fly(story).broken == ()
-    monkeypatch.setattr(guardian, "go_home", lambda *how: _nothing())
+    monkeypatch.setattr(flight, "go_home", lambda *how: _nothing())
+    monkeypatch.setattr(flight, "go_forward", lambda *how: _nothing())
     assert says(fly(story), "law 3: blue serves and is left fenced")
 
 
