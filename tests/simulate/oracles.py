@@ -142,7 +142,8 @@ def _budgets(scene: Scene, state: RunState) -> Iterator[str]:
     """O9 and the downtime budget, as far as the pilot or guardian measured them."""
     most = scene.scenario.budgets.downtime + HOME_S + GRACE_S
     for handover in state.past:
-        if handover.downtime_s is not None and handover.downtime_s > most:
+        nobody = scene.taken_up  # pilot and guardian were gone: the stall lasted until a person came
+        if handover.downtime_s is not None and handover.downtime_s > most and not nobody:
             yield f"downtime: handover {handover.number} stalled writes for {handover.downtime_s:.0f} s"
         back = handover.direction is Direction.ROLLBACK and handover.outcome is Outcome.DONE
         if back and (handover.seconds or 0.0) > scene.scenario.budgets.rollback:

@@ -131,7 +131,8 @@ def _call(dice: Random, poolers: int, channels: int) -> Trouble:
     error = dice.choice(("", "", "refused", "foreign", "os")) if kind == "error" else ""
     nth, times = dice.choice((1, 1, 2, 3)), dice.choice((1, 1, 1, 2, 4))
     seconds = dice.choice((0.002, 0.05, 0.4, 2.0, 4.0)) if kind in {"late", "delay"} else 0.0
-    seconds = dice.choice((1.0, tr.OWN_S, 60.0)) if kind.startswith("hang") else seconds
+    if kind.startswith("hang"):  # more would be an outage, which has a trouble of its own
+        seconds, times = dice.choice((1.0, tr.OWN_S, 60.0)), min(times, 2)
     said = (
         f"call {nth} of {on!r}: {kind} {error}".rstrip()
         + (f" {seconds:g} s" if seconds else "")
