@@ -149,7 +149,11 @@ class _Clocked(Journal):
 
     @staticmethod
     def take_up(path: Any, by: str, clock: Any = None) -> Any:
-        return Journal.take_up(path, by, asyncio.get_running_loop().time)
+        journal, reading = Journal.take_up(path, by, asyncio.get_running_loop().time)
+        process = current()
+        if process is not None:
+            process.at_death.append(journal.close)
+        return journal, reading
 
 
 @contextmanager

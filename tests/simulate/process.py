@@ -53,6 +53,10 @@ class Process:
         for request in self.requests:
             if not self.survives():
                 request.cancel()
+        self.leave()
+
+    def leave(self) -> None:
+        """However a process ends: sockets and locks are the system's again."""
         for end in self.at_death:
             end()
 

@@ -188,7 +188,8 @@ class Scene:
         triggers = Triggers(self, self.story.troubles)
         self.memory.faults.heard.append(triggers.hear)
         broken = await self._until_left(self.story.moves)
-        while not broken and self.guardian.dead and oracles.left_open(self) and self.taken_up < 2:
+        # A guardian that lives owes the end of the run; only where it was killed a person comes, and once more where that failed.
+        while not broken and (self.guardian.dead or self.taken_up) and oracles.left_open(self) and self.taken_up < 2:
             broken = await self._take_up()
         return broken
 
@@ -218,12 +219,13 @@ class Scene:
         return True
 
     async def _guard(self) -> None:
+        process = self.guardian
         self._watching = guardian = Guardian(self._world(self.guardian), self.timeline, self.scenario.budgets.downtime, owner)
         self.guardian.at_death += [lambda: self._close(guardian._end), lambda: self._unlock(owner(1))]
         try:
             self.code = await guardian.watch(self._spawn)  # type: ignore[arg-type]
         finally:
-            self._close(guardian._end)
+            process.leave()
             self._ended.set()
 
     async def _take_up(self) -> list[str]:
@@ -248,10 +250,11 @@ class Scene:
 
     async def _fly(self, end: socket.socket) -> None:
         """The pilot's process, from its first instruction to its exit code."""
-        code = 1
+        code, process = 1, self.pilot
         try:
             code = await self._flight(end)
         finally:
+            process.leave()
             self.child.ended(code)
             if self.guardian.dead:
                 self._ended.set()
