@@ -70,6 +70,9 @@ class Process:
     async def bury(self) -> None:
         """No task is left: those of a killed process end without a way to reach anything."""
         self.dead = self.buried = True
+        self._wake()
+        for _ in range(5):  # what had been called and not yet begun begins: a coroutine that never ran is a warning
+            await asyncio.sleep(0)
         for _ in range(50):
             left = [task for task in self._tasks if not task.done()]
             if not left:
