@@ -8,14 +8,14 @@ contents    after the apps have stopped and replication caught up
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cockpit.handover.guardian import GRACE_S
 from cockpit.handover.home import HOME_S
 from cockpit.model import events as ev
-from cockpit.model.state import EMPTY, RunState, replay
+from cockpit.model.state import EMPTY, AlarmView, RunState, fold, replay
 from cockpit.model.words import Direction, Mode, Outcome, Side
 from cockpit.systems.memory import oracle
 from cockpit.systems.memory.apps import MemoryApp
@@ -121,13 +121,21 @@ def _opened(scene: Scene, side: Side) -> bool:
 
 def _open_ends(scene: Scene, reading: Reading | None) -> Iterator[str]:
     """Law 3: what a way out left open was out of reach for most of the time that it was tried."""
-    for event in reading.events if reading is not None else ():
-        if isinstance(event.fact, ev.AlarmRaised) and event.fact.alarm.startswith("open: "):
-            systems = _systems(scene, event.fact.what)
-            fence = event.fact.alarm.startswith("open: fence") and event.fact.alarm.endswith("on")
-            back, mostly = (FENCE_LOOKED_BACK_S, FENCE_MOSTLY_S) if fence else (LOOKED_BACK_S, MOSTLY_S)
-            if max(scene.outages.seconds(system, event.mono - back, event.mono) for system in systems) < mostly:
-                yield f"law 3: left open without a cause: {event.fact.what}"
+    for alarm in _left_open(reading.events if reading is not None else ()):
+        systems = _systems(scene, alarm.what)
+        fence = alarm.id.startswith("open: fence") and alarm.id.endswith("on")
+        back, mostly = (FENCE_LOOKED_BACK_S, FENCE_MOSTLY_S) if fence else (LOOKED_BACK_S, MOSTLY_S)
+        if max(scene.outages.seconds(system, alarm.mono - back, alarm.mono) for system in systems) < mostly:
+            yield f"law 3: left open without a cause: {alarm.what}"
+
+
+def _left_open(events: Sequence[ev.Event]) -> Iterator[AlarmView]:
+    """Every open end that stood when a way out was over: one that was seen to be gone under way was none."""
+    state = EMPTY
+    for event in events:
+        state = fold(state, event)
+        if isinstance(event.fact, ev.HandoverClosed):
+            yield from (alarm for alarm in state.alarms if alarm.id.startswith("open: "))
 
 
 def _systems(scene: Scene, what: str) -> list[str]:
