@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cockpit.errors import LinkError, SystemFault
+from cockpit.handover.watch import UNRECORDABLE
 from cockpit.model.intents import Ask
 from cockpit.model.words import Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
@@ -39,7 +40,7 @@ def test_a_pilot_whose_timeline_is_lost_in_the_window_goes_home_and_leaves(tmp_p
             assert (await seat.ask(Ask.GO, "arp")).ok
             await seat.until(lambda s: bool(fault.seen))
             full(monkeypatch)
-            assert await seat.task == 1
+            assert await seat.task == UNRECORDABLE
             assert memory.serving is Side.BLUE
             assert await memory.probe_apps() == []
             await memory.settle()
@@ -57,7 +58,7 @@ def test_a_pilot_whose_timeline_is_lost_in_the_soak_leaves(tmp_path: Path, monke
             assert await seat.hand_over() is Outcome.DONE
             full(monkeypatch)
             assert not (await seat.ask(Ask.NOTE, "all well")).ok
-            assert await seat.task == 1
+            assert await seat.task == UNRECORDABLE
             assert memory.serving is Side.GREEN
             monkeypatch.undo()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cockpit.errors import SystemFault
-from cockpit.handover import flight, home, procedure, runner
+from cockpit.handover import confirming, flight, home, procedure, runner
 from cockpit.handover.guardian import Guardian
 from cockpit.model.words import Side
 from cockpit.systems.memory.apps import AppPlan
@@ -80,7 +80,7 @@ def test_a_lost_write_is_seen(monkeypatch: pytest.MonkeyPatch, without: Callable
     """Replication drops a row and nothing proves the sides: O1."""
     without("verify")
     monkeypatch.setattr(flight, "not_held", lambda readings: None)
-    monkeypatch.setattr(flight, "turned", lambda readings: None)
+    monkeypatch.setattr(confirming, "turned", lambda readings: None)
     real = Node.apply
 
     def apply(node: Node, row: Row) -> None:
@@ -135,12 +135,12 @@ def test_a_frozen_pilot_that_nobody_ends_is_seen(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_open_end_without_a_cause_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = home._Way.attempt
+    real = home._Way._try
 
     async def attempt(way: home._Way, action: Any) -> str:
         return "no" if action.name.startswith("resume") else await real(way, action)
 
-    monkeypatch.setattr(home._Way, "attempt", attempt)
+    monkeypatch.setattr(home._Way, "_try", attempt)
     assert says(fly(FAILING), "law 3: left open without a cause: resume pooler-1")
 
 
