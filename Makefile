@@ -8,14 +8,16 @@ UV := $(VENV)/bin/uv
 BIN := $(VENV)/bin
 SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet --extra drill
 ARGS ?=
+SEEDS ?= 2000
 
-.PHONY: drill test check bench chaos setup setup-test system clean help
+.PHONY: drill test check simulate bench chaos setup setup-test system clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make drill   set up, then open the cockpit on a rig that is flying already (ARGS=... go to it)"
 	@echo "make test    set up, then every check and every test"
 	@echo "make check   style, types and import contracts alone"
+	@echo "make simulate  fly seeds on twins of every system (SEEDS=10000, or SEEDS=1000-2000)"
 	@echo "make bench   the figures of benchmarks/"
 	@echo "make chaos   the rig under every fault, both ways, with oracles (ARGS='pilot-killed --kills 200'; ARGS=list)"
 	@echo "make clean   remove what was set up"
@@ -33,6 +35,9 @@ check: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+simulate: setup-test
+	@$(BIN)/python -m tests.simulate --seeds $(SEEDS)
 
 bench: setup-test system
 	@$(BIN)/python -m benchmarks $(ARGS)

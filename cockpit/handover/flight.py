@@ -329,7 +329,8 @@ class Flight:
         if why and await self._target_still_fenced():
             self._around.stage(Stage.STALLED, self.direction)
             return await self._abort(f"{why}; {self.direction.target} never took a write")
-        return await self._touch_down(why)
+        # Two tries are over in a moment; a server that restarts is back in seconds, and until then no app is served anywhere.
+        return await self._land_again() if why else await self._touch_down("")
 
     async def _land_again(self) -> Outcome:
         serving, open_ends = await asyncio.shield(go_forward(self._world, self.direction, self._recorder, HOME_S, self._around.lease))

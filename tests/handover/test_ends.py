@@ -85,7 +85,7 @@ def test_a_landing_that_stuck_is_finished_on_the_leads_word(tmp_path: Path) -> N
             assert (await seat.ask(Ask.GO, "arp")).ok
             assert await seat.landed(0) is Outcome.STUCK, seat.tail()
             assert seat.state.serving is Side.GREEN
-            assert [alarm.id for alarm in seat.state.alarms] == ["resume"]
+            assert [alarm.id for alarm in seat.state.alarms] == ["open: resume pooler-2", "resume"]
             memory.faults.clear()
             assert (await seat.ask(Ask.ABORT)).ok
             state = await seat.until(lambda s: s.mode is Mode.READY)

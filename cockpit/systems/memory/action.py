@@ -26,6 +26,8 @@ class MemoryAction:
     make: Callable[[], Awaitable[Evidence]]
     texts: tuple[tuple[str, str], ...]
     sides: tuple[Side, ...] = field(default=())
+    half: Callable[[], None] | None = None
+    """What is so when `make` breaks off in the middle; None where it is done whole or not at all."""
 
     def describe(self) -> tuple[Statement, ...]:
         return tuple(Statement(target, text) for target, text in self.texts)
@@ -42,7 +44,7 @@ class MemoryAction:
             await asyncio.sleep(RTT_S)
             return await self.make()
 
-        return await self.faults.around(f"apply {self.name}", make, self.sides)
+        return await self.faults.around(f"apply {self.name}", make, self.sides, self.half)
 
 
 def seen(is_so: bool, **evidence: object) -> Probe:

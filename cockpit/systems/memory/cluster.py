@@ -162,6 +162,10 @@ class Node:
             self.watch(row)
         return row
 
+    def recover(self) -> None:
+        """The server is started again."""
+        self.up = True
+
     def apply(self, row: Row) -> None:
         """A row that replication brought. It passes the fence, as a logical apply worker does."""
         self.wal += 96
@@ -194,6 +198,9 @@ class Stream:
     target: Node
     delay_s: float
     exists: bool = False
+    """The slot is there."""
+    subscribed: bool = False
+    """The subscription is there, enabled or not."""
     enabled: bool = False
     stalled: bool = False
     """The worker runs and nothing moves: the lag that looks like none."""
@@ -202,7 +209,7 @@ class Stream:
 
     @property
     def running(self) -> bool:
-        return self.exists and self.enabled and self.origin.up and self.target.up
+        return self.exists and self.subscribed and self.enabled and self.origin.up and self.target.up
 
     @property
     def confirmed(self) -> int:

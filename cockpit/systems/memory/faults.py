@@ -25,13 +25,15 @@ class Trouble(StrEnum):
     LOST = "lost"
     """Takes effect, then the answer is lost: `OutcomeUnknown`."""
     HANG = "hang"
-    """No effect and no answer until cancelled."""
+    """No effect, and no answer until cancelled or until the call's own deadline, `seconds` later (0: it has none)."""
     HANG_AFTER = "hang-after"
-    """Takes effect and gives no answer until cancelled."""
+    """Takes effect, and gives no answer until cancelled or until the call's own deadline, `seconds` later (0: it has none)."""
     DELAY = "delay"
     """Takes effect `seconds` later, then answers."""
     LATE = "late"
     """`OutcomeUnknown` at once; the effect comes `seconds` later all the same."""
+    PARTIAL = "partial"
+    """Half of the effect, where the action has halves (else none), then `OutcomeUnknown`: the connection broke in the middle."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,8 @@ class Faults:
     """Sides that the cockpit cannot reach; apps, poolers and replication still can."""
     link_timeout_s: float = 1.0
     """Seconds after which a call on a cut link gives up."""
+    heard: list[Callable[[str], None]] = field(default_factory=list)
+    """Told of every call before it is made: what a scripted world waits for."""
     _late: set[asyncio.Task[None]] = field(default_factory=set)
 
     def add(
@@ -89,13 +93,17 @@ class Faults:
     def link_up(self, *sides: Side) -> None:
         self.cut.difference_update(sides)
 
-    async def around(self, call: str, effect: Callable[[], Awaitable[T]], sides: Iterable[Side] = ()) -> T:
-        """The result of `effect`, or what the faults make of it."""
+    async def around(
+        self, call: str, effect: Callable[[], Awaitable[T]], sides: Iterable[Side] = (), half: Callable[[], None] | None = None
+    ) -> T:
+        """The result of `effect`, or what the faults make of it. `half` is what is left when it breaks off in the middle."""
         self.calls.append(call)
+        for listener in tuple(self.heard):
+            listener(call)
         struck = [fault for fault in self.faults if fault.strikes(call)]
         await self._link(call, sides)
         for fault in struck:
-            return await self._strike(fault, call, effect)
+            return await self._strike(fault, call, effect, half)
         return await effect()
 
     async def _link(self, call: str, sides: Iterable[Side]) -> None:
@@ -104,21 +112,26 @@ class Faults:
                 await asyncio.sleep(self.link_timeout_s)
                 raise LinkError("no answer", where=f"{side}: {call}", remedy="check the network between the cockpit and the server")
 
-    async def _strike(self, fault: Fault, call: str, effect: Callable[[], Awaitable[T]]) -> T:
+    async def _strike(self, fault: Fault, call: str, effect: Callable[[], Awaitable[T]], half: Callable[[], None] | None) -> T:
         if fault.kind is Trouble.ERROR:
             raise fault.error or LinkError("connection refused", where=call)
         if fault.kind is Trouble.HANG:
-            await asyncio.Event().wait()
+            await _long(fault.seconds)
+            raise LinkError("no answer", where=call)
         if fault.kind is Trouble.LATE:
             self._later(fault.seconds, effect)
             raise OutcomeUnknown("no answer", where=call)
+        if fault.kind is Trouble.PARTIAL:
+            (half or _nothing)()
+            raise OutcomeUnknown("the connection broke in the middle", where=call)
         if fault.kind is Trouble.DELAY:
             await asyncio.sleep(fault.seconds)
         result = await effect()
         if fault.kind is Trouble.LOST:
             raise OutcomeUnknown("no answer", where=call)
         if fault.kind is Trouble.HANG_AFTER:
-            await asyncio.Event().wait()
+            await _long(fault.seconds)
+            raise OutcomeUnknown("no answer", where=call)
         return result
 
     def _later(self, seconds: float, effect: Callable[[], Awaitable[object]]) -> None:
@@ -138,3 +151,13 @@ class Faults:
         for task in tuple(self._late):
             task.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)
+
+
+async def _long(seconds: float) -> None:
+    if not seconds:
+        await asyncio.Event().wait()
+    await asyncio.sleep(seconds)
+
+
+def _nothing() -> None:
+    return None

@@ -92,8 +92,9 @@ class PoolerState:
         self._turn()
         try:
             async with asyncio.timeout(attempt_s):
-                while self.busy:
+                while self.busy and self.pausing:
                     await self._calm.wait()
+            self._still_wanted()
             self.paused = True
         except TimeoutError:
             raise self._blocked(f"pause {self.name}") from None
@@ -106,6 +107,10 @@ class PoolerState:
         self._reach()
         self.paused = self.pausing = False
         self._turn()
+
+    def _still_wanted(self) -> None:
+        if not (self.up and self.pausing):
+            raise LinkError("the pause was taken back by somebody else, or the pooler ended", where=self.name)
 
     def reload(self) -> None:
         """New connections go where the file says; idle ones to the other side are closed, busy ones when their transaction ends."""
@@ -121,6 +126,15 @@ class PoolerState:
         self.loaded = self.side
         self._turn()
 
+    def go_down(self) -> None:
+        """The process was killed and nobody starts it again, until `come_up`."""
+        self.up = False
+        self.crash()
+
+    def come_up(self) -> None:
+        self.up = True
+        self.crash()
+
     def connections(self, side: Side) -> int:
         return sum(1 for s in (*self.idle, *self.busy) if s.alive and s.side is side)
 
@@ -135,7 +149,7 @@ class PoolerState:
 
     def _turn(self) -> None:
         (self._flow.clear if self.up and (self.paused or self.pausing) else self._flow.set)()
-        (self._calm.clear if self.busy else self._calm.set)()
+        (self._calm.clear if self.busy and self.pausing else self._calm.set)()
 
     def _blocked(self, where: str) -> StepError:
         named = (f"pid {s.pid} of {s.application} on {s.side}, {now() - (s.xact_at or now()):.1f} s" for s in self.busy)
@@ -197,7 +211,10 @@ class MemoryPooler:
         def see() -> Probe:
             return self._seen(self.state.side is side and self.state.loaded is side and not self.state.connections(side.other))
 
-        return self._action(f"route {self.name} to {side}", see, make, "RELOAD")
+        def half() -> None:
+            self.state.side = side  # the file is written, the RELOAD never came
+
+        return self._action(f"route {self.name} to {side}", see, make, "RELOAD", half)
 
     async def sample(self) -> PoolerSample:
         async def look() -> PoolerSample:
@@ -228,5 +245,12 @@ class MemoryPooler:
             return Probe(Known.UNKNOWN, {"error": "connection refused"})
         return seen(is_so, paused=self.state.paused, routes_to=str(self.state.loaded))
 
-    def _action(self, name: str, see: Callable[[], Probe], make: Callable[[], Awaitable[Evidence]], text: str) -> Action:
-        return MemoryAction(name, self.faults, see, make, ((f"pgbouncer {self.name}", text),))
+    def _action(
+        self,
+        name: str,
+        see: Callable[[], Probe],
+        make: Callable[[], Awaitable[Evidence]],
+        text: str,
+        half: Callable[[], None] | None = None,
+    ) -> Action:
+        return MemoryAction(name, self.faults, see, make, ((f"pgbouncer {self.name}", text),), half=half)

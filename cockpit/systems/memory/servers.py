@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from cockpit.errors import Flown, LinkError, StepError, StepTimeout
+from cockpit.errors import Flown, LinkError, StepError, StepTimeout, SystemFault
 from cockpit.handover.ports import Action, Blocker, Probe, Session
 from cockpit.model import lsn
 from cockpit.model.events import Evidence, FindingSeen
@@ -83,17 +83,26 @@ class MemoryServers:
         stream = self.cluster.streams[origin]
 
         async def make() -> Evidence:
-            self._reach(stream.origin), self._reach(stream.target)
-            if not stream.exists:
-                stream.exists, stream.position = True, 0 if copy else len(stream.origin.rows)
-            stream.enabled = True
+            slot_made()
+            stream.subscribed = stream.enabled = True
             return {"slot": f"cockpit_{origin}", "active": True}
+
+        def slot_made() -> None:
+            self._reach(stream.origin), self._reach(stream.target)
+            if stream.exists:
+                return
+            if stream.subscribed:
+                what = f"slot cockpit_{origin} is gone: what was written since is missing on {target}"
+                raise SystemFault(what, where=str(origin), remedy="`cockpit cleanup`, then start again with a new copy", code="slot")
+            stream.exists, stream.position = True, 0 if copy else len(stream.origin.rows)
 
         def see() -> Probe:
             self._reach(stream.origin), self._reach(stream.target)
-            return seen(stream.exists and stream.enabled, slot=f"cockpit_{origin}", active=stream.running)
+            made = stream.exists and stream.subscribed and stream.enabled
+            return seen(made, slot=f"cockpit_{origin}", active=stream.running)
 
-        return self._action(f"replicate {origin} to {target}", see, make, (origin, target), "CREATE SUBSCRIPTION ... (origin = none)")
+        text = "CREATE SUBSCRIPTION ... (origin = none)"
+        return self._action(f"replicate {origin} to {target}", see, make, (origin, target), text, slot_made)
 
     def canary(self, origin: Side, target: Side) -> Action:
         async def make() -> Evidence:
@@ -134,7 +143,11 @@ class MemoryServers:
             quiet = node.fenced and not node.app_sessions() and not node.prepared
             return seen(quiet, lsn=lsn.show(node.wal), sessions=len(node.app_sessions()), prepared=len(node.prepared))
 
-        return self._action(f"quiesce {side}", see, partial(self._quiesce, node), (side,), "SELECT pg_terminate_backend(pid) ...")
+        def some() -> None:
+            for session in _first_half(self._reach(node).app_sessions()):
+                node.leave(session)
+
+        return self._action(f"quiesce {side}", see, partial(self._quiesce, node), (side,), "SELECT pg_terminate_backend(pid) ...", some)
 
     async def _quiesce(self, node: Node) -> Evidence:
         if not self._reach(node).fenced:
@@ -165,8 +178,13 @@ class MemoryServers:
                 node.leave(session)
             return {"terminated": len(going)}
 
+        def some() -> None:
+            for session in _first_half(left()):
+                node.leave(session)
+
         listed = ", ".join(map(str, pids))
-        return self._action(f"terminate {side} {listed}", lambda: seen(not left()), make, (side,), f"SELECT pg_terminate_backend({listed})")
+        text = f"SELECT pg_terminate_backend({listed})"
+        return self._action(f"terminate {side} {listed}", lambda: seen(not left()), make, (side,), text, some)
 
     def drain(self, origin: Side, target: Side) -> Action:
         stream = self.cluster.streams[origin]
@@ -191,17 +209,23 @@ class MemoryServers:
         async def make() -> Evidence:
             before = dict(self._reach(taken).sequences)
             self._reach(given)
-            for name, value in given.sequences.items():
-                if taken.sequences[name] < value + self.stride:
-                    taken.sequences[name] = value + self.stride
+            raise_to(tuple(given.sequences))
             return {"count": len(before), "before": before, "after": dict(taken.sequences)}
+
+        def raise_to(names: Sequence[str]) -> None:
+            for name in names:
+                taken.sequences[name] = max(taken.sequences[name], given.sequences[name] + self.stride)
+
+        def some() -> None:
+            self._reach(taken), self._reach(given)
+            raise_to(_first_half(tuple(given.sequences)))
 
         def see() -> Probe:
             self._reach(taken), self._reach(given)
             ahead = all(taken.sequences[name] >= value + self.stride for name, value in given.sequences.items())
             return seen(ahead, count=len(given.sequences))
 
-        return self._action(f"sequences {origin} to {target}", see, make, (origin, target), "SELECT setval(...)")
+        return self._action(f"sequences {origin} to {target}", see, make, (origin, target), "SELECT setval(...)", some)
 
     def gone(self, side: Side) -> Action:
         node, out, into = self.cluster.nodes[side], self.cluster.streams[side], self.cluster.streams[side.other]
@@ -210,12 +234,12 @@ class MemoryServers:
             self._reach(node).installed = False
             for stream in (out, into):
                 stream.pump()
-                stream.exists = stream.enabled = False
+                stream.exists = stream.subscribed = stream.enabled = False
             return {"left": 0}
 
         def see() -> Probe:
             self._reach(node)
-            return seen(not (node.installed or out.exists or into.exists))
+            return seen(not (node.installed or any(stream.exists or stream.subscribed for stream in (out, into))))
 
         return self._action(
             f"gone {side}", see, make, (side,), "DROP SUBSCRIPTION ...; DROP PUBLICATION ...; DROP SCHEMA cockpit_control CASCADE"
@@ -269,9 +293,15 @@ class MemoryServers:
         return await self._call("servers.shape", lambda: {side: str(self._node(side).schema) for side in Side}, *Side)
 
     def _action(
-        self, name: str, see: Callable[[], Probe], make: Callable[[], Awaitable[Evidence]], sides: tuple[Side, ...], text: str
+        self,
+        name: str,
+        see: Callable[[], Probe],
+        make: Callable[[], Awaitable[Evidence]],
+        sides: tuple[Side, ...],
+        text: str,
+        half: Callable[[], None] | None = None,
     ) -> Action:
-        return MemoryAction(name, self.faults, see, make, tuple((str(side), text) for side in sides[-1:]), sides)
+        return MemoryAction(name, self.faults, see, make, tuple((str(side), text) for side in sides[-1:]), sides, half)
 
     async def _call(self, call: str, effect: Callable[[], T], *sides: Side) -> T:
         async def run() -> T:
@@ -302,7 +332,12 @@ class MemoryServers:
                 return (now() - started) * 1000
             if now() > started + self.drain_s:
                 raise StepTimeout(f"a row written on {origin} was not seen on {target} in {self.drain_s:g} s", where="canary")
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001 if now() < started + 0.02 else 0.02)
+
+
+def _first_half(things: Sequence[T]) -> Sequence[T]:
+    """At least one of what there is."""
+    return things[: (len(things) + 1) // 2]
 
 
 def _session(session: MemorySession) -> Session:

@@ -36,6 +36,10 @@ class MemoryFeed:
         return counts
 
 
+HARDCODED = "hard-coded"
+"""The channel that is none: an address inside an app, which nobody can change."""
+
+
 class MemoryWorld:
     """A seeded world. Two with the same arguments, flown the same way on a `WarpLoop`, do exactly the same.
 
@@ -57,6 +61,7 @@ class MemoryWorld:
         self.watch = oracle.Watch(self.cluster)
         self.poolers = [PoolerState(f"pooler-{n + 1}", self.cluster, side=serving) for n in range(poolers)]
         self.channels = [ChannelState(f"channel-{n + 1}", side=serving) for n in range(channels)]
+        self.hardcoded = ChannelState(HARDCODED, side=serving)
         self.apps = [self._app(plan) for plan in (self._spread(apps, rate) if isinstance(apps, int) else apps)]
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -70,7 +75,7 @@ class MemoryWorld:
 
     def _app(self, plan: AppPlan) -> MemoryApp:
         paths: dict[str, PoolerState | ChannelState] = {pooler.name: pooler for pooler in self.poolers}
-        paths.update((channel.name, channel) for channel in self.channels)
+        paths.update((channel.name, channel) for channel in (*self.channels, self.hardcoded))
         pace = Random(f"{self.seed}/{plan.name}")  # noqa: S311 (a simulated app's pace, no secret)
         return MemoryApp(plan, self.cluster, paths[plan.channel], self.ledger, pace)
 
@@ -84,13 +89,14 @@ class MemoryWorld:
         ends = [Endpoint("memory", 5432 + n, "arp", "cockpit") for n in range(2)]
         return PairSpec("arp", SideSpec(ends[0], ends[0]), SideSpec(ends[1], ends[1]), specs, tuple(kinds))
 
-    def world(self) -> World:
-        """The ports, as one cockpit process holds them."""
+    def world(self, wires: Faults | None = None) -> World:
+        """The ports, as one cockpit process holds them; `wires` are that process's own way to the world."""
+        faults = wires or self.faults
         return World(
-            servers=MemoryServers(self.cluster, self.faults, self.stride),
-            poolers=tuple(MemoryPooler(state, self.faults, self.pause_attempt_s) for state in self.poolers),
-            channels=tuple(MemoryChannel(state, self.faults) for state in self.channels),
-            reconciler=MemoryReconciler(self.cluster, self.faults),
+            servers=MemoryServers(self.cluster, faults, self.stride),
+            poolers=tuple(MemoryPooler(state, faults, self.pause_attempt_s) for state in self.poolers),
+            channels=tuple(MemoryChannel(state, faults) for state in self.channels),
+            reconciler=MemoryReconciler(self.cluster, faults),
             feed=MemoryFeed(self.ledger, tuple(app.plan.name for app in self.apps)),
         )
 

@@ -1,0 +1,135 @@
+"""The person with the keys: looks at the state, says what the story says, and ends the run when it is time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cockpit.model.intents import Ask, Intent
+from cockpit.model.state import EMPTY, RunState
+from cockpit.model.words import Mode
+from cockpit.timeline.wire import Reply
+
+if TYPE_CHECKING:
+    from tests.simulate.scene import Scene
+    from tests.simulate.story import Move
+
+LOOK_S = 0.1
+STILL = {Mode.READY, Mode.STUCK, Mode.CLOSED}
+
+
+class Lead:
+    """Does the moves of the story, one after the other, as far as the state lets him."""
+
+    def __init__(self, scene: Scene, moves: tuple[Move, ...]) -> None:
+        self._scene = scene
+        self._moves = moves
+
+    @property
+    def _state(self) -> RunState:
+        return self._scene.recorder.state if self._scene.recorder is not None else EMPTY
+
+    @property
+    def _flying(self) -> bool:
+        return self._scene.child.returncode is None
+
+    async def run(self) -> None:
+        await self._until(lambda s: s.mode in STILL, 60)
+        for move in self._moves:
+            await self._do(move)
+            if not self._flying:
+                return
+
+    async def _do(self, move: Move) -> None:
+        match move.what:
+            case "fly":
+                await self._fly(None)
+            case "abort":
+                await self._fly(move.wait)
+            case "back":
+                await self._back(move.wait)
+            case "expire":
+                await self._arm()
+                await self._settled()
+            case "disarm":
+                await self._ask(Ask.ARM)
+                await asyncio.sleep(move.wait)
+                await self._ask(Ask.DISARM)
+                await self._settled()
+            case "wrong":
+                await self._arm()
+                await self._ask(Ask.GO, "otc")
+                await self._ask(Ask.DISARM)
+                await self._settled()
+            case "close":
+                await self._close()
+            case "resume" | "abort-left":
+                await self._go_on(Ask.RESUME if move.what == "resume" else Ask.ABORT)
+            case other:
+                await self._aside(other, move.wait)
+
+    async def _aside(self, what: str, wait: float) -> None:
+        said = {"note": (Ask.NOTE, "all well"), "duty": (Ask.DUTY, "+"), "recheck": (Ask.RECHECK, "")}
+        if what in said:
+            await self._ask(*said[what])
+        await asyncio.sleep(wait)
+
+    async def _arm(self) -> bool:
+        reply = await self._ask(Ask.ARM)
+        if reply is None or not reply.ok:
+            return False
+        state = await self._until(lambda s: s.mode is Mode.ARMED or s.mode in STILL, 400)
+        return state.mode is Mode.ARMED
+
+    async def _fly(self, abort_after: float | None) -> None:
+        if not await self._arm():
+            return
+        await self._ask(Ask.GO, self._state.pair)
+        if abort_after is not None:
+            await asyncio.sleep(abort_after)
+            await self._ask(Ask.ABORT)
+        await self._settled()
+
+    async def _back(self, wait: float) -> None:
+        await asyncio.sleep(wait)
+        await self._ask(Ask.BACK)
+        await self._settled()
+
+    async def _go_on(self, ask: Ask) -> None:
+        """What was left half way goes on, or home."""
+        if self._state.mode is Mode.STUCK:
+            await self._ask(ask)
+            await self._settled()
+
+    async def _settled(self) -> None:
+        """The handover is over; a stuck one is taken up again once, if the story says so."""
+        state = await self._until(lambda s: s.mode in STILL, 900)
+        if state.mode is Mode.STUCK and self._scene.story.again:
+            await asyncio.sleep(5)
+            await self._ask(Ask.ABORT)
+            await self._until(lambda s: s.mode in STILL, 900)
+
+    async def _close(self) -> None:
+        for _ in range(60):
+            reply = await self._ask(Ask.CLOSE, self._state.pair)
+            if not self._flying or (reply is not None and reply.ok):
+                return
+            await asyncio.sleep(20)
+
+    async def _ask(self, ask: Ask, argument: str = "") -> Reply | None:
+        """The pilot's answer; None where it gives none within 5 s."""
+        flown = self._scene.flown
+        if flown is None or not self._flying:
+            return None
+        answer = self._scene.pilot.run(flown.answer(Intent(ask, "ana", self._state.seq, argument)))
+        done, _ = await asyncio.wait({answer}, timeout=5)
+        return answer.result() if done else None
+
+    async def _until(self, holds: Callable[[RunState], bool], within_s: float) -> RunState:
+        """The state once `holds`, or the pilot is gone, or so much time has passed."""
+        for _ in range(round(within_s / LOOK_S)):
+            if not self._flying or holds(self._state):
+                break
+            await asyncio.sleep(LOOK_S)
+        return self._state

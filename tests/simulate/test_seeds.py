@@ -1,0 +1,59 @@
+"""Two thousand seeds: whatever befalls a flight, no law is broken; and a seed is one story, byte for byte."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulate.many import one, span
+from tests.simulate.scene import fly
+from tests.simulate.story import draw
+
+SEEDS = 2000
+SHARDS = 40
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_no_seed_breaks_a_law(shard: int) -> None:
+    size = SEEDS // SHARDS
+    flown = [one(seed) for seed in range(shard * size, (shard + 1) * size)]
+    failed = [f"python -m tests.simulate --seed {seed}    # {'; '.join(broken[:3])}" for seed, broken, _ in flown if broken]
+    assert not failed, "\n" + "\n".join(failed)
+
+
+@pytest.mark.parametrize("seed", [4, 9, 12, 49, 62, 78, 95])
+def test_a_seed_is_one_story(seed: int) -> None:
+    first, second = fly(draw(seed)), fly(draw(seed))
+    assert first.timeline == second.timeline
+    assert first.happened == second.happened
+    assert str(first.story) == str(second.story)
+
+
+def test_a_seed_is_the_same_story_in_another_process() -> None:
+    """Nothing depends on the order of a set or on a clock."""
+    code = (
+        "import hashlib; from tests.simulate.scene import fly; from tests.simulate.story import draw;"
+        "print([hashlib.sha256(fly(draw(seed)).timeline).hexdigest() for seed in range(40, 60)])"
+    )
+    told = []
+    for hashes in ("1", "2"):
+        env = os.environ | {"PYTHONHASHSEED": hashes}
+        root = Path(__file__).parents[2]
+        done = subprocess.run([sys.executable, "-c", code], env=env, cwd=root, capture_output=True, text=True, timeout=100, check=True)
+        told.append(done.stdout)
+    assert told[0] == told[1]
+
+
+def test_seeds_differ_and_reach_every_way_to_end() -> None:
+    """The draw is no use if every flight goes well: pilots, guardians and a third process end runs, in every outcome."""
+    ends = {one(seed)[2] for seed in range(120)}
+    assert {"pilot: done", "pilot: aborted", "pilot: rolled-back", "guardian: aborted", "guardian: failed"} <= ends
+    assert any(end.startswith("taken up") for end in ends)
+
+
+def test_a_span_is_a_count_or_a_range() -> None:
+    assert (span("20"), span("1000-2000")) == (range(20), range(1000, 2000))
