@@ -88,7 +88,7 @@ def test_damage_is_named_by_its_record_and_nothing_after_it_is_shown(make_run: M
     timeline = folder / "timeline.jsonl"
     timeline.write_bytes(timeline.read_bytes().replace(b"no key", b"no kex"))
     report = export(folder, format)
-    assert '"record": 6' in report if format == "json" else "DAMAGED at record 6" in report
+    assert '"record": 8' in report if format == "json" else "DAMAGED at record 8" in report
     assert "no kex" not in report
     assert "PAUSE" not in report
 
@@ -96,7 +96,7 @@ def test_damage_is_named_by_its_record_and_nothing_after_it_is_shown(make_run: M
 def test_an_action_without_a_result_is_said(make_run: MakeRun) -> None:
     folder = make_run()
     lines = (folder / "timeline.jsonl").read_bytes().splitlines(keepends=True)
-    (folder / "timeline.jsonl").write_bytes(b"".join(lines[:15]))
+    (folder / "timeline.jsonl").write_bytes(b"".join(lines[:17]))
     report = export(folder, "md")
     assert "# arp: open" in report
     assert "Not known: pause calm was sent and no result was recorded." in report
