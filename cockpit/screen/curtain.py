@@ -6,6 +6,7 @@ Loading the library takes half a second of a processor, this takes a third of th
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -40,6 +41,8 @@ class Curtain:
         self._raised = False
 
     def __enter__(self) -> Curtain:
+        # A signal may raise between the end of this method and the body that `__exit__` belongs to.
+        atexit.register(self._lower)
         self._handlers = {number: signal.signal(number, _end) for number in _LOSSES}
         self._found = termios.tcgetattr(sys.stdin.fileno())
         try:
@@ -72,10 +75,12 @@ class Curtain:
         _write(_RAISE + "\r\n".join(_painted(line, width, self._look) for line in lines))
 
     def _lower(self) -> None:
+        atexit.unregister(self._lower)
         if self._raised:
             self._raised = False
             _write(_LOWER)
-        termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._found)
+        if self._found:
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._found)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
