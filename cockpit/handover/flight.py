@@ -143,6 +143,8 @@ class Flight:
         if self.past_return:
             self._around.stage(Stage.RETURNED, self.direction)
             return await self._land_again()
+        if await self._target_took_over():
+            return self._contradicted()
         self._around.stage(Stage.STALLED, self.direction)
         return await self._abort("the way home was taken up again")
 
@@ -154,10 +156,30 @@ class Flight:
 
     async def fly_on(self) -> Outcome:
         """How it ended: every step that the window still needs is found so or made so again; what fails goes home as ever."""
+        if await self._target_took_over():
+            return self._contradicted()
         failure = await self._within_window(self._again())
         if failure:
             return await self._abort(failure)
         return await self._land()
+
+    async def _target_took_over(self) -> bool:
+        """The world shows what no handover leaves before its return: the target is open and the origin fenced. Its writes may count."""
+        origin, target = (self._world.servers.fence(side, on=True) for side in (self.direction.origin, self.direction.target))
+        try:
+            async with asyncio.timeout(reality.LOOK_S):
+                seen = await asyncio.gather(origin.probe(), target.probe())
+        except Exception:
+            return False  # a side that does not answer is no sign of it; what is done next meets what is wrong
+        return [probe.known for probe in seen] == [Known.DONE, Known.PENDING]
+
+    def _contradicted(self) -> Outcome:
+        """Nothing is touched: going home would leave behind what apps wrote to the target meanwhile."""
+        origin, target = self.direction.origin, self.direction.target
+        why = f"{target} is open and {origin} fenced, although the timeline ends before the return: {target} may have taken writes"
+        self._alarm("flight", why, f"fence {target} again if no app wrote there, then A, then Y; else close the run and open a new one")
+        self._settle()
+        return self._close(Outcome.STUCK, origin, why)
 
     @property
     def past_return(self) -> bool:
@@ -293,7 +315,8 @@ class Flight:
 
     async def _home(self, why: str, open_ends: Sequence[str]) -> Outcome:
         """The way home was gone: what is known of it is on record."""
-        self._end_downtime()
+        if not open_ends:
+            self._end_downtime()
         await self._keep_flowing()
         self._settle()
         outcome = Outcome.STUCK if open_ends else Outcome.ABORTED
@@ -301,7 +324,7 @@ class Flight:
         return self._close(outcome, self.direction.origin, text)
 
     def _end_downtime(self) -> None:
-        """On record once: a handover that is taken up again had let writes flow, or says in its open ends that it had not."""
+        """On record once, and only when writes flow: while something stays open that may stall them, the clock goes on."""
         handover = self._recorder.state.handover
         if handover is not None and handover.downtime_mono is not None and handover.downtime_s is None:
             self._recorder.try_record(ev.DowntimeEnded(round(self._downtime(), 4)))
@@ -340,8 +363,8 @@ class Flight:
 
     async def _touch_down(self, why: str) -> Outcome:
         """The target serves: the tail of the handover, or, with `why`, what a person has to look at."""
-        self._end_downtime()
         if not why:
+            self._end_downtime()
             await asyncio.sleep(REST_S)
         self._settle()
         if why:

@@ -213,9 +213,10 @@ class Guardian:
         if handover is None or handover.outcome not in {None, Outcome.STUCK}:
             return
         now = asyncio.get_running_loop().time()
-        ended, started = handover.downtime_s, handover.downtime_mono
-        downtime = ended if ended is not None or started is None else round(now - started, 4)
-        if downtime is not None and ended is None:
+        downtime = handover.downtime_s
+        # Where something stays open writes may stall still: then no end of it is told.
+        if downtime is None and handover.downtime_mono is not None and outcome is not Outcome.STUCK:
+            downtime = round(now - handover.downtime_mono, 4)
             recorder.try_record(ev.DowntimeEnded(downtime))
         seconds = round(now - handover.opened_mono, 4)
         recorder.try_record(ev.HandoverClosed(handover.number, outcome, seconds, serving, why, downtime))

@@ -156,6 +156,28 @@ def test_it_goes_on_where_the_budget_lasts(tmp_path: Path, call: str, kind: str)
     run_warped(main())
 
 
+@pytest.mark.parametrize("ask", [Ask.ABORT, Ask.RESUME])
+def test_a_target_that_somebody_opened_meanwhile_is_not_left_behind(tmp_path: Path, ask: Ask) -> None:
+    """Going home would give up what apps may have written there, going on would skip what the window proves: nothing is touched."""
+
+    async def main() -> None:
+        async with left(tmp_path, "apply drain*") as (memory, seat):
+            green = memory.cluster.nodes[Side.GREEN]
+            green.fenced = False
+            before = _picture(memory)
+            assert (await seat.ask(ask, "arp" if ask is Ask.RESUME else "")).ok
+            state = await seat.until(lambda s: bool(s.past) and s.mode is Mode.STUCK)
+            assert "may have taken writes" in state.past[-1].why
+            assert state.past[-1].downtime_s is None, "writes stall still"
+            assert _picture(memory) == before
+            green.fenced = True
+            assert (await seat.ask(Ask.ABORT)).ok
+            state = await seat.until(lambda s: s.mode is Mode.READY)
+            assert (state.past[-1].outcome, state.serving) == (Outcome.ABORTED, Side.BLUE)
+
+    run_warped(main())
+
+
 def test_beyond_the_budget_it_only_goes_home(tmp_path: Path) -> None:
     async def main() -> None:
         async with left(tmp_path, "apply drain*") as (_, seat):
