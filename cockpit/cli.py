@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         ("join", "open the cockpit again on a run that is flown", _join),
         ("watch", "the same screen on a run that is flown, without rights", _watch),
         ("approve", "as the second person: see what waits for you, and approve or reject it", _approve),
+        ("bill", "what an ungraceful rollback left behind: read from the slot that keeps it", _bill),
         ("export", "a report of a run", _export),
         ("verify", "check a run's timeline record by record", _verify),
     ):
@@ -166,6 +167,7 @@ def _pair_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         _screen_arguments(parser)
     if name == "plan":
         parser.add_argument("--direction", choices=("cutover", "rollback"), default="cutover")
+        parser.add_argument("--ungraceful", action="store_true", help="of a rollback: without what blue has not")
     if name in {"plan", "preflight"}:
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
@@ -181,7 +183,7 @@ def _run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "export":
         parser.add_argument("--format", choices=("md", "html", "json"), default="md")
         parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to stdout")
-    if name == "verify":
+    if name in {"verify", "bill"}:
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -202,6 +204,10 @@ def _settling_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("run", help="a run's name, the end of it, its folder, or `last`")
     _where(parser)
     parser.add_argument("--confirm", metavar="NAME", help="the pair's name, typed as on screen; without it you are asked")
+    if name == "rollback":
+        parser.add_argument(
+            "--ungraceful", action="store_true", help="without what blue has not: the bill is shown first; --confirm 'NAME ungraceful'"
+        )
     parser.add_argument("--json", action="store_true", help="print what was found and how it ended as one JSON object")
 
 
@@ -286,7 +292,8 @@ def _settle(arguments: argparse.Namespace) -> int:
     from cockpit.settling import Wish, settle
 
     folder = found(arguments)
-    settled = asyncio.run(settle(folder, Wish(arguments.name), arguments.confirm, say, interactive=sys.stdin.isatty()))
+    wish, forced = Wish(arguments.name), getattr(arguments, "ungraceful", False)
+    settled = asyncio.run(settle(folder, wish, arguments.confirm, say, interactive=sys.stdin.isatty(), ungraceful=forced))
     if arguments.json:
         put(_json(settled))
     return settled.exit_code
@@ -308,10 +315,14 @@ def _drill(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
+    from cockpit.errors import ConfigError
     from cockpit.handover.plan import render
     from cockpit.model.words import Direction
 
-    plan = _order(arguments).plan(Direction(arguments.direction))
+    direction = Direction(arguments.direction)
+    if arguments.ungraceful and direction is not Direction.ROLLBACK:
+        raise ConfigError("only a rollback can be ungraceful", where="--ungraceful", remedy="add --direction rollback")
+    plan = _order(arguments).plan(direction, ungraceful=arguments.ungraceful)
     put(_json(plan) if arguments.json else render(plan))
     return 0
 
@@ -370,6 +381,16 @@ def _export(arguments: argparse.Namespace) -> int:
         arguments.output.write_text(text)
     except OSError as err:
         raise CockpitError(f"cannot write: {err.strerror}", where=str(arguments.output)) from None
+    return 0
+
+
+def _bill(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from cockpit.billing import export_bill, render
+
+    exported = asyncio.run(export_bill(found(arguments), say))
+    put(_json(exported) if arguments.json else render(exported))
     return 0
 
 

@@ -6,6 +6,7 @@ Nothing is touched before the pair's name was typed. The run is flown on after `
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from cockpit import left, wiring
 from cockpit.drill.lead import Lead
 from cockpit.errors import CockpitError, Refused, StepError
 from cockpit.model import events as ev
-from cockpit.model.intents import Ask, refusal
+from cockpit.model.bill import Bill, by_table
+from cockpit.model.bill import in_words as bill_words
+from cockpit.model.intents import Ask, refusal, to_type
 from cockpit.model.state import RunState, StepView, replay
 from cockpit.model.text import plain
 from cockpit.model.words import Known, Mode, Outcome, Side, StepState
@@ -24,6 +27,8 @@ from cockpit.timeline.journal import is_flown, read
 
 SEEN_S = 20.0
 """Seconds within which a pilot that was started must have looked."""
+TABLES = 20
+"""How many tables of a bill are told; `cockpit bill` has them all."""
 SETTLED_S = 900.0
 """Longer than a downtime budget and a way home, and the gates before a rollback."""
 _RESTING = frozenset({Mode.READY, Mode.STUCK, Mode.CLOSED})
@@ -51,7 +56,9 @@ class Settled:
     open_ends: tuple[str, ...] = ()
 
 
-async def settle(folder: RunFolder, wish: Wish, confirm: str | None, tell: Callable[[str], None], *, interactive: bool) -> Settled:
+async def settle(
+    folder: RunFolder, wish: Wish, confirm: str | None, tell: Callable[[str], None], *, interactive: bool, ungraceful: bool = False
+) -> Settled:
     """The wish is fulfilled, or `CockpitError` says why not. `tell` hears one line for each thing that happens."""
     before = replay(read(folder.timeline).trusted(str(folder.timeline)).events)
     started = None if is_flown(folder.timeline) else left.take_up(folder)
@@ -62,8 +69,10 @@ async def settle(folder: RunFolder, wish: Wish, confirm: str | None, tell: Calla
         state = await _seen(lead, folder, started, before.owner)
         for line in told(state):
             tell(line)
+        if ungraceful:
+            return await _forced(lead, folder, confirm, tell, interactive=interactive)
         _check(state, wish, folder)
-        _confirmed(state, wish, confirm, tell, interactive=interactive)
+        _confirmed(state.pair, wish, state.run, confirm, tell, interactive=interactive)
         return await _done(lead, wish, found_of(state), tell)
     finally:
         await lead.leave()
@@ -142,14 +151,55 @@ def _check(state: RunState, wish: Wish, folder: RunFolder) -> None:
         raise Refused(why, where=folder.name)
 
 
-def _confirmed(state: RunState, wish: Wish, confirm: str | None, tell: Callable[[str], None], *, interactive: bool) -> None:
+def _confirmed(wanted: str, what: str, run: str, confirm: str | None, tell: Callable[[str], None], *, interactive: bool) -> None:
+    """The wanted words were said; `Refused` where they were not."""
     if confirm is None and interactive:
-        tell(f"type {state.pair} to {wish}, anything else leaves it as it is:")
+        tell(f"type {wanted} to {what}, anything else leaves it as it is:")
         confirm = input().strip()
     if confirm is None:
-        raise Refused(f"{wish} needs your word", where=state.run, remedy=f"say --confirm {state.pair}; the run stays as it is until then")
-    if confirm != state.pair:
-        raise Refused(f"{plain(confirm, 40)!r} is not {state.pair}: nothing was done", where=state.run)
+        raise Refused(
+            f"{what} needs your word", where=run, remedy=f"say --confirm {shlex.quote(wanted)}; the run stays as it is until then"
+        )
+    if confirm != wanted:
+        raise Refused(f"{plain(confirm, 40)!r} is not {wanted}: nothing was done", where=run)
+
+
+async def _forced(lead: Lead, folder: RunFolder, confirm: str | None, tell: Callable[[str], None], *, interactive: bool) -> Settled:
+    """An ungraceful rollback: armed, its bill told, confirmed by its phrase, flown; the run is closed. Not confirmed, it is disarmed."""
+    why = refusal(lead.state, Ask.FORCE)
+    if why:
+        raise Refused(why, where=folder.name)
+    saw = lead.state.seq
+    await lead.ask(Ask.FORCE)
+    state = await lead.until(lambda s: s.mode is Mode.ARMED or _ended_since(s, saw), SETTLED_S, "the bill")
+    handover = state.handover
+    if state.mode is not Mode.ARMED or handover is None or handover.bill is None:
+        raise StepError(handover.why if handover else "not armed", where=folder.name)
+    for line in bill_lines(handover.bill):
+        tell(line)
+    try:
+        _confirmed(to_type(state), "go back without it", state.run, confirm, tell, interactive=interactive)
+    except Refused:
+        await lead.ask(Ask.DISARM)
+        raise
+    await lead.ask(Ask.GO, to_type(state))
+    await lead.until(lambda s: s.mode in _RESTING and _ended_since(s, saw), SETTLED_S, "the end of the rollback")
+    unfenced = [alarm for alarm in lead.state.alarms if alarm.id.startswith("open: fence")]
+    for alarm in unfenced:
+        tell(f"{alarm.what}: {alarm.remedy}, so its pilot flies on")
+    if lead.state.mode is Mode.READY and not unfenced:
+        await lead.close_run()
+    return _settled(lead.state, Wish.ROLLBACK, {}, tell)
+
+
+def bill_lines(bill: Bill) -> Iterator[str]:
+    """The bill, a line each: what it comes to, then by table."""
+    yield f"{bill.origin} has, and {bill.target} has not: {bill_words(bill)}"
+    for table, changes in by_table(bill)[:TABLES]:
+        yield f"  {changes:>8}  {table}"
+    more = len(by_table(bill)) - TABLES
+    if more > 0:
+        yield f"  and {more} more tables"
 
 
 async def _done(lead: Lead, wish: Wish, found: dict[str, str], tell: Callable[[str], None]) -> Settled:

@@ -82,8 +82,8 @@ class Order:
         """The pair's systems; nothing is connected yet."""
         return build_world(self.spec, self.scenario)
 
-    def plan(self, direction: Direction) -> Plan:
-        return make_plan(self.world(), self.spec, self.scenario, self.config.digest, direction)
+    def plan(self, direction: Direction, *, ungraceful: bool = False) -> Plan:
+        return make_plan(self.world(), self.spec, self.scenario, self.config.digest, direction, ungraceful=ungraceful)
 
 
 def read_order(config: Path, scenario: str, pair: str | None) -> Order:
@@ -372,7 +372,8 @@ async def _fly(
     folder: RunFolder, launch: Launch, order: Order, plans: dict[Direction, Plan], recorder: Recorder, samples: Samples, watch: Watch
 ) -> int:
     second = second_door(order, folder.name, frozenset({launch.user, launch.behind, getpass.getuser()}))
-    orders = Orders(order.spec, order.scenario, plans, folder.place_socket(_private(runtime_folder())), _owner(), second)
+    force = order.plan(Direction.ROLLBACK, ungraceful=True)
+    orders = Orders(order.spec, order.scenario, plans, force, folder.place_socket(_private(runtime_folder())), _owner(), second)
     pilot = Pilot(order.world(), orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))
     return await pilot.fly()

@@ -168,11 +168,17 @@ class EveryAppSeen:
     origin: Side
     target: Side
     patience_s: float
+    lone: bool = False
+    """Only `target` is asked: `origin` may be dead."""
     name: str = "every app seen on the new side"
 
     def describe(self) -> tuple[Statement, ...]:
         text = "SELECT usename, application_name, count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' GROUP BY 1, 2"
-        return (Statement("blue", text), Statement("green", text))
+        return tuple(Statement(side, text) for side in sorted(self.sides))
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        return (self.target,) if self.lone else (self.origin, self.target)
 
     async def probe(self) -> Probe:
         missing = await self._not_routed()
@@ -188,6 +194,6 @@ class EveryAppSeen:
         return {"not_routed": missing, "apps": len(self.spec.apps)}
 
     async def _not_routed(self) -> list[str]:
-        origin, target = await asyncio.gather(self.servers.census(self.origin), self.servers.census(self.target))
-        verdicts = ((app.name, verdict_of(app, self.target, self.target, (*origin, *target))) for app in self.spec.apps)
+        sessions = [session for found in await asyncio.gather(*map(self.servers.census, self.sides)) for session in found]
+        verdicts = ((app.name, verdict_of(app, self.target, self.target, tuple(sessions))) for app in self.spec.apps)
         return [f"{name}: {verdict}" for name, verdict in verdicts if verdict is not Verdict.ROUTED]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cockpit.errors import JournalError, Refused, StepError
@@ -18,12 +18,15 @@ from cockpit.handover.confirming import Asked, Words
 from cockpit.handover.gates import not_held
 from cockpit.handover.home import HOME_S, go_forward, go_home
 from cockpit.handover.lease import Lease
+from cockpit.handover.plan import planned
 from cockpit.handover.ports import Pooler, World
 from cockpit.handover.procedure import WINDOW, Step, steps
 from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
+from cockpit.handover.ungraceful import ungraceful_steps
 from cockpit.handover.watch import Stage
 from cockpit.model import events as ev
+from cockpit.model.bill import in_words as in_words_of
 from cockpit.model.settings import Confirmation, PairSpec, Scenario
 from cockpit.model.state import HandoverView
 from cockpit.model.telemetry import GateReading
@@ -34,6 +37,10 @@ LOCK_S = 10.0
 """Seconds within which both servers must say that the pair is still ours."""
 REST_S = 0.1
 """Seconds after the resume in which the apps that waited have the servers for themselves."""
+READ_S = 60.0
+"""Seconds a lead has at least to read a bill before the armed handover expires."""
+BILL_S = 10.0
+"""Seconds in which the bill is drawn once more after the landing, and the mirror made again after an abort."""
 UNHELD_HALF_WAY = frozenset({"poolers", "census", "schema", "preflight", "long_transactions"})
 """Gates that a handover in the air cannot pass, because it has paused and fenced; or that compare with a look before the crash. What
 they guard, the steps of the window prove for themselves."""
@@ -66,19 +73,24 @@ class Flight:
         recorder: Recorder,
         surroundings: Surroundings,
         direction: Direction,
+        *,
+        ungraceful: bool = False,
     ) -> None:
         self.direction = direction
+        self.ungraceful = ungraceful
         self._world = world
         self._scenario = scenario
         self._recorder = recorder
         self._around = surroundings
         self._runner = Runner(recorder, scenario.steps, surroundings.lease)
-        self._steps = {step.id: step for step in steps(world, spec, scenario, direction)}
+        flown = ungraceful_steps(world, spec, scenario) if ungraceful else steps(world, spec, scenario, direction)
+        self._steps = {step.id: step for step in flown}
         self._stop = ""
         self._window: asyncio.Task[str] | asyncio.Task[None] | None = None
         self._number = 0
         self._unproven = ""
-        self._words = Words(recorder, surroundings.readings, self.confirmation)
+        # No gate speaks against an ungraceful handover: what they guard is what it goes without.
+        self._words = Words(recorder, None if ungraceful else surroundings.readings, self.confirmation)
         self._opened = self._started = 0.0
 
     @property
@@ -102,8 +114,12 @@ class Flight:
         self._words.ask_of(number, asked)
         self._opened = self._started = asyncio.get_running_loop().time()
         confirm = self.confirmation
-        words = confirm.words(self._recorder.state.pair)
-        self._recorder.record(ev.HandoverOpened(number, self.direction, plan_digest, words, confirm.expires, confirm.second))
+        words = confirm.words(self._recorder.state.pair, ungraceful=self.ungraceful)
+        opened = ev.HandoverOpened(number, self.direction, plan_digest, words, confirm.expires, confirm.second)
+        if self.ungraceful:
+            lines = tuple(planned(step, self._scenario) for step in self._steps.values())
+            opened = replace(opened, expires_s=max(confirm.expires, READ_S), ungraceful=True, steps=lines)
+        self._recorder.record(opened)
         self._mode(Mode.ARMING)
 
     async def fly(self) -> Outcome:
@@ -205,8 +221,9 @@ class Flight:
 
     async def _arm_hold_confirm(self) -> str:
         await self._lock()
-        await self._runner.step(self._steps["arm"])
-        await self._runner.step(self._steps["gates"], self._hold_gates)
+        await self._runner.step(self._steps["arm"], self._draw_bill if self.ungraceful else None)
+        if "gates" in self._steps:
+            await self._runner.step(self._steps["gates"], self._hold_gates)
         if self._stop:
             return self._stop
         self._mode(Mode.ARMED)
@@ -215,8 +232,18 @@ class Flight:
             await self._lock()
         return self._stop
 
+    async def _draw_bill(self) -> ev.Evidence:
+        """What the target has not is on record, as far as it can be known."""
+        bill = await self._world.servers.bill(self.direction.origin, self.direction.target)
+        self._recorder.record(ev.BillDrawn(self._number, bill))
+        return {"bill": in_words_of(bill)}
+
     async def _lock(self) -> None:
-        """The pair is ours on both sides, asked anew: before the world is touched, and never inside the window."""
+        """The pair is ours on both sides, asked anew: before the world is touched, and never inside the window.
+
+        An ungraceful handover needs no word of a side that does not answer; nobody else's hold on the other is enough."""
+        if self.ungraceful:
+            return await self._around.lease.ask()
         try:
             async with asyncio.timeout(LOCK_S):
                 await self._around.lease.renew()
@@ -268,7 +295,8 @@ class Flight:
         async with asyncio.timeout(self._budget_left()) as limit:
             try:
                 await self._runner.step(self._steps["arm"])
-                await self._runner.step(self._steps["gates"], self._hold_gates_half_way)
+                if "gates" in self._steps:
+                    await self._runner.step(self._steps["gates"], self._hold_gates_half_way)
             except TimeoutError:
                 raise self._used_up() if limit.expired() else StepError("no answer in time", where="window") from None
         await self._stalled_steps()
@@ -292,7 +320,7 @@ class Flight:
             self._recorder.record(ev.DowntimeStarted())
         try:
             async with asyncio.timeout(self._budget_left()) as limit:
-                for name in WINDOW[:-1]:
+                for name in (name for name in WINDOW[:-1] if name in self._steps):
                     seen = await self._runner.step(self._steps[name])
                     self._note(name, seen)
         except TimeoutError:
@@ -311,7 +339,19 @@ class Flight:
         self._recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))
         left = self._scenario.budgets.downtime - self._downtime()
         open_ends = await asyncio.shield(go_home(self._world, self.direction, self._recorder, max(left, HOME_S), self._around.lease))
+        if self.ungraceful and not open_ends:
+            await self._mirror_again()
         return await self._home(why, open_ends)
+
+    async def _mirror_again(self) -> None:
+        """The sides that had begun to part follow each other again; what hinders it is for the next arming, and readiness tells it."""
+        origin, target = self.direction.origin, self.direction.target
+        for back in (self._world.servers.replicate(origin, target, copy=False), self._world.servers.replicate(target, origin, copy=False)):
+            try:
+                async with asyncio.timeout(BILL_S):
+                    await self._runner.action(back)
+            except Exception as err:
+                self._alarm("mirror", f"{back.name}: {in_words(err)}", remedy_of(err))
 
     async def _home(self, why: str, open_ends: Sequence[str]) -> Outcome:
         """The way home was gone: what is known of it is on record."""
@@ -356,7 +396,8 @@ class Flight:
         return await self._land_again() if why else await self._touch_down("")
 
     async def _land_again(self) -> Outcome:
-        serving, open_ends = await asyncio.shield(go_forward(self._world, self.direction, self._recorder, HOME_S, self._around.lease))
+        way = go_forward(self._world, self.direction, self._recorder, HOME_S, self._around.lease, ungraceful=self.ungraceful)
+        serving, open_ends = await asyncio.shield(way)
         if serving is self.direction.origin:
             return await self._home(f"{self.direction.target} never took a write", open_ends)
         return await self._touch_down("; ".join(open_ends))
@@ -373,9 +414,32 @@ class Flight:
         if self._unproven:
             self._alarm("verify", f"handed over unproven: {self._unproven}", "the reconciliation pane shows what is left to prove")
         await self._keep_flowing()
-        await self._tail("mirror", "the way back is not armed: a rollback would lose writes")
+        await (
+            self._tell_what_stays() if self.ungraceful else self._tail("mirror", "the way back is not armed: a rollback would lose writes")
+        )
         await self._tail("prove", "not every app was seen on the new side")
         return self._close(Outcome.DONE, self.direction.target, "")
+
+    async def _tell_what_stays(self) -> None:
+        """The bill as it stands now that the sides have parted, and what is still to be done about the side that was left."""
+        origin, target = self.direction.origin, self.direction.target
+        await self._tail("mirror", f"{target} may hold back its log for {origin}")
+        try:
+            async with asyncio.timeout(BILL_S):
+                told = (await self._draw_bill())["bill"]
+        except Exception as err:
+            told = f"it could not be drawn again: {in_words(err)}"
+        run = self._recorder.state.run
+        self._alarm("bill", f"{origin} holds what {target} has not: {told}", f"`cockpit bill {run}` exports it once {origin} answers")
+        if await self._fenced(origin) is not True:
+            self._alarm(f"open: fence {origin} on", f"{origin} did not answer and may not be fenced", "it is fenced as soon as it answers")
+
+    async def _fenced(self, side: Side) -> bool | None:
+        try:
+            async with asyncio.timeout(5):
+                return (await self._world.servers.fence(side, on=True).probe()).known is Known.DONE
+        except Exception:
+            return None
 
     async def _forward(self, step: Step) -> str:
         """Empty when done; else why, after a second try: there is no way but forward."""
@@ -403,12 +467,7 @@ class Flight:
                 return
 
     async def _target_still_fenced(self) -> bool:
-        try:
-            async with asyncio.timeout(5):
-                probe = await self._world.servers.fence(self.direction.target, on=True).probe()
-        except Exception:
-            return False
-        return probe.known is Known.DONE
+        return await self._fenced(self.direction.target) is True
 
     async def _tail(self, step: str, what: str) -> None:
         try:

@@ -200,7 +200,8 @@ class Guardian:
     async def _forward(self, recorder: Recorder, state: RunState) -> int:
         """Past the return: the target takes writes and nothing stays paused; what is not so is named."""
         direction = state.handover.direction if state.handover else self._direction
-        serving, open_ends = await go_forward(self._world, direction, recorder, HOME_S, self._lease)
+        ungraceful = state.handover is not None and state.handover.ungraceful
+        serving, open_ends = await go_forward(self._world, direction, recorder, HOME_S, self._lease, ungraceful=ungraceful)
         home = serving is direction.origin
         outcome = Outcome.STUCK if open_ends else Outcome.ABORTED if home else Outcome.DONE
         self._end_handover(recorder, outcome, serving, "; ".join(open_ends) or "finished by the guardian")

@@ -15,6 +15,7 @@ from cockpit.handover.actions import Together
 from cockpit.handover.lease import Lease
 from cockpit.handover.ports import Action, Pooler, World
 from cockpit.handover.record import Recorder, in_words
+from cockpit.handover.ungraceful import Silence
 from cockpit.model import events as ev
 from cockpit.model.words import Direction, Known, Side
 
@@ -44,19 +45,24 @@ async def go_home(world: World, direction: Direction, recorder: Recorder, within
     return (*fenced, *routed, *serving)
 
 
-async def go_forward(world: World, direction: Direction, recorder: Recorder, within_s: float, lease: Lease) -> tuple[Side, tuple[str, ...]]:
+async def go_forward(
+    world: World, direction: Direction, recorder: Recorder, within_s: float, lease: Lease, *, ungraceful: bool = False
+) -> tuple[Side, tuple[str, ...]]:
     """The side that serves, and what stays open: past the return the target takes writes and nothing stays paused.
 
-    The target is unfenced only while the origin is seen fenced. An origin that is open again while the target still is fenced has
+    The target is unfenced only while the origin is seen fenced, or, in an ungraceful handover, does not answer and nobody hears of it. An origin that is open again while the target still is fenced has
     taken the writes: then the way is home. Ends within about `within_s` seconds; never raises for a system's sake."""
     origin, target = direction.origin, direction.target
     loop = asyncio.get_running_loop()
     until = loop.time() + within_s
     way = _Way(recorder, until, lease)
-    known = await way.look(world.servers.fence(origin, on=True))
-    if known is Known.PENDING and await way.look(world.servers.fence(target, on=True)) is Known.DONE:
+    known = await way.look(world.servers.fence(origin, on=True), once=ungraceful)
+    if known is Known.UNKNOWN and ungraceful:
+        open_ends = await _hand_over_silent(world, direction, way)
+    elif known is Known.PENDING and await way.look(world.servers.fence(target, on=True)) is Known.DONE:
         return origin, await go_home(world, direction, recorder, max(until - loop.time(), TRY_S), lease)
-    open_ends = await _hand_over(world, direction, way, known)
+    else:
+        open_ends = await _hand_over(world, direction, way, known)
     for flowing in await asyncio.gather(*(_flow(pooler, target, way) for pooler in world.poolers)):
         open_ends += flowing
     return target, open_ends
@@ -71,6 +77,19 @@ async def _hand_over(world: World, direction: Direction, way: _Way, origin_fence
         if still_open:
             return still_open
     return await way.reach(world.servers.fence(direction.target, on=False))
+
+
+async def _hand_over_silent(world: World, direction: Direction, way: _Way) -> tuple[str, ...]:
+    """The target takes writes while the origin does not answer and nobody hears of it; or why it was left as it is. One that takes them
+    already is what the apps go to: of them nobody asks where they write."""
+    opened = world.servers.fence(direction.target, on=False)
+    if await way.look(opened, once=True) is not Known.DONE:
+        try:
+            await Silence(world, direction.origin, direction.target).seen()
+        except Exception as err:
+            return (way.alarm(f"fence {direction.origin} on", f"{in_words(err)}: {direction.target} was left as it is"),)
+    parted = await way.reach(world.servers.parted(direction.origin, direction.target))
+    return parted or await way.reach(opened)
 
 
 async def _nothing() -> tuple[str, ...]:
@@ -125,12 +144,12 @@ class _Way:
             stalled = max(asyncio.get_running_loop().time() - handover.downtime_mono, 0.0)
             self._recorder.try_record(ev.DowntimeEnded(round(stalled, 4)))
 
-    async def look(self, action: Action) -> Known:
-        """What is known of it, asked again and again while nothing is."""
+    async def look(self, action: Action, *, once: bool = False) -> Known:
+        """What is known of it, asked again and again while nothing is, or `once`."""
         loop = asyncio.get_running_loop()
         while True:
             known = await self._probe(action)
-            if known is not Known.UNKNOWN or loop.time() >= self._until:
+            if once or known is not Known.UNKNOWN or loop.time() >= self._until:
                 return known
             await asyncio.sleep(PAUSE_S)
 

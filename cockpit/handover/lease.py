@@ -33,9 +33,11 @@ class Lease:
 
     async def hold(self) -> None:
         """Nobody else is known to own the pair; `Refused` names who does. Costs nothing while the last proof is fresh."""
-        loop = asyncio.get_running_loop()
-        if loop.time() - self._proven <= LEASE_S:
-            return
+        if asyncio.get_running_loop().time() - self._proven > LEASE_S:
+            await self.ask()
+
+    async def ask(self) -> None:
+        """Nobody else is known to own the pair, asked now of whoever answers."""
         try:
             async with asyncio.timeout(ASK_S):
                 await self._lock()
@@ -43,7 +45,7 @@ class Lease:
             raise
         except Exception:  # noqa: S110 (who does not answer names nobody; the action itself will meet what is wrong)
             pass
-        self._proven = loop.time()
+        self._proven = asyncio.get_running_loop().time()
 
 
 class Inheritance(Lease):

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cockpit.errors import CockpitError, JournalError, Refused
 from cockpit.handover.approvals import SecondDoor, SecondPerson
 from cockpit.handover.confirming import Asked
@@ -25,8 +27,10 @@ from cockpit.handover.lease import Lease
 from cockpit.handover.ports import World
 from cockpit.handover.procedure import WINDOW
 from cockpit.handover.record import Recorder, in_words, remedy_of
+from cockpit.handover.runner import Runner
 from cockpit.handover.serving import what_is_seen, who_serves
 from cockpit.handover.telemetry import Telemetry
+from cockpit.handover.ungraceful import fence_when_back
 from cockpit.handover.watch import UNRECORDABLE, Watch
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask, Intent, refusal
@@ -53,6 +57,7 @@ class Orders:
     spec: PairSpec
     scenario: Scenario
     plans: dict[Direction, Plan]
+    ungraceful: Plan
     socket: Path
     owner: str
     """Who flies, for the lock on the servers: `ana@bastion pid 4711`."""
@@ -164,7 +169,7 @@ class Pilot:
 
     async def _look_around(self, left: HandoverView) -> None:
         """Every step as the world shows it is on record; the lead is asked how to go on."""
-        flight = self._flight_of(left.direction)
+        flight = self._flight_of(left.direction, ungraceful=left.ungraceful)
         flight.adopt(left)
         serving = left.direction.target if left.past_return else left.direction.origin
         seen, found = await asyncio.gather(what_is_seen(self._world, self._orders.spec), flight.look())
@@ -303,14 +308,31 @@ class Pilot:
                 self._flight.abort(f"{ask} by {by}")
             case Ask.BACK:
                 self._back(by, uid)
+            case Ask.FORCE:
+                self._take_off(Direction.ROLLBACK, by, uid, ungraceful=True)
             case Ask.RECHECK:
                 self._errand(self._preflight())
-            case Ask.NOTE:
-                self._recorder.record(ev.NoteTaken(by, argument))
-            case Ask.DUTY:
-                self._world.reconciler.duty(DUTY_STEP if argument == "+" else -DUTY_STEP)
             case Ask.CLOSE:
                 self.close(f"closed by {by}")
+            case _:
+                self._aside(ask, by, argument)
+
+    def _aside(self, ask: Ask, by: str, argument: str) -> None:
+        """What fits at any time and moves nothing of a handover."""
+        match ask:
+            case Ask.NOTE:
+                self._recorder.record(ev.NoteTaken(by, argument))
+            case Ask.BILLED:
+                self._billed(argument)
+            case Ask.DUTY:
+                self._world.reconciler.duty(DUTY_STEP if argument == "+" else -DUTY_STEP)
+
+    def _billed(self, argument: str) -> None:
+        """The export is on record, and the alarm that asks for it is over; words that are no export change nothing."""
+        with contextlib.suppress(msgspec.DecodeError):
+            self._recorder.record(msgspec.json.decode(argument, type=ev.BillExported))
+            if any(alarm.id == "bill" for alarm in self._recorder.state.alarms):
+                self._recorder.record(ev.AlarmCleared("bill"))
 
     def _back(self, by: str, uid: int) -> None:
         """Back to blue: what is in the air towards green is aborted; where green serves, a rollback takes off and needs no second word."""
@@ -322,15 +344,16 @@ class Pilot:
             return
         self._take_off(Direction.ROLLBACK, by, uid).go()
 
-    def _flight_of(self, direction: Direction) -> Flight:
+    def _flight_of(self, direction: Direction, *, ungraceful: bool = False) -> Flight:
         around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lease)
-        return Flight(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
+        return Flight(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction, ungraceful=ungraceful)
 
-    def _take_off(self, direction: Direction, by: str, uid: int) -> Flight:
+    def _take_off(self, direction: Direction, by: str, uid: int, *, ungraceful: bool = False) -> Flight:
         """The flight, in the air and on record when this returns: a second one is refused by what the state says."""
-        flight = self._flight_of(direction)
+        flight = self._flight_of(direction, ungraceful=ungraceful)
         asked = Asked(by, uid, self._orders.second.command if self._orders.second else "")
-        flight.open(len(self._recorder.state.past) + 1, self._orders.plans[direction].digest, asked)
+        plan = self._orders.ungraceful if ungraceful else self._orders.plans[direction]
+        flight.open(len(self._recorder.state.past) + 1, plan.digest, asked)
         self._flight = flight
         self._flying = asyncio.create_task(self._fly_one(flight.fly()))
         return flight
@@ -354,11 +377,16 @@ class Pilot:
     async def _fly_one(self, flight: Coroutine[None, None, Outcome]) -> Outcome:
         """The boundary of last resort: a flight goes home by itself from whatever is raised; what escapes it all the same is named."""
         try:
-            return await flight
+            outcome = await flight
         except Exception as err:
             self._recorder.try_record(ev.AlarmRaised("flight", in_words(err), remedy=remedy_of(err)))
             self._recorder.try_record(ev.ModeChanged(Mode.STUCK, in_words(err)))
             return Outcome.STUCK
+        parted = self._recorder.state.parted
+        if parted is not None:
+            runner = Runner(self._recorder, self._orders.scenario.steps, self._lease)
+            self._errand(fence_when_back(self._world, parted.direction.origin, self._lease, runner.action))
+        return outcome
 
     def _errand(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

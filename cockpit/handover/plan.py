@@ -9,27 +9,32 @@ import msgspec
 
 from cockpit.handover.ports import World
 from cockpit.handover.procedure import WINDOW, Step, steps
+from cockpit.handover.ungraceful import ungraceful_steps
 from cockpit.model.events import PlannedLine
 from cockpit.model.plan import Plan, PlannedAction, PlannedGate, PlannedStep
 from cockpit.model.settings import GateSpec, PairSpec, Scenario
 from cockpit.model.words import Direction
 
 
-def make_plan(world: World, spec: PairSpec, scenario: Scenario, config_digest: str, direction: Direction) -> Plan:
-    """The plan of one direction. Asks no system anything: `describe` needs no connection."""
+def make_plan(
+    world: World, spec: PairSpec, scenario: Scenario, config_digest: str, direction: Direction, *, ungraceful: bool = False
+) -> Plan:
+    """The plan of one direction; `ungraceful`: of a rollback without what blue has not. Asks no system anything: `describe` needs no
+    connection."""
     cutover = direction is Direction.CUTOVER
     confirmation = scenario.cutover_confirmation if cutover else scenario.rollback_confirmation
+    flown = ungraceful_steps(world, spec, scenario) if ungraceful else steps(world, spec, scenario, direction)
     plan = Plan(
         scenario=scenario.name,
         scenario_digest=scenario.digest,
         config_digest=config_digest,
         pair=spec.name,
         direction=direction,
-        steps=tuple(_planned(step, scenario) for step in steps(world, spec, scenario, direction)),
-        gates=tuple(PlannedGate(g.id, g.title, g.limit, g.hold) for g in gates_of(scenario, direction)),
+        steps=tuple(_planned(step, scenario) for step in flown),
+        gates=tuple(PlannedGate(g.id, g.title, g.limit, g.hold) for g in (() if ungraceful else gates_of(scenario, direction))),
         downtime_budget_s=scenario.budgets.downtime,
         rollback_budget_s=scenario.budgets.rollback,
-        confirmation=confirmation.words(spec.name),
+        confirmation=confirmation.words(spec.name, ungraceful=ungraceful),
         objects=(*world.servers.objects(), *world.reconciler.objects()),
         digest="",
     )
@@ -46,6 +51,11 @@ def gates_of(scenario: Scenario, direction: Direction) -> tuple[GateSpec, ...]:
 def lines(plan: Plan) -> tuple[PlannedLine, ...]:
     """The plan's steps as the timeline keeps them."""
     return tuple(PlannedLine(step.id, step.title, step.planned_s, step.in_window) for step in plan.steps)
+
+
+def planned(step: Step, scenario: Scenario) -> PlannedLine:
+    """The step as the timeline keeps it."""
+    return PlannedLine(step.id, step.title, scenario.steps[step.id].planned, step.in_window)
 
 
 def _planned(step: Step, scenario: Scenario) -> PlannedStep:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cockpit.model.bill import Bill
 from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.plan import Statement
 from cockpit.model.telemetry import LagSample, PoolerSample, ReconSample, ServerSample
@@ -124,6 +125,24 @@ class Servers(Protocol):
     def sequences(self, origin: Side, target: Side) -> Action:
         """Every sequence of `target` continues beyond what `origin` handed out, by the stride. Evidence: count, before and after."""
 
+    def sequences_beyond(self, origin: Side, target: Side) -> Action:
+        """Every sequence of `target` continues beyond what `origin` was last seen to have handed out and beyond the highest number that
+        `target` holds, by ten strides. Asks `origin` nothing. Evidence: count, moved, and `unseen`: those of which neither is known."""
+
+    async def bill(self, origin: Side, target: Side) -> Bill:
+        """What `target` has not of `origin` now. Counted in the log that the mirror's slot keeps where `origin` answers, else what was
+        last seen; reads only, within a few seconds."""
+
+    async def heard(self, by: Side, of: Side) -> float | None:
+        """Seconds since the server `by` last received anything of `of` over the mirror; None while it is not connected to it."""
+
+    def parted(self, origin: Side, target: Side) -> Action:
+        """`target` applies nothing more of `origin`, and, where `origin` answers, that one nothing of `target`. The slot on `origin`
+        stays where it is: it keeps what `target` has not. Evidence: `applied`, the origin's position up to which `target` has it."""
+
+    def released(self, side: Side) -> Action:
+        """`side` keeps no log for the other one any more: the slot of its own mirror is gone. Asks the other side nothing."""
+
     async def census(self, side: Side) -> tuple[Session, ...]:
         """Every app session (not ours, not replication's) on the side, now."""
 
@@ -157,6 +176,10 @@ class Pooler(Protocol):
     def pause(self) -> Action:
         """Clients wait and no server connection is in use. One bounded attempt: when it does not finish, the pause is taken back
         and `StepError` is raised, with the pids of the server sessions that kept it from finishing. Probe: `done` only when the pooler itself says paused."""
+
+    def cut(self) -> Action:
+        """Clients wait for a new server connection and none is in use: who held one was disconnected. For a server that does not answer
+        and whose connections therefore never become free; it is a pause all the same, which `resume` ends."""
 
     def resume(self) -> Action:
         """Clients flow again."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cockpit.model.bill import Bill
 from cockpit.model.plan import Statement
 from cockpit.model.words import Direction, Known, Light, Mode, Outcome, Severity, Side
 
@@ -246,6 +247,32 @@ class HandoverOpened:
     expires_s: float = 0.0
     second: bool = False
     """A second person must approve it before the lead can confirm it."""
+    ungraceful: bool = False
+    """It goes without what the target has not; the bill is drawn before it is confirmed."""
+    steps: tuple[PlannedLine, ...] = ()
+    """Where they are others than those the run was opened with."""
+
+
+@dataclass(frozen=True, slots=True)
+class BillDrawn:
+    """What an ungraceful handover leaves behind, as far as it is known now; a later one replaces it."""
+
+    number: int
+    bill: Bill
+
+
+@dataclass(frozen=True, slots=True)
+class BillExported:
+    """What was left behind was read from the slot that was kept for it."""
+
+    by: str
+    changes: int
+    tables: int
+    from_lsn: str
+    to_lsn: str
+    path: str
+    sha256: str
+    """Of the file at `path`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +401,8 @@ Fact = (
     | PreflightDone
     | GateTurned
     | HandoverOpened
+    | BillDrawn
+    | BillExported
     | HandoverClosed
     | StepStarted
     | StepFinished
@@ -412,6 +441,8 @@ FACTS: dict[str, type] = {
     "gate": GateTurned,
     "handover.opened": HandoverOpened,
     "handover.closed": HandoverClosed,
+    "bill.drawn": BillDrawn,
+    "bill.exported": BillExported,
     "step.started": StepStarted,
     "step.finished": StepFinished,
     "step.failed": StepFailed,

@@ -5,10 +5,12 @@ An intent names the state sequence number its sender saw; what no longer fits is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from cockpit.model.approvals import approval_missing
+from cockpit.model.bill import phrase
 from cockpit.model.state import RunState
 from cockpit.model.words import Direction, Mode, Outcome, Side
 
@@ -25,6 +27,8 @@ class Ask(StrEnum):
     """Before the point of no return: the side it started from serves again. Stuck: it is tried again, home or, past the return, forward."""
     BACK = "back"
     """Back to blue: abort in the window, a rollback handover after it."""
+    FORCE = "force"
+    """Make an ungraceful rollback ready: blue takes over without what it has not. The bill is drawn; `GO` with its phrase flies it."""
     RESUME = "resume"
     """Go on with a handover that was left half way: before the point of no return from where the world shows it, after it forward;
     `argument` is what was typed."""
@@ -33,6 +37,8 @@ class Ask(StrEnum):
     NOTE = "note"
     DUTY = "duty"
     """Reconciliation's load limit; `argument` is `+` or `-`."""
+    BILLED = "billed"
+    """What was left behind has been exported; `argument` is the `BillExported` as JSON."""
     CLOSE = "close"
     """End the run: the pilot settles and leaves; `argument` is the typed name."""
 
@@ -54,30 +60,20 @@ def refusal(state: RunState, ask: Ask, argument: str = "") -> str:
     """Why `ask` does not fit `state`, with what would; empty when it fits."""
     if state.mode is Mode.CLOSED:
         return "the run is closed"
-    match ask:
-        case Ask.NOTE:
-            return "" if argument.strip() else "a note needs words"
-        case Ask.DUTY:
-            return "" if argument in {"+", "-"} else "the load limit goes up (+) or down (-)"
-        case Ask.RECHECK:
-            return "" if state.mode is Mode.READY else f"only while ready, not while {state.mode}"
-        case Ask.ARM:
-            return _refuse_arm(state)
-        case Ask.GO:
-            return _refuse_go(state, argument)
-        case Ask.DISARM:
-            return "" if state.mode in {Mode.ARMED, Mode.ARMING} else "nothing is armed"
-        case Ask.ABORT:
-            return _refuse_abort(state)
-        case Ask.BACK:
-            return _refuse_back(state)
-        case Ask.RESUME:
-            return _refuse_resume(state, argument)
-        case Ask.CLOSE:
-            return _refuse_close(state, argument)
+    judge = _JUDGED.get(ask)
+    return judge(state) if judge is not None else _WORDED[ask](state, argument)
+
+
+def to_type(state: RunState) -> str:
+    """What confirms the armed handover."""
+    ungraceful = state.handover is not None and state.handover.ungraceful
+    return phrase(state.pair) if ungraceful else state.pair
 
 
 def _refuse_arm(state: RunState) -> str:
+    if state.parted is not None:
+        left = state.parted.direction.origin
+        return f"{left} holds writes that {left.other} has not: export the bill, `cockpit cleanup`, then a new run copies anew"
     if state.mode is Mode.READY:
         return "" if state.serving else "which side serves is not known yet"
     if state.mode is Mode.OPENING:
@@ -90,9 +86,8 @@ def _refuse_go(state: RunState, argument: str) -> str:
         return "arm it first"
     if state.handover.second and (why := approval_missing(state)):
         return why
-    if state.handover.direction is Direction.CUTOVER and argument != state.pair:
-        return f"type {state.pair} to confirm"
-    return ""
+    typed = state.handover.direction is Direction.CUTOVER or state.handover.ungraceful
+    return f"type {to_type(state)} to confirm" if typed and argument != to_type(state) else ""
 
 
 def _refuse_abort(state: RunState) -> str:
@@ -116,7 +111,16 @@ def _refuse_resume(state: RunState, argument: str) -> str:
     return "" if argument == state.pair else f"type {state.pair} to confirm"
 
 
+def _refuse_force(state: RunState) -> str:
+    if state.serving is not Side.GREEN:
+        return "blue serves already" if state.serving else "which side serves is not known yet"
+    settled = state.mode is Mode.STUCK and state.handover is not None and state.handover.outcome is not None
+    return "" if state.mode is Mode.READY or settled else f"only while ready, not while {state.mode}"
+
+
 def _refuse_back(state: RunState) -> str:
+    if state.mode in {Mode.ARMED, Mode.ARMING} and state.handover is not None and state.handover.ungraceful:
+        return f"ungraceful: type {to_type(state)}, or D disarms it"
     if state.mode is Mode.STUCK and state.serving is Side.BLUE and state.handover is not None and state.handover.half_way:
         return "nothing serves but blue: A, then Y brings it home"
     if state.mode is Mode.WINDOW and state.handover is not None and state.handover.direction is Direction.ROLLBACK:
@@ -134,3 +138,41 @@ def _refuse_close(state: RunState, argument: str) -> str:
     if state.mode in _BUSY:
         return f"not while {state.mode}: it would leave the handover half way"
     return "" if argument == state.pair else f"type {state.pair} to close the run"
+
+
+def _refuse_note(state: RunState, argument: str) -> str:
+    return "" if argument.strip() else "a note needs words"
+
+
+def _refuse_duty(state: RunState, argument: str) -> str:
+    return "" if argument in {"+", "-"} else "the load limit goes up (+) or down (-)"
+
+
+def _refuse_billed(state: RunState) -> str:
+    return "" if state.parted is not None else "nothing was left behind"
+
+
+def _refuse_recheck(state: RunState) -> str:
+    return "" if state.mode is Mode.READY else f"only while ready, not while {state.mode}"
+
+
+def _refuse_disarm(state: RunState) -> str:
+    return "" if state.mode in {Mode.ARMED, Mode.ARMING} else "nothing is armed"
+
+
+_JUDGED: dict[Ask, Callable[[RunState], str]] = {
+    Ask.ARM: _refuse_arm,
+    Ask.DISARM: _refuse_disarm,
+    Ask.ABORT: _refuse_abort,
+    Ask.BACK: _refuse_back,
+    Ask.FORCE: _refuse_force,
+    Ask.RECHECK: _refuse_recheck,
+    Ask.BILLED: _refuse_billed,
+}
+_WORDED: dict[Ask, Callable[[RunState, str], str]] = {
+    Ask.GO: _refuse_go,
+    Ask.RESUME: _refuse_resume,
+    Ask.NOTE: _refuse_note,
+    Ask.DUTY: _refuse_duty,
+    Ask.CLOSE: _refuse_close,
+}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from cockpit.model.bill import phrase
 from cockpit.model.secret import Secret
 from cockpit.model.words import Side
 
@@ -132,9 +133,9 @@ class Confirmation:
     def second(self) -> bool:
         return self.approval == "second"
 
-    def words(self, pair: str) -> str:
+    def words(self, pair: str, *, ungraceful: bool = False) -> str:
         """What it takes, as the plan says it."""
-        gesture = f'type "{pair}"' if self.gesture == "typed" else "B, then Y"
+        gesture = f'type "{phrase(pair)}"' if ungraceful else f'type "{pair}"' if self.gesture == "typed" else "B, then Y"
         return f"a second person approves within {self.approval_expires:g} s, then {gesture}" if self.second else gesture
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from cockpit.model import events as ev
+from cockpit.model.bill import Bill
 from cockpit.model.words import Consent, Direction, Known, Light, Mode, Outcome, Side, StepState
 
 FIRST_TOUCH = "steer"
@@ -69,6 +70,10 @@ class HandoverView:
     plan_digest: str = ""
     second: bool = False
     """A second person must approve it."""
+    ungraceful: bool = False
+    """It goes without what the target has not."""
+    bill: Bill | None = None
+    """What that is, as drawn last."""
     approval: ApprovalView | None = None
     downtime_mono: float | None = None
     """When writes stalled; None before."""
@@ -155,6 +160,8 @@ class RunState:
     findings: tuple[ev.FindingSeen, ...] = ()
     evidence_seq: int = 0
     """Of the newest event that changed a finding or a gate: what was decided on an older picture rests on another."""
+    bill_exported: ev.BillExported | None = None
+    """What an ungraceful handover left behind, as it was read last."""
     open_action: str = ""
     """An action whose intent is on disk and whose result is not."""
     refusal: str = ""
@@ -167,6 +174,12 @@ class RunState:
     @property
     def next_direction(self) -> Direction:
         return Direction.away_from(self.serving or Side.BLUE)
+
+    @property
+    def parted(self) -> HandoverView | None:
+        """The ungraceful handover after which the sides go their own ways; None while one still follows the other."""
+        flown = (*self.past, self.handover) if self.handover is not None else self.past
+        return next((h for h in reversed(flown) if h.ungraceful and h.past_return and self.serving is h.direction.target), None)
 
     @property
     def planned(self) -> tuple[ev.PlannedLine, ...]:
@@ -309,7 +322,7 @@ def _gate(state: RunState, fact: ev.GateTurned, event: ev.Event) -> RunState:
 
 
 def _handover_opened(state: RunState, fact: ev.HandoverOpened, event: ev.Event) -> RunState:
-    lines = state.plans[0 if fact.direction is Direction.CUTOVER else 1]
+    lines = fact.steps or state.plans[0 if fact.direction is Direction.CUTOVER else 1]
     view = HandoverView(
         number=fact.number,
         direction=fact.direction,
@@ -320,8 +333,17 @@ def _handover_opened(state: RunState, fact: ev.HandoverOpened, event: ev.Event) 
         expires_s=fact.expires_s,
         plan_digest=fact.plan_digest,
         second=fact.second,
+        ungraceful=fact.ungraceful,
     )
     return replace(state, handover=view, open_action="")
+
+
+def _bill(state: RunState, fact: ev.BillDrawn, event: ev.Event) -> RunState:
+    return _handover_changes(state, bill=fact.bill)
+
+
+def _bill_exported(state: RunState, fact: ev.BillExported, event: ev.Event) -> RunState:
+    return replace(state, bill_exported=fact)
 
 
 def _handover_closed(state: RunState, fact: ev.HandoverClosed, event: ev.Event) -> RunState:
@@ -451,6 +473,8 @@ _FOLDS: dict[type, Callable[[RunState, Any, ev.Event], RunState]] = {
     ev.GateTurned: _gate,
     ev.HandoverOpened: _handover_opened,
     ev.HandoverClosed: _handover_closed,
+    ev.BillDrawn: _bill,
+    ev.BillExported: _bill_exported,
     ev.StepStarted: _step_started,
     ev.StepFinished: _step_finished,
     ev.StepFailed: _step_failed,

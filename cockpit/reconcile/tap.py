@@ -1,15 +1,15 @@
 """What changed: the messages of the output plugin `pgoutput`, read into dirty keys.
 
-The format is "Logical Replication Message Formats" in the PostgreSQL manual, protocol version 1, without streaming. Only what names a
-row is kept: the values of the key's columns, as text. A table without a usable key, and a TRUNCATE, dirty the table as a whole.
+Only what names a row is kept: the values of the key's columns, as text. A table without a usable key, and a TRUNCATE, dirty the table as a whole.
 Outside bytes: whatever does not fit the format raises `Garbled` and never dirties less than it should.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+
+from cockpit.systems.postgres.pgoutput import UNFIT, Garbled, Reader
 
 Name = tuple[str, str]
 """Schema and table."""
@@ -19,10 +19,6 @@ Key = tuple[str, ...]
 
 FENCE = "cockpit_fence"
 """Prefix of the logical message that marks a position in the stream."""
-
-
-class Garbled(Exception):
-    """The bytes are not what `pgoutput` writes."""
 
 
 @dataclass(slots=True)
@@ -76,7 +72,7 @@ class Decoder:
         """The message is in the batch. `Garbled` when it is not one."""
         try:
             self._feed(message)
-        except (struct.error, IndexError, UnicodeDecodeError, ValueError) as err:
+        except UNFIT as err:
             raise Garbled(f"a pgoutput message of {len(message)} bytes cannot be read") from err
 
     def saw(self, fence: str) -> bool:
@@ -89,7 +85,7 @@ class Decoder:
         return batch
 
     def _feed(self, message: bytes) -> None:
-        kind, reader = message[:1], _Reader(message)
+        kind, reader = message[:1], Reader(message)
         match kind:
             case b"B":
                 self._xid = reader.unpack(">qqI")[2]
@@ -111,23 +107,17 @@ class Decoder:
             case _:
                 raise Garbled(f"unknown pgoutput message {kind!r}")
 
-    def _relation(self, reader: _Reader) -> None:
-        (oid,) = reader.unpack(">I")
-        name = (reader.text() or "pg_catalog", reader.text())
-        _, count = reader.unpack(">BH")
-        columns = []
-        for _ in range(count):
-            reader.unpack(">B")
-            columns.append(reader.text())
-            reader.unpack(">Ii")
+    def _relation(self, reader: Reader) -> None:
+        seen = reader.relation()
+        name, columns = seen.name, seen.columns
         key = self.keys.get(name, ())
         positions = tuple(columns.index(c) for c in key) if key and set(key) <= set(columns) else None
-        if self._shapes.setdefault(name, tuple(columns)) != tuple(columns):
-            self._shapes[name] = tuple(columns)
+        if self._shapes.setdefault(name, columns) != columns:
+            self._shapes[name] = columns
             self._batch.reshaped.add(name)
-        self._relations[oid] = Relation(name, tuple(columns), positions)
+        self._relations[seen.oid] = Relation(name, columns, positions)
 
-    def _insert(self, reader: _Reader) -> None:
+    def _insert(self, reader: Reader) -> None:
         relation = self._changed(reader)
         if reader.byte() != b"N":
             raise Garbled("an insert without its row")
@@ -137,7 +127,7 @@ class Decoder:
             before = counts.get(self._xid, 0)
             counts[self._xid] = None if before is None else before + 1
 
-    def _update_or_delete(self, reader: _Reader) -> None:
+    def _update_or_delete(self, reader: Reader) -> None:
         """Old key and new key: an update that moves a row to another key dirties both."""
         relation = self._changed(reader)
         if relation.positions is None:
@@ -147,7 +137,7 @@ class Decoder:
                 raise Garbled("an update or delete without its row")
             self._dirty(relation, reader.tuple())
 
-    def _changed(self, reader: _Reader) -> Relation:
+    def _changed(self, reader: Reader) -> Relation:
         (oid,) = reader.unpack(">I")
         relation = self._relations.get(oid)
         if relation is None:
@@ -162,7 +152,7 @@ class Decoder:
         else:
             self._batch.keys.setdefault(relation.name, {})[tuple(str(v) for v in key)] = None
 
-    def _truncate(self, reader: _Reader) -> None:
+    def _truncate(self, reader: Reader) -> None:
         count, _ = reader.unpack(">IB")
         for _ in range(count):
             (oid,) = reader.unpack(">I")
@@ -172,61 +162,12 @@ class Decoder:
             self._batch.whole.add(name)
             self._batch.unkeyed.setdefault(name, {})[self._xid] = None
 
-    def _message(self, reader: _Reader) -> None:
+    def _message(self, reader: Reader) -> None:
         reader.unpack(">Bq")
         prefix = reader.text()
         (size,) = reader.unpack(">I")
         if prefix == FENCE:
             self._batch.fences.add(reader.take(size).decode())
-
-
-class _Reader:
-    """A position in one message, behind its type byte."""
-
-    __slots__ = ("_at", "_data")
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 1
-
-    @property
-    def ended(self) -> bool:
-        return self._at >= len(self._data)
-
-    def unpack(self, layout: str) -> tuple[int, ...]:
-        values = struct.unpack_from(layout, self._data, self._at)
-        self._at += struct.calcsize(layout)
-        return values
-
-    def byte(self) -> bytes:
-        return self.take(1)
-
-    def take(self, size: int) -> bytes:
-        chunk = self._data[self._at : self._at + size]
-        if len(chunk) != size:
-            raise Garbled("a pgoutput message ends early")
-        self._at += size
-        return chunk
-
-    def text(self) -> str:
-        end = self._data.index(b"\0", self._at)
-        value = self._data[self._at : end].decode()
-        self._at = end + 1
-        return value
-
-    def tuple(self) -> list[str | None]:
-        """Column values as text; None for null and for a large value that did not change."""
-        (count,) = self.unpack(">H")
-        return [self._value() for _ in range(count)]
-
-    def _value(self) -> str | None:
-        kind = self.byte()
-        if kind in (b"n", b"u"):
-            return None
-        if kind not in (b"t", b"b"):
-            raise Garbled(f"unknown kind of column value {kind!r}")
-        (size,) = self.unpack(">I")
-        return self.take(size).decode()
 
 
 def visible(xids: Collection[int], snapshot: str) -> bool:

@@ -22,7 +22,8 @@ from cockpit.model.words import Side
 from cockpit.reconcile.catalog import Carried, Table
 from cockpit.reconcile.rows import quoted
 from cockpit.reconcile.sessions import Line
-from cockpit.reconcile.tap import FENCE, Batch, Decoder, Garbled, Name, visible
+from cockpit.reconcile.tap import FENCE, Batch, Decoder, Name, visible
+from cockpit.systems.postgres.pgoutput import Garbled
 
 RETAINED_BUDGET = 1 << 30
 """Bytes of WAL the tap may hold back on a server."""

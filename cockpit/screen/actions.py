@@ -67,6 +67,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("arm", ("a",), "a", "arm the next handover: test the way back, hold the gates", 1, _FLY, _asks(Ask.ARM), Ask.ARM, "", "arm", 0),
     Action("go", (), "name, enter", "fly the armed handover: type the pair's name, then enter", 3, _FLY, _asks(Ask.GO), Ask.GO),
     Action("back", ("B",), "B, then Y", "BACK TO BLUE: abort in the window, a rollback after it", 2, _FLY, _asks(Ask.BACK), Ask.BACK, "", "BACK", 0),
+    Action("force", ("U",), "U", "back WITHOUT what blue has not: the bill, then a phrase", 3, _FLY, _asks(Ask.FORCE), Ask.FORCE),
     Action("abort", ("A",), "A, then Y", "abort the handover; stuck: settle it again", 2, _FLY, _asks(Ask.ABORT), Ask.ABORT),
     Action("resume", ("R",), "R", "go on with what a crash left half way: type the name", 3, _FLY, _asks(Ask.RESUME), Ask.RESUME),
     Action("disarm", ("D",), "D", "disarm", 1, _FLY, _asks(Ask.DISARM), Ask.DISARM),

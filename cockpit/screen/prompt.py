@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from rich.cells import cell_len
 
-from cockpit.model.intents import Ask
+from cockpit.model.bill import Bill, in_words
+from cockpit.model.intents import Ask, to_type
 from cockpit.model.text import plain
 from cockpit.model.words import Direction, Mode, Side
 from cockpit.screen.actions import ACTIONS, label
@@ -157,7 +158,11 @@ class Prompt:
             return self._enter(view)
         if view.clock - self.since < GUARD_S or self.sent:
             return USED if character or key == "backspace" else None
-        return self._edit(key, character, len(view.state.pair) + 16, {"A", "B", "D"} - {view.state.pair[:1]})
+        return self._edit(key, character, len(self._wanted(view)) + 16, {"A", "B", "D"} - {view.state.pair[:1]})
+
+    def _wanted(self, view: View) -> str:
+        """What is to be typed."""
+        return to_type(view.state) if self.kind is Kind.GO else view.state.pair
 
     def _enter(self, view: View) -> Decision:
         left = view.armed_left_s
@@ -165,8 +170,8 @@ class Prompt:
             return USED
         if self.kind is Kind.GO and left is not None and left <= 0:
             self.say(Status.WARN, "EXPIRED: arm again", view.clock)
-        elif self.text != view.state.pair:
-            said = f"{self.text} is not it: type {view.state.pair}" if self.text else f"enter alone does nothing: type {view.state.pair}"
+        elif self.text != (wanted := self._wanted(view)):
+            said = f"{self.text} is not it: type {wanted}" if self.text else f"enter alone does nothing: type {wanted}"
             self.say(Status.WARN, said.upper() if not self.text else said, view.clock)
             self.text = ""
         else:
@@ -238,9 +243,10 @@ class Prompt:
         route = f"{view.direction.origin.value.upper()} → {view.direction.target.value.upper()}"
         undo = "undo: B, then Y" if view.direction is Direction.CUTOVER else "undo: another cutover"
         approved = f"   approved by {view.approval.by}" if view.approval and view.approval.by else ""
+        if handover is not None and handover.ungraceful:
+            return self._said() or _bill_row(handover.bill, width), self._field_row(to_type(view.state), _left(view), width)
         title: Line = (("! ARMED ", "warn"), (f"{name}  {route}  on ", "text"), (view.state.pair, "title"), (f"   {undo}{approved}", "dim"))
-        left = view.armed_left_s
-        hint = f"{left:.0f} s left   enter=FLY   esc=disarm" if left is not None else "enter=FLY   esc=disarm"
+        hint = _left(view)
         if view.direction is Direction.ROLLBACK and width >= 80:
             hint = f"or B, Y   {hint}"
         return self._said() or title, self._field_row(view.state.pair, hint, width)
@@ -267,6 +273,17 @@ class Prompt:
         return self._said() or ((title, "title"),), apart(
             (("> ", "key"), (fit(self.text[-(room - 3) :] + "_", room - 2), "input")), ((hint + " ", "text"),), width - 1
         )
+
+
+def _left(view: View) -> str:
+    left = view.armed_left_s
+    return f"{left:.0f} s left   enter=FLY   esc=disarm" if left is not None else "enter=FLY   esc=disarm"
+
+
+def _bill_row(bill: Bill | None, width: int) -> Line:
+    """What is left behind, as much of it as there is room for; the detail page of the confirm step has it by table."""
+    told = in_words(bill) if bill is not None else "no bill was drawn"
+    return crop((("! UNGRACEFUL: green keeps ", "warn"), (told, "title")), width - 1)
 
 
 def _second_row(view: View, width: int) -> Line:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cockpit.model import events as ev
+from cockpit.model.bill import in_words
 from cockpit.model.words import Known, Light, Mode, Outcome, Severity
 from cockpit.screen.cells import Line, crop, fit
 from cockpit.screen.content import Content, Row, Wish
@@ -109,6 +110,11 @@ def _preflight(f: ev.PreflightDone) -> Told:
     return status, f"preflight: {f.good} good, {f.warnings} warnings, {f.blocks} block, {f.waived} waived"
 
 
+def _handover_opened(f: ev.HandoverOpened) -> Told:
+    what = f"{f.direction.value} {f.number} opened, plan {f.plan_digest[:8]}"
+    return (Status.WARN, f"UNGRACEFUL {what}") if f.ungraceful else (Status.RUN, what)
+
+
 def _handover_closed(f: ev.HandoverClosed) -> Told:
     word = f.outcome.value if f.outcome is Outcome.DONE else f.outcome.value.upper()
     stall = f", writes stalled {seconds(f.downtime_s)}" if f.downtime_s is not None else ""
@@ -156,7 +162,9 @@ _TELLERS: dict[type, Callable[[Any], Told]] = {
     ev.FindingSeen: _finding,
     ev.PreflightDone: _preflight,
     ev.GateTurned: lambda f: (_LIGHTS[f.light], _because(f"gate {f.gate} {f.light.value}", f.reason)),
-    ev.HandoverOpened: lambda f: (Status.RUN, f"{f.direction.value} {f.number} opened, plan {f.plan_digest[:8]}"),
+    ev.HandoverOpened: _handover_opened,
+    ev.BillDrawn: lambda f: (Status.WARN, f"{f.bill.origin.value} HAS, and {f.bill.target.value} has not: {in_words(f.bill)}"),
+    ev.BillExported: lambda f: (Status.OK, f"{f.by} exported what was left behind: {f.changes} changes in {f.tables} tables, to {f.path}"),
     ev.HandoverClosed: _handover_closed,
     ev.StepStarted: lambda f: (Status.RUN, f"{f.step} started"),
     ev.StepFinished: lambda f: (Status.OK, f"{f.step} done in {seconds(f.ms / 1000)}"),

@@ -3,6 +3,7 @@
 timeline.jsonl   the chain of events            samples.jsonl   what was measured, newest wins
 plan.json        the two plans as run           evidence/       files that events point to
 pilot.log        what the pilot printed         pilot.sock      where intents go (or the path named in `pilot.path`)
+bill/            what an ungraceful rollback left behind, as it was read
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ class RunFolder:
     @property
     def scorecard(self) -> Path:
         return self.root / "scorecard.json"
+
+    @property
+    def bill(self) -> Path:
+        """What an ungraceful rollback left behind, as it was read."""
+        return self.root / "bill"
 
     @property
     def log(self) -> Path:

@@ -277,12 +277,18 @@ def is_flown(path: Path) -> bool:
     return False
 
 
+_AFTERWARDS = (b'"kind":"bill.exported"', b'"kind":"alarm.cleared"')
+
+
 def is_closed(path: Path) -> bool:
-    """Whether the run has ended, by the timeline's last line alone: quick, and trusted for no more than finding a run."""
+    """Whether the run has ended, by the timeline's last lines alone: quick, and trusted for no more than finding a run. What it left behind
+    may be exported after its end."""
     try:
         with path.open("rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - LAST_BYTES, 0))
             lines = file.read().rstrip(b"\n").split(b"\n")
     except OSError:
         return False
+    while len(lines) > 1 and any(kind in lines[-1] for kind in _AFTERWARDS):
+        lines.pop()
     return b'"kind":"run.closed"' in lines[-1]

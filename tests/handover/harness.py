@@ -57,7 +57,8 @@ class Seat:
             self.journal = Journal.create(self.timeline, "pilot", loop.time)
             self.recorder = Recorder(self.journal)
             self.recorder.record(opened(plans, spec.name))
-        orders = Orders(spec, scenario, plans, folder / "pilot.sock", "ana@bastion pid 1", second)
+        ungraceful = make_plan(memory.world(), spec, scenario, "config", Direction.ROLLBACK, ungraceful=True)
+        orders = Orders(spec, scenario, plans, ungraceful, folder / "pilot.sock", "ana@bastion pid 1", second)
         self.samples = Samples(folder / "samples.jsonl")
         self.pilot = Pilot(memory.world(), orders, self.recorder, self.samples, watch=self.watched)  # type: ignore[arg-type]
         self.task = asyncio.create_task(self.pilot.fly())

@@ -18,7 +18,9 @@ FITS: dict[Ask, set[Mode]] = {
     Ask.DUTY: set(Mode) - {Mode.CLOSED},
     Ask.CLOSE: set(Mode) - {Mode.CLOSED, Mode.WINDOW, Mode.LANDING, Mode.ABORTING},
     Ask.BACK: {Mode.ARMING, Mode.ARMED, Mode.WINDOW, Mode.READY, Mode.STUCK},
+    Ask.FORCE: {Mode.READY},
     Ask.RESUME: set(),
+    Ask.BILLED: set(),
 }
 WORDS = {Ask.GO: "arp", Ask.CLOSE: "arp", Ask.NOTE: "hello", Ask.DUTY: "+"}
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cockpit.reconcile.tap import FENCE, Decoder, Garbled, visible
+from cockpit.reconcile.tap import FENCE, Decoder, visible
+from cockpit.systems.postgres.pgoutput import Garbled
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 VALUE = st.one_of(st.none(), TEXT)

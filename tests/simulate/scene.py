@@ -268,7 +268,7 @@ class Scene:
         self.recorder = recorder
         try:
             recorder.record(ev.PilotSeated("pilot", pid, ""))
-            orders = Orders(self.memory.pair, self.scenario, plans, self.folder / "pilot.sock", owner(pid))
+            orders = Orders(self.memory.pair, self.scenario, plans, plans[Direction.ROLLBACK], self.folder / "pilot.sock", owner(pid))
             self.flown = Pilot(self._world(self.pilot), orders, recorder, Unkept(), watch=watch)
             self.flown.telemetry.pace = PACE
             return await self.flown.fly()

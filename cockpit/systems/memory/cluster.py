@@ -215,7 +215,7 @@ class Stream:
     def confirmed(self) -> int:
         """The slot's `confirmed_flush_lsn`."""
         self.pump()
-        waiting = self._waiting()
+        waiting = self.waiting()
         return self.origin.wal if not waiting else waiting[0].lsn - 96
 
     def pump(self) -> None:
@@ -229,17 +229,18 @@ class Stream:
             if row.origin is self.origin.side:
                 self.target.apply(row)
 
-    def _waiting(self) -> list[Row]:
+    def waiting(self) -> list[Row]:
+        """Rows written on the origin that were not applied when somebody looked last."""
         return [row for row in self.origin.rows[self.position :] if row.origin is self.origin.side]
 
     def pending(self) -> int:
         """Rows written on the origin that the target does not show."""
         self.pump()
-        return len(self._waiting())
+        return len(self.waiting())
 
     def oldest_at(self) -> float | None:
         self.pump()
-        waiting = self._waiting()
+        waiting = self.waiting()
         return waiting[0].at if waiting else None
 
 

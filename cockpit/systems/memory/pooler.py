@@ -103,6 +103,14 @@ class PoolerState:
             self._turn()
         self._retire(self.idle)
 
+    def cut(self) -> None:
+        """Every connection is gone, and who comes waits."""
+        self._reach()
+        self._retire([*self.idle, *self.busy])
+        self.busy.clear()
+        self.paused, self.pausing = True, False
+        self._turn()
+
     def resume(self) -> None:
         self._reach()
         self.paused = self.pausing = False
@@ -189,6 +197,13 @@ class MemoryPooler:
             return {"paused": True, "waiting": self.state.waiting}
 
         return self._action(f"pause {self.name}", lambda: self._seen(self.state.paused), make, "PAUSE arp")
+
+    def cut(self) -> Action:
+        async def make() -> Evidence:
+            self.state.cut()
+            return {"paused": True}
+
+        return self._action(f"cut {self.name}", lambda: self._seen(self.state.paused), make, "KILL arp")
 
     def resume(self) -> Action:
         async def make() -> Evidence:

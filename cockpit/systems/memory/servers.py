@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
 from cockpit.errors import Flown, LinkError, StepError, StepTimeout, SystemFault
 from cockpit.handover.ports import Action, Blocker, Probe, Session
 from cockpit.model import lsn
+from cockpit.model.bill import Bill
 from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.telemetry import LagSample, ServerSample
 from cockpit.model.words import Known, Severity, Side
@@ -36,6 +37,8 @@ class MemoryServers:
     _owner: str = ""
     _canaries: int = 0
     _seen_canary: dict[Side, float] = field(default_factory=dict)
+    _seen_bill: dict[Side, tuple[float, Bill]] = field(default_factory=dict)
+    """By origin, what was behind when both sides answered last, and when."""
 
     async def open(self) -> None:
         for side in Side:
@@ -227,6 +230,79 @@ class MemoryServers:
 
         return self._action(f"sequences {origin} to {target}", see, make, (origin, target), "SELECT setval(...)", some)
 
+    def sequences_beyond(self, origin: Side, target: Side) -> Action:
+        taken = self.cluster.nodes[target]
+        seen_last = self.cluster.nodes[origin].stood
+
+        async def make() -> Evidence:
+            for name, at in self._reach(taken).sequences.items():
+                held = max(taken.keys, default=0)
+                taken.sequences[name] = max(at, seen_last.get(name, 0), held) + 10 * self.stride
+            return {"count": len(taken.sequences), "moved": len(taken.sequences), "unseen": []}
+
+        def see() -> Probe:
+            self._reach(taken)
+            return Probe(Known.PENDING, {"why": f"{origin} is not asked"})
+
+        return self._action(f"sequences of {target} beyond what is known of {origin}", see, make, (target,), "SELECT setval(...)")
+
+    async def bill(self, origin: Side, target: Side) -> Bill:
+        def look() -> Bill:
+            self._node(target)
+            if self._answers(origin):
+                return self._bill(origin, target)
+            if origin not in self._seen_bill:
+                return Bill(origin, target, None)
+            at, bill = self._seen_bill[origin]
+            return replace(bill, seen_s=now() - at, exact=False)
+
+        return await self._call(f"servers.bill {origin}", look, target)
+
+    def _bill(self, origin: Side, target: Side) -> Bill:
+        stream = self.cluster.streams[origin]
+        missing = [row for row in stream.waiting() if not row.ours]
+        rows = {"public.orders": len(missing)} if missing else {}
+        behind = now() - missing[0].at if missing else None
+        return Bill(origin, target, rows, lsn.show(stream.confirmed), lsn.show(stream.origin.wal), behind, 0.0, True)
+
+    async def heard(self, by: Side, of: Side) -> float | None:
+        def look() -> float | None:
+            self._node(by)
+            return 0.0 if self.cluster.streams[of].running else None
+
+        return await self._call(f"servers.heard {by}", look, by)
+
+    def parted(self, origin: Side, target: Side) -> Action:
+        theirs, ours = self.cluster.streams[origin], self.cluster.streams[target]
+
+        async def make() -> Evidence:
+            self._reach(theirs.target)
+            theirs.pump()
+            theirs.enabled = False
+            if self._answers(origin):
+                ours.enabled = False
+            return {"applied": lsn.show(theirs.confirmed), "origin": "follows no more" if self._answers(origin) else "not asked"}
+
+        def see() -> Probe:
+            self._reach(theirs.target)
+            return seen(not theirs.enabled, follows=theirs.enabled)
+
+        return self._action(f"part {target} from {origin}", see, make, (target,), "ALTER SUBSCRIPTION ... DISABLE")
+
+    def released(self, side: Side) -> Action:
+        stream = self.cluster.streams[side]
+
+        async def make() -> Evidence:
+            self._reach(stream.origin)
+            stream.exists = False
+            return {"slot": False}
+
+        def see() -> Probe:
+            self._reach(stream.origin)
+            return seen(not stream.exists, slot=stream.exists)
+
+        return self._action(f"keep no log on {side}", see, make, (side,), "SELECT pg_drop_replication_slot(...)")
+
     def gone(self, side: Side) -> Action:
         node, out, into = self.cluster.nodes[side], self.cluster.streams[side], self.cluster.streams[side.other]
 
@@ -266,6 +342,7 @@ class MemoryServers:
     async def lag(self, origin: Side, target: Side) -> LagSample:
         def look() -> LagSample:
             self._node(origin), self._node(target)
+            self._seen_bill[origin] = (now(), self._bill(origin, target))
             return self._lag(origin, target)
 
         return await self._call(f"servers.lag {origin}", look, origin, target)
@@ -309,6 +386,9 @@ class MemoryServers:
             return effect()
 
         return await self.faults.around(call, run, sides)
+
+    def _answers(self, side: Side) -> bool:
+        return self.cluster.nodes[side].up and side not in self.faults.cut
 
     def _node(self, side: Side) -> Node:
         self.cluster.pump()

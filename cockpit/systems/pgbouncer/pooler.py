@@ -71,6 +71,14 @@ class PgBouncer:
     def resume(self) -> Action:
         return self._desired(f"resume {self.name}", self._resumed, self._resume, self._resume_text)
 
+    def cut(self) -> Action:
+        return self._desired(f"cut {self.name}", self._paused, self._cut, f"KILL {quoted(self.database)}")
+
+    async def _cut(self) -> Evidence:
+        """KILL drops every client and server connection of the database, and new clients wait as for a PAUSE ("Admin console")."""
+        await self._ask(f"KILL {quoted(self.database)}", effect=True)
+        return await self._in_effect(asyncio.get_running_loop().time() + self.options.deadline)
+
     @property
     def _pause_text(self) -> str:
         return f"PAUSE {quoted(self.database)}"

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cockpit.errors import CockpitError
+from cockpit.model import lsn
 from cockpit.model.telemetry import LagSample, TableSync
 from cockpit.model.text import plain
 from cockpit.model.words import Side
@@ -82,6 +83,18 @@ def target_query(version_num: int) -> str:
     return TARGET.replace("<errors>", _ERRORS if version_num >= 150000 else "NULL::bigint")
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What both sides showed the last time both answered: all that is left to know when one is gone."""
+
+    mono: float
+    applied: str
+    end: str
+    behind_s: float | None
+    gaps: Mapping[str, int]
+    """By table, row changes counted on the origin and not on the target."""
+
+
 @dataclass(slots=True)
 class Meter:
     """Measures one direction and keeps what successive samples need."""
@@ -95,6 +108,7 @@ class Meter:
     """Tables of the origin that the target does not have."""
     other_lone: tuple[str, ...] = ()
     """And the other way."""
+    last: Seen | None = None
     _passed: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=64))
     """When, confirmed position, bytes behind."""
     _base: tuple[list[int], list[int]] | None = None
@@ -200,7 +214,11 @@ class Meter:
         age = None if there["beat"] is None else max((here["at"] - there["beat"]).total_seconds(), 0.0)
         back = self._left_out(here["other_outside"], there["other_outside"], self.other_lone if there["other_slot"] is not None else ())
         armed = bool(here["other_canary"] and here["other_worker"] and there["other_slot"] and not back)
-        name, behind = self._worst(list(here["changes"]), list(there["changes"]))
+        gaps = self._gaps(list(here["changes"]), list(there["changes"]))
+        name, behind = max(gaps.items(), key=lambda gap: gap[1], default=(None, None))
+        if here["confirmed"] is not None:
+            confirmed = int(here["confirmed"])
+            self.last = Seen(sample.mono, lsn.show(confirmed), lsn.show(confirmed + max(int(here["behind"]), 0)), age, gaps)
         sample = replace(sample, lag_s=age, reverse_armed=armed, reverse_missing=back, worst_table=name, worst_behind=behind)
         return self._with_missing(sample, self._left_out(here["outside"], there["outside"], self.lone if there["subscription"] else ()))
 
@@ -222,14 +240,15 @@ class Meter:
         found = [name for name, origin, target in self.tables if origin in gone_here or target in gone_there]
         return tuple(plain(name, 200) for name in (*found, *lone))
 
-    def _worst(self, here: list[int], there: list[int]) -> tuple[str | None, int | None]:
+    def _gaps(self, here: list[int], there: list[int]) -> dict[str, int]:
+        """The tables that are behind, by how many row changes since they were first compared."""
         if not len(here) == len(there) == len(self.tables):
-            return None, None  # the tables were read anew while this sample was on its way
+            return {}  # the tables were read anew while this sample was on its way
         if self._base is None:
             self._base = (here, there)
-        gaps = [(h - h0) - (t - t0) for h, h0, t, t0 in zip(here, self._base[0], there, self._base[1], strict=True)]
-        worst = max(range(len(gaps)), key=gaps.__getitem__, default=None)
-        return (plain(self.tables[worst][0], 200), gaps[worst]) if worst is not None and gaps[worst] > 0 else (None, None)
+        counts = zip(self.tables, here, self._base[0], there, self._base[1], strict=True)
+        gaps = ((name, (h - h0) - (t - t0)) for (name, _, _), h, h0, t, t0 in counts)
+        return {plain(name, 200): gap for name, gap in gaps if gap > 0}
 
     def _span(self) -> tuple[tuple[float, int, int], tuple[float, int, int]] | None:
         if len(self._passed) < 2:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from cockpit.handover.ports import Action, Session
+from cockpit.model.bill import Bill
 from cockpit.model.events import FindingSeen
 from cockpit.model.settings import PairSpec, Tuning
 from cockpit.model.telemetry import LagSample, ServerSample
 from cockpit.model.words import Side
-from cockpit.systems.postgres import activity, catalogue, control, fence, quiesce, sequences
+from cockpit.systems.postgres import activity, bill, catalogue, control, fence, part, quiesce, sequences
 from cockpit.systems.postgres.catalogue import Table
 from cockpit.systems.postgres.cleanup import Gone
 from cockpit.systems.postgres.control import Canary, Install
@@ -128,6 +129,21 @@ class PostgresPair:
 
     def sequences(self, origin: Side, target: Side) -> Action:
         return Sequences(self._wires, origin, target, self._atlas)
+
+    def sequences_beyond(self, origin: Side, target: Side) -> Action:
+        return sequences.Beyond(self._wires, origin, target, self._atlas, self._marks[origin])
+
+    async def bill(self, origin: Side, target: Side) -> Bill:
+        return await bill.draw(self._wires, origin, target, self._meters[origin])
+
+    async def heard(self, by: Side, of: Side) -> float | None:
+        return await part.heard(self._wires, by, of)
+
+    def parted(self, origin: Side, target: Side) -> Action:
+        return part.Parted(self._wires, origin, target)
+
+    def released(self, side: Side) -> Action:
+        return part.Released(self._wires, side)
 
     async def census(self, side: Side) -> tuple[Session, ...]:
         return await activity.census(self._wires, side)

@@ -20,7 +20,7 @@ from cockpit.model.text import plain
 from cockpit.model.words import Known, Side
 from cockpit.systems.postgres.catalogue import NOT_EXTENSION, USER_SCHEMA
 from cockpit.systems.postgres.link import Link, Row
-from cockpit.systems.postgres.names import dotted, table
+from cockpit.systems.postgres.names import dotted, ident, table
 from cockpit.systems.postgres.wires import Wires
 
 CATALOGUE = f"""\
@@ -108,11 +108,28 @@ FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON 
 WHERE NOT s.seqcycle AND c.relpersistence = 'p' AND {USER_SCHEMA} AND {NOT_EXTENSION}"""
 
 
+_HELD_BY = """\
+SELECT q.seq::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, a.attname::text AS col
+FROM (SELECT d.objid AS seq, d.refobjid AS rel, d.refobjsubid AS num FROM pg_depend d
+    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+  UNION SELECT d.refobjid, f.adrelid, f.adnum FROM pg_depend d JOIN pg_attrdef f ON f.oid = d.objid
+    WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass) q
+JOIN pg_sequence s ON s.seqrelid = q.seq JOIN pg_class c ON c.oid = q.rel JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = q.rel AND a.attnum = q.num
+WHERE c.relkind IN ('r', 'p') AND a.atttypid IN (20, 21, 23, 1700)
+  AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = q.rel AND i.indisvalid AND i.indkey[0] = q.num AND i.indpred IS NULL)"""
+"""Columns that a sequence numbers, where an index leads to their ends at once: integers and numeric."""
+
+
 @dataclass(slots=True)
 class Watermarks:
     """How far each sequence of a side was seen to stand: whoever sets one back makes the apps' next numbers collide."""
 
     _furthest: dict[int, int] = field(default_factory=dict)
+
+    def seen(self, oid: int) -> int | None:
+        """How far it was seen to stand; None where it was never read."""
+        return self._furthest.get(oid)
 
     def set_back(self, rows: Sequence[Row]) -> tuple[str, ...]:
         """The sequences that stand behind where they stood, in words, until they have passed it again."""
@@ -241,6 +258,87 @@ class Sequences:
                 code="D3",
             )
         return wanted
+
+
+STRIDES = 10
+"""How many strides go beyond numbers that were only seen once a second, or only where they were written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """Every sequence of `target` goes on beyond what `origin` was last seen to have handed out and what `target` itself holds."""
+
+    wires: Wires
+    origin: Side
+    target: Side
+    atlas: Atlas
+    marks: Watermarks
+    """Of the origin."""
+
+    @property
+    def name(self) -> str:
+        return f"sequences of {self.target} beyond what is known of {self.origin}"
+
+    def describe(self) -> tuple[Statement, ...]:
+        ahead = f"<the furthest number known + {self._stride} x increment>"
+        written = SETTING.replace("$1", "<oids>").replace("$2", ahead).replace("$3", "<true>")
+        return (Statement(self.target, "SELECT max(<column>) FROM <every table that a sequence numbers>"), Statement(self.target, written))
+
+    @property
+    def _stride(self) -> int:
+        return STRIDES * self.wires.tuning.sequence_stride
+
+    async def probe(self) -> Probe:
+        """Not to be seen: what the origin handed out last is not known. Applying again goes further, and harms nothing."""
+        return Probe(Known.PENDING, {"why": f"{self.origin} is not asked"})
+
+    async def apply(self) -> Evidence:
+        link = self.wires.act[self.target]
+        mine = await catalogue(link)
+        there = _standings(await link.rows(reading(list(mine.values()))))
+        held = await self._held(link, mine)
+        moves, unseen = {}, []
+        for seq in mine.values():
+            known = [n for n in (self._seen(seq), held.get(seq.oid)) if n is not None]
+            if not known:
+                unseen.append(plain(seq.dotted))
+            if there[seq.oid].called:
+                known.append(there[seq.oid].last)
+            if known:
+                moves[seq.oid] = self._ahead(seq, max(known) if seq.increment > 0 else min(known))
+        if moves:
+            await link.change(SETTING, list(moves), [s.last for s in moves.values()], [s.called for s in moves.values()])
+        return {"count": len(mine), "moved": len(moves), "unseen": unseen[:50]}
+
+    def _ahead(self, seq: Numbering, last: int) -> Standing:
+        """As far ahead as its bounds allow."""
+        for stride in (self._stride, self.wires.tuning.sequence_stride, 1):
+            try:
+                return goal(seq, Standing(last, True), seq, stride)
+            except NoHeadroom:
+                continue
+        return Standing(min(max(last, seq.low), seq.high), True)
+
+    def _seen(self, seq: Numbering) -> int | None:
+        namesake = self.atlas.sides.get(self.origin, {}).get(seq.key)
+        return None if namesake is None else self.marks.seen(namesake.oid)
+
+    async def _held(self, link: Link, mine: Mapping[tuple[str, str], Numbering]) -> dict[int, int]:
+        """By sequence, the furthest number in a column that it numbers."""
+        up = {seq.oid: seq.increment > 0 for seq in mine.values()}
+        columns = [row for row in await link.rows(_HELD_BY) if int(row["oid"]) in up]
+        parts = [
+            f"SELECT {int(row['oid'])}::bigint AS oid, {'max' if up[int(row['oid'])] else 'min'}({ident(row['col'])})::bigint AS n"
+            f" FROM {table(row['schema'], row['name'])}"
+            for row in columns
+        ]
+        found = await link.rows(" UNION ALL ".join(parts)) if parts else []
+        held: dict[int, int] = {}
+        for row in found:
+            if row["n"] is not None:
+                oid, n = int(row["oid"]), int(row["n"])
+                held[oid] = (max if up[oid] else min)(held.get(oid, n), n)
+        return held
 
 
 def headroom_waived(spec: PairSpec, name: str) -> bool:

@@ -43,6 +43,7 @@ def _object(report: Report) -> dict[str, object]:
         "findings": state.findings,
         "alarms": state.alarms,
         "open_ends": state.open_ends,
+        "bill_exported": state.bill_exported,
         "scorecard": report.scorecard,
         "timeline": [{"seq": e.seq, "at": e.at, "mono": e.mono, "by": e.by, "kind": e.kind, "fact": e.fact} for e in report.events],
     }
@@ -63,6 +64,8 @@ def _handover(story: Story) -> dict[str, object]:
         "fence_lsn": view.fence_lsn,
         "plan_digest": view.plan_digest,
         "approval": view.approval,
+        "ungraceful": view.ungraceful,
+        "bill": view.bill,
         "steps": [
             {
                 "id": step.id,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cockpit.model import events as ev
+from cockpit.model.bill import Bill, by_table, in_words
 from cockpit.model.budgets import mm_ss
 from cockpit.model.plan import Statement
 from cockpit.model.state import ApprovalView
@@ -64,6 +65,10 @@ def _top(report: Report) -> Iterator[Block]:
         yield Words(plain(f"The timeline is {report.chain.words}"), loud=True)
     for end in state.open_ends:
         yield Words(plain(f"Open: {end}"), loud=True)
+    if state.bill_exported is not None:
+        read = state.bill_exported
+        what = f"{read.changes} changes in {read.tables} tables, {read.from_lsn} to {read.to_lsn}"
+        yield Words(plain(f"What was left behind was exported by {read.by}: {what}, to {read.path} (sha256 {read.sha256})."))
     if state.open_action:
         yield Words(plain(f"Not known: {state.open_action} was sent and no result was recorded."), loud=True)
     facts: list[tuple[str, object]] = [
@@ -107,7 +112,9 @@ def _summary(report: Report) -> Callable[[Story], tuple[object, ...]]:
 
 def _story(story: Story) -> Iterator[Block]:
     view = story.view
-    yield Heading(3, f"Handover {view.number}: {view.direction}")
+    yield Heading(3, f"Handover {view.number}: {'ungraceful ' if view.ungraceful else ''}{view.direction}")
+    if view.bill is not None:
+        yield from _bill(view.bill, flown=view.past_return)
     if view.approval is not None:
         yield Words(plain(_second(view.approval)))
     if view.fence_lsn:
@@ -129,6 +136,13 @@ def _story(story: Story) -> Iterator[Block]:
     if sent:
         yield Words("What was sent, in order:")
         yield Sent(sent)
+
+
+def _bill(bill: Bill, *, flown: bool) -> Iterator[Block]:
+    stayed = "stayed on" if flown else "would have stayed on"
+    yield Words(plain(f"What {stayed} {bill.origin} and {bill.target} has not: {in_words(bill)}."), loud=flown)
+    if bill.rows:
+        yield _grid("table|changes", by_table(bill), "changes")
 
 
 def _second(approval: ApprovalView) -> str:

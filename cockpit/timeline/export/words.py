@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cockpit.model import events as ev
+from cockpit.model.bill import in_words
 from cockpit.model.text import plain
 from cockpit.model.words import Known
 
@@ -83,6 +84,11 @@ def _taken_up(f: Any) -> str:
     return f"taken up again after a crash by {f.user} on {f.host}{torn}{changed}"
 
 
+def _exported(f: Any) -> str:
+    what = f"{f.changes} changes in {f.tables} tables, {f.from_lsn} to {f.to_lsn}"
+    return f"{f.by} exported what was left behind: {what}, to {f.path}, sha256 {f.sha256}"
+
+
 _FOUND = {Known.DONE: "it is so", Known.PENDING: "it is not so", Known.UNKNOWN: "not known"}
 _LINES: Mapping[type, Callable[[Any], str]] = {
     ev.RunOpened: _opened,
@@ -110,7 +116,9 @@ _LINES: Mapping[type, Callable[[Any], str]] = {
     ev.FindingSeen: _finding,
     ev.PreflightDone: lambda f: f"preflight: {f.blocks} block, {f.warnings} warn, {f.good} good, {f.waived} waived",
     ev.GateTurned: lambda f: f"gate {f.gate} {f.light}: {f.reason}",
-    ev.HandoverOpened: lambda f: f"handover {f.number} opened: {f.direction}",
+    ev.HandoverOpened: lambda f: f"handover {f.number} opened: {'ungraceful ' if f.ungraceful else ''}{f.direction}",
+    ev.BillDrawn: lambda f: f"bill of handover {f.number}: {f.bill.origin} has, and {f.bill.target} has not: {in_words(f.bill)}",
+    ev.BillExported: _exported,
     ev.HandoverClosed: _handover_closed,
     ev.StepStarted: lambda f: f"step {f.step} started",
     ev.StepFinished: lambda f: f"step {f.step} done in {milliseconds(f.ms)}",

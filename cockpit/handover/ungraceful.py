@@ -1,0 +1,274 @@
+"""The rollback of a bad day: blue takes over without what it has not. The same handover, without the steps that only a well origin can do.
+
+The origin may answer or not. Where it does it is fenced and quiesced like any other day, and a failure of that ends the handover: two
+sides that take writes are worse than none. Where it does not, three witnesses are asked: the target, whose mirror would still hear of
+it; the apps' own counters; and the lead, who types that it goes without. A witness that hears of it stops the handover: an origin that
+only we cannot reach may still take writes. It is fenced as soon as it answers again (`fence_when_back`).
+
+What it holds alone stays: neither side applies anything of the other any more, and its slot keeps the log that `cockpit bill` reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from cockpit.errors import CockpitError, LinkError, OutcomeUnknown, StepError
+from cockpit.handover.actions import EveryAppSeen, PausedTogether, Together, all_or_first_error
+from cockpit.handover.lease import Lease
+from cockpit.handover.ports import Action, Probe, World
+from cockpit.handover.procedure import PROVE_S, Do, Step
+from cockpit.handover.record import in_words
+from cockpit.handover.serving import FenceOfTheIdle
+from cockpit.model.events import Evidence
+from cockpit.model.plan import Statement
+from cockpit.model.settings import PairSpec, Scenario
+from cockpit.model.words import Direction, Known, Side
+
+ANSWER_S = 2.0
+"""Seconds an origin has to answer before it is taken for one that does not."""
+QUIET_S = 5.0
+"""A mirror that heard of the origin more recently speaks for an origin that lives."""
+FADE_S = 8.0
+"""Seconds in which what was heard of the origin's last moments must fade."""
+BACK_S = 0.1
+"""Seconds between two looks whether the origin answers again."""
+
+
+@dataclass(slots=True)
+class Contact:
+    """Whether the origin answers, as found when it was looked for last; None before."""
+
+    answers: bool | None = None
+
+
+def ungraceful_steps(world: World, spec: PairSpec, scenario: Scenario) -> tuple[Step, ...]:
+    """Every step of an ungraceful rollback, in order. They know of each other whether green answers."""
+    direction = Direction.ROLLBACK
+    origin, target = direction.origin, direction.target
+    servers, contact = world.servers, Contact()
+    silence = Silence(world, origin, target)
+    routes = tuple(channel.route(target) for channel in world.channels)
+    pools = tuple(pooler.route(target) for pooler in world.poolers)
+    resume = tuple(pooler.resume() for pooler in world.poolers)
+    pause = PausedOrCut(world, PausedTogether(servers, tuple(world.poolers), origin, scenario.tuning), contact)
+    home = "unfence, resume"
+    return (
+        Step("arm", f"arm: {target} fenced, {origin} sought, the bill drawn", (
+            Do(Sought(world, origin, silence, contact), see=False),
+            Do(FenceOfTheIdle(world, spec, target), find=True),
+            *(Do(channel.stage(), find=True) for channel in world.channels),
+        ), undone_by="disarm: nothing was touched"),
+        Step("confirm", "the lead confirms the bill", undone_by="stop"),
+        Step("steer", f"channels lead to {target}",
+             (Do(Together(f"route every channel to {target}", routes), see=False),) if routes else (), "route back"),
+        Step("pause", "pause every pooler: writes stall", (Do(pause, see=False),) if pools else (), "resume", in_window=True),
+        Step("fence", f"fence {origin}, or see that nobody hears of it", (Do(FencedOrSilent(world, silence, contact), see=False),), home, in_window=True),
+        Step("quiesce", f"no app transaction left on {origin}, where it answers", (Do(QuietWhereItAnswers(world, origin, contact), see=False),), home, in_window=True),
+        Step("reverse", "the sides part: neither applies anything of the other", (Do(servers.parted(origin, target), see=False),), home, in_window=True),
+        Step("sequences", f"sequences on {target} go far beyond what is known", (Do(servers.sequences_beyond(origin, target), see=False),), home, in_window=True),
+        Step("route", f"every pooler leads to {target}",
+             (Do(Together(f"route every pooler to {target}", pools), see=False),) if pools else (), f"route back, {home}", in_window=True),
+        Step("resume", f"{target} takes writes: point of no return", (
+            Do(servers.fence(target, on=False), see=False),
+            *((Do(Together("resume every pooler", resume)),) if resume else ()),
+        ), "a new copy and another cutover", in_window=True),
+        Step("mirror", f"what {origin} holds alone is kept there; {target} keeps nothing for it", (Do(servers.released(target)),), ""),
+        Step("prove", f"every app seen on {target}", (Do(EveryAppSeen(servers, spec, origin, target, PROVE_S, lone=True), see=False),), ""),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nobody hears of a side that does not answer us."""
+
+    world: World
+    origin: Side
+    target: Side
+
+    async def seen(self) -> Evidence:
+        """What each witness says; `StepError` where one of them hears of the side."""
+        heard, writes = await asyncio.gather(self._mirror(), self._writes())
+        who = [why for why in (self._by_mirror(heard), self._by_apps(writes)) if why]
+        if who:
+            raise StepError(
+                f"{self.origin} does not answer us, but it lives: {'; '.join(who)}",
+                where=f"fence {self.origin}",
+                remedy=f"make {self.origin} reachable, or make certain that nobody reaches it (stop it, cut its network), then again",
+            )
+        return {"mirror_heard_s": heard, "apps_that_count": len(writes)}
+
+    async def _mirror(self) -> float | None:
+        async with asyncio.timeout(ANSWER_S):
+            return await self.world.servers.heard(self.target, self.origin)
+
+    async def _writes(self) -> dict[str, float]:
+        """By app, writes a second as the apps count them; none where they offer no counters."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self.world.feed.writes_s()
+        except (CockpitError, TimeoutError):
+            return {}
+
+    def _by_mirror(self, heard: float | None) -> str:
+        fresh = heard is not None and heard < QUIET_S
+        return f"{self.target} heard of it {heard:.1f} s ago" if fresh else ""
+
+    def _by_apps(self, writes: dict[str, float]) -> str:
+        writing = sorted(name for name, rate in writes.items() if rate > 0)
+        return f"apps count writes: {', '.join(writing[:3])}" if writing else ""
+
+
+async def _answers(fence: Action) -> Probe | None:
+    """What a look at a side's fence shows; None where the side does not answer in time."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            return await fence.probe()
+    except (LinkError, OutcomeUnknown, TimeoutError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Whether the origin answers is known; where it does not, nobody hears of it."""
+
+    world: World
+    origin: Side
+    silence: Silence
+    contact: Contact
+
+    @property
+    def name(self) -> str:
+        return f"seek {self.origin}"
+
+    def describe(self) -> tuple[Statement, ...]:
+        return (Statement(str(self.origin), f"-- whether it answers; where not, whether {self.origin.other} or an app hears of it"),)
+
+    async def probe(self) -> Probe:
+        return Probe(Known.DONE if self.contact.answers is not None else Known.PENDING, {"answers": self.contact.answers})
+
+    async def apply(self) -> Evidence:
+        """Who has heard of it a moment ago is asked again: the counters of its last seconds fade."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + FADE_S
+        while True:
+            seen = await _answers(self.world.servers.fence(self.origin, on=True))
+            self.contact.answers = seen is not None
+            if seen is not None:
+                return {"answers": True}
+            try:
+                return {"answers": False, **await self.silence.seen()}
+            except StepError:
+                if loop.time() > until:
+                    raise
+            await asyncio.sleep(BACK_S)
+
+
+@dataclass(frozen=True, slots=True)
+class PausedOrCut:
+    """Every pooler paused. Where the origin does not answer, its connections may never become free: then they are cut."""
+
+    world: World
+    paused: PausedTogether
+    contact: Contact
+
+    @property
+    def name(self) -> str:
+        return self.paused.name
+
+    def describe(self) -> tuple[Statement, ...]:
+        cuts = (statement for pooler in self.world.poolers for statement in pooler.cut().describe())
+        return (
+            *self.paused.describe(),
+            *(Statement(s.target, f"{s.text} -- where {self.paused.origin} holds connections and does not answer") for s in cuts),
+        )
+
+    async def probe(self) -> Probe:
+        return await self.paused.probe()
+
+    async def apply(self) -> Evidence:
+        if self.contact.answers:
+            return await self.paused.apply()
+        try:
+            return await all_or_first_error([pooler.pause() for pooler in self.world.poolers])
+        except CockpitError as err:
+            cut = await all_or_first_error([pooler.cut() for pooler in self.world.poolers])
+            return {"not_paused": in_words(err), **cut}
+
+
+@dataclass(frozen=True, slots=True)
+class FencedOrSilent:
+    """The origin is fenced; or it does not answer and nobody hears of it."""
+
+    world: World
+    silence: Silence
+    contact: Contact
+
+    @property
+    def fence(self) -> Action:
+        return self.world.servers.fence(self.silence.origin, on=True)
+
+    @property
+    def name(self) -> str:
+        return self.fence.name
+
+    def describe(self) -> tuple[Statement, ...]:
+        return self.fence.describe()
+
+    async def probe(self) -> Probe:
+        return await _answers(self.fence) or Probe(Known.UNKNOWN, {"answers": False})
+
+    async def apply(self) -> Evidence:
+        """An origin that has come back meanwhile is fenced, one that has gone meanwhile must be silent."""
+        seen = await _answers(self.fence)
+        self.contact.answers = seen is not None
+        if seen is None:
+            return {"fenced": False, **await self.silence.seen()}
+        return seen.evidence if seen.done else await self.fence.apply()
+
+
+@dataclass(frozen=True, slots=True)
+class QuietWhereItAnswers:
+    """No app session that could still commit is left on an origin that answers."""
+
+    world: World
+    origin: Side
+    contact: Contact
+
+    @property
+    def quiesce(self) -> Action:
+        return self.world.servers.quiesce(self.origin)
+
+    @property
+    def name(self) -> str:
+        return self.quiesce.name
+
+    def describe(self) -> tuple[Statement, ...]:
+        return self.quiesce.describe()
+
+    async def probe(self) -> Probe:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self.quiesce.probe()
+        except (LinkError, TimeoutError):
+            return Probe(Known.UNKNOWN, {"answers": False})
+
+    async def apply(self) -> Evidence:
+        return await self.quiesce.apply() if self.contact.answers else {"answers": False}
+
+
+async def fence_when_back(world: World, origin: Side, lease: Lease, act: Callable[[Action], Awaitable[Evidence]]) -> None:
+    """The origin is fenced; looked for until it answers. `act` applies and records."""
+    fence = world.servers.fence(origin, on=True)
+    while True:
+        seen = await _answers(fence)
+        if seen is not None and seen.done:
+            return
+        if seen is not None:
+            try:
+                await lease.hold()
+                await act(fence)
+            except CockpitError:
+                pass  # looked at again
+        await asyncio.sleep(BACK_S)

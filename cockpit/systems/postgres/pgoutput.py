@@ -1,0 +1,103 @@
+"""The bytes of the output plugin `pgoutput`: "Logical Replication Message Formats" in the PostgreSQL manual, protocol version 1, without
+streaming. Outside bytes: whatever does not fit raises `Garbled`, or one of `UNFIT` where a field is short.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+UNFIT = (struct.error, IndexError, UnicodeDecodeError, ValueError)
+"""What a `Reader` raises beside `Garbled`; `ValueError` is what a text without its end raises."""
+_KEY = 1
+_UNSENT = b"u"
+
+
+class Garbled(Exception):
+    """The bytes are not what `pgoutput` writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A table as the stream describes it."""
+
+    oid: int
+    name: tuple[str, str]
+    """Schema and table."""
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    """The columns of its replica identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One column's value; None for NULL, and where it did not change and was too large to be sent."""
+
+    value: str | None
+    sent: bool
+
+
+class Reader:
+    """A position in one message, behind its type byte."""
+
+    __slots__ = ("_at", "_data")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 1
+
+    @property
+    def ended(self) -> bool:
+        return self._at >= len(self._data)
+
+    def unpack(self, layout: str) -> tuple[int, ...]:
+        values = struct.unpack_from(layout, self._data, self._at)
+        self._at += struct.calcsize(layout)
+        return values
+
+    def byte(self) -> bytes:
+        return self.take(1)
+
+    def take(self, size: int) -> bytes:
+        chunk = self._data[self._at : self._at + size]
+        if len(chunk) != size:
+            raise Garbled("a pgoutput message ends early")
+        self._at += size
+        return chunk
+
+    def text(self) -> str:
+        end = self._data.index(b"\0", self._at)
+        value = self._data[self._at : end].decode()
+        self._at = end + 1
+        return value
+
+    def tuple(self) -> list[str | None]:
+        """Column values as text; None for null and for a large value that did not change."""
+        return [cell.value for cell in self.cells()]
+
+    def cells(self) -> list[Cell]:
+        """Column values as text, each with its kind."""
+        (count,) = self.unpack(">H")
+        return [self._cell() for _ in range(count)]
+
+    def _cell(self) -> Cell:
+        kind = self.byte()
+        if kind in (b"n", _UNSENT):
+            return Cell(None, sent=kind != _UNSENT)
+        if kind not in (b"t", b"b"):
+            raise Garbled(f"unknown kind of column value {kind!r}")
+        (size,) = self.unpack(">I")
+        return Cell(self.take(size).decode(), sent=True)
+
+    def relation(self) -> Described:
+        (oid,) = self.unpack(">I")
+        name = (self.text() or "pg_catalog", self.text())
+        _, count = self.unpack(">BH")
+        columns, key = [], []
+        for _ in range(count):
+            (flags,) = self.unpack(">B")
+            columns.append(self.text())
+            self.unpack(">Ii")
+            if flags & _KEY:
+                key.append(columns[-1])
+        return Described(oid, name, tuple(columns), tuple(key))
