@@ -26,7 +26,6 @@ from cockpit.model import events as ev
 from cockpit.model.intents import Ask, Intent
 from cockpit.model.state import HandoverView, RunState, replay
 from cockpit.model.text import plain
-from cockpit.model.words import Side
 from cockpit.systems.postgres.bill import Change, Keeper, applied
 from cockpit.systems.postgres.link import Link
 from cockpit.systems.postgres.names import Names
@@ -202,8 +201,3 @@ def render(exported: Exported) -> str:
     if not exported.certain:
         lines.append(f"{exported.target} may have the first of them: it could not be asked how far it got")
     return "\n".join([*lines, f"in {exported.path}", f"sha256 {exported.sha256}"])
-
-
-def owed(state: RunState) -> Side | None:
-    """The side that keeps what an ungraceful rollback of the run left behind, while nobody has read it; None where all is read."""
-    return state.parted.direction.origin if state.parted is not None and state.bill_exported is None else None

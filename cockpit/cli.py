@@ -168,6 +168,8 @@ def _pair_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "plan":
         parser.add_argument("--direction", choices=("cutover", "rollback"), default="cutover")
         parser.add_argument("--ungraceful", action="store_true", help="of a rollback: without what blue has not")
+    if name == "cleanup":
+        parser.add_argument("--without-bill", action="store_true", help="also where what was left behind has not been read")
     if name in {"plan", "preflight"}:
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
@@ -349,9 +351,18 @@ def _preflight(arguments: argparse.Namespace) -> int:
 def _cleanup(arguments: argparse.Namespace) -> int:
     import asyncio
 
-    from cockpit import wiring
+    from cockpit import left, wiring
+    from cockpit.errors import Refused
 
-    cleaned = asyncio.run(wiring.cleanup(_order(arguments)))
+    order = _order(arguments)
+    owing = None if arguments.without_bill else left.owing(Path(order.config.runs), arguments.config, order.spec.name)
+    if owing is not None:
+        raise Refused(
+            "a side keeps what an ungraceful rollback left behind, and nobody has read it",
+            where=owing.name,
+            remedy=f"`cockpit bill {owing.name}` reads it; --without-bill gives it up",
+        )
+    cleaned = asyncio.run(wiring.cleanup(order))
     if cleaned.stays:
         put("\n".join(cleaned.stays))
     for why in cleaned.failed:

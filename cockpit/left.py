@@ -9,6 +9,7 @@ import msgspec
 
 from cockpit import wiring
 from cockpit.errors import CockpitError, Refused
+from cockpit.model import events as ev
 from cockpit.model.state import replay
 from cockpit.model.words import Mode
 from cockpit.timeline.folder import RunFolder, every
@@ -62,3 +63,16 @@ def take_up(folder: RunFolder) -> subprocess.Popen[bytes]:
     """The processes of a run that nobody flies any more are started again; what `check_left` raises says why they are not."""
     check_left(folder)
     return wiring.start(folder)
+
+
+def owing(runs: Path, config: Path, pair: str) -> RunFolder | None:
+    """The newest run of this config's pair after which a side still keeps what nobody has read (`cockpit bill`); None where there is none."""
+    for folder in reversed(list(every(runs))):
+        launch = _launch_of(folder)
+        if launch is None or (launch.pair, launch.config) != (pair, str(config.resolve())):
+            continue
+        events = read(folder.timeline).events
+        forced = any(isinstance(event.fact, ev.HandoverOpened) and event.fact.ungraceful for event in events)
+        if forced and replay(events).owed is not None:
+            return folder
+    return None

@@ -320,7 +320,7 @@ class Flight:
             self._recorder.record(ev.DowntimeStarted())
         try:
             async with asyncio.timeout(self._budget_left()) as limit:
-                for name in (name for name in WINDOW[:-1] if name in self._steps):
+                for name in (name for name in self._steps if name in WINDOW[:-1]):
                     seen = await self._runner.step(self._steps[name])
                     self._note(name, seen)
         except TimeoutError:

@@ -182,6 +182,11 @@ class RunState:
         return next((h for h in reversed(flown) if h.ungraceful and h.past_return and self.serving is h.direction.target), None)
 
     @property
+    def owed(self) -> Side | None:
+        """The side that keeps what an ungraceful handover left behind, while nobody has read it."""
+        return self.parted.direction.origin if self.parted is not None and self.bill_exported is None else None
+
+    @property
     def planned(self) -> tuple[ev.PlannedLine, ...]:
         return self.plans[0 if self.next_direction is Direction.CUTOVER else 1]
 

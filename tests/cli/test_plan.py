@@ -57,6 +57,17 @@ def test_the_directions_differ_and_mirror_each_other() -> None:
     assert re.findall(r"^ ?\d+ (\w+)", cutover, re.MULTILINE) == re.findall(r"^ ?\d+ (\w+)", rollback, re.MULTILINE)
 
 
+def test_an_ungraceful_rollback_has_a_plan_of_its_own() -> None:
+    text, golden = plan("rollback", "--ungraceful"), GOLDEN / "plan-ungraceful.txt"
+    if os.environ.get("GOLDEN") == "write":
+        golden.write_text(text)
+    assert text == golden.read_text(), "if this is meant: GOLDEN=write pytest tests/cli/test_plan.py"
+    assert 'confirmed by: type "arp ungraceful"' in text
+    told = cockpit("plan", "arp", "--config", "config.example.toml", "--ungraceful", env=canaries())
+    assert told.code == 2
+    assert told.err == "--ungraceful: only a rollback can be ungraceful; add --direction rollback\n"
+
+
 def two(folder: Path, config: str) -> tuple[str, ...]:
     """The arguments of a plan whose cutover asks for a second person, with the config's text changed by the caller."""
     text = Path("scenarios/arp.toml").read_text().replace("expires = 20 ", 'approval = "second"\nexpires = 20 ', 1)

@@ -136,3 +136,22 @@ class ServersConformance:
             assert not (await pair.gone(side).probe()).done
         for side in (GREEN, BLUE):
             await made_so(pair.gone(side))
+
+    async def test_the_sides_part_and_what_one_has_alone_is_on_the_bill(self, pair: Servers) -> None:
+        await arm(pair)
+        await pair.canary(BLUE, GREEN).apply()
+        assert await pair.heard(GREEN, BLUE) is not None
+        even = await pair.bill(BLUE, GREEN)
+        assert (even.origin, even.target, even.total, even.exact) == (BLUE, GREEN, 0, True)
+        assert LSN.fullmatch(even.from_lsn)
+        assert LSN.fullmatch(even.to_lsn)
+        assert not (await pair.parted(BLUE, GREEN).probe()).done
+        await made_so(pair.parted(BLUE, GREEN))
+        assert await pair.heard(GREEN, BLUE) is None
+        await made_so(pair.released(GREEN))
+        await pair.sequences_beyond(BLUE, GREEN).apply()
+        evidence = await pair.sequences_beyond(BLUE, GREEN).apply()
+        assert {"count", "moved", "unseen"} == evidence.keys()
+        await made_so(pair.replicate(BLUE, GREEN, copy=False))
+        await pair.canary(BLUE, GREEN).apply()
+        assert (await pair.bill(BLUE, GREEN)).total == 0, "what the cockpit writes itself is on no bill"

@@ -28,6 +28,8 @@ from cockpit.systems.postgres.names import SCHEMA, dotted, ident
 from cockpit.systems.postgres.pgoutput import UNFIT, Described, Garbled, Reader
 from cockpit.systems.postgres.wires import Wires
 
+COPY = "cockpit_bill_"
+"""What the name of the slot's copy begins with."""
 COUNT_S = 3.0
 """Seconds the counting for a confirmation may take; what it did not reach makes the count an `at least`."""
 BATCH = 5000
@@ -146,7 +148,7 @@ class Keeper:
 
     def __init__(self, origin: Side, endpoint: Endpoint, slot: str) -> None:
         self.slot = slot
-        self._copy = f"cockpit_bill_{secrets.token_hex(4)}"
+        self._copy = f"{COPY}{secrets.token_hex(4)}"
         self._link = Link(origin, endpoint, "bill", statement_s=READ_S)
 
     async def kept(self) -> Kept:

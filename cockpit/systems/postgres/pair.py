@@ -104,6 +104,7 @@ class PostgresPair:
                 f"{side}: replication slot {out}",
                 f"{side}: subscription {inward}",
             ]
+        listed.append(f"{Side.GREEN}: replication slot {bill.COPY}* (temporary, while a bill is read)")
         return tuple(listed)
 
     def install(self, side: Side) -> Action:

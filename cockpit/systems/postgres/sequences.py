@@ -8,10 +8,11 @@ A sequence never called stays exactly so. A cycling one wraps within its bounds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cockpit.errors import SystemFault
+from cockpit.errors import CockpitError, SystemFault
 from cockpit.handover.ports import Probe
 from cockpit.model.events import Evidence
 from cockpit.model.plan import Statement
@@ -260,6 +261,8 @@ class Sequences:
         return wanted
 
 
+ENDS_S, END_S = 1.0, 0.2
+"""Seconds in which the ends of all columns must be read, and, one by one, of each."""
 STRIDES = 10
 """How many strides go beyond numbers that were only seen once a second, or only where they were written down."""
 
@@ -296,7 +299,7 @@ class Beyond:
         link = self.wires.act[self.target]
         mine = await catalogue(link)
         there = _standings(await link.rows(reading(list(mine.values()))))
-        held = await self._held(link, mine)
+        held = await self._held(mine)
         moves, unseen = {}, []
         for seq in mine.values():
             known = [n for n in (self._seen(seq), held.get(seq.oid)) if n is not None]
@@ -323,22 +326,35 @@ class Beyond:
         namesake = self.atlas.sides.get(self.origin, {}).get(seq.key)
         return None if namesake is None else self.marks.seen(namesake.oid)
 
-    async def _held(self, link: Link, mine: Mapping[tuple[str, str], Numbering]) -> dict[int, int]:
-        """By sequence, the furthest number in a column that it numbers."""
-        up = {seq.oid: seq.increment > 0 for seq in mine.values()}
-        columns = [row for row in await link.rows(_HELD_BY) if int(row["oid"]) in up]
-        parts = [
-            f"SELECT {int(row['oid'])}::bigint AS oid, {'max' if up[int(row['oid'])] else 'min'}({ident(row['col'])})::bigint AS n"
-            f" FROM {table(row['schema'], row['name'])}"
-            for row in columns
-        ]
-        found = await link.rows(" UNION ALL ".join(parts)) if parts else []
+    async def _held(self, mine: Mapping[tuple[str, str], Numbering]) -> dict[int, int]:
+        """By sequence, the furthest number in a column that it numbers. A table that is locked is left out: nobody waits for it here."""
+        link, up = self.wires.work[self.target], {seq.oid: seq.increment > 0 for seq in mine.values()}
+        ends = [_end_of(row, up[int(row["oid"])]) for row in await link.rows(_HELD_BY) if int(row["oid"]) in up]
         held: dict[int, int] = {}
-        for row in found:
+        for row in await self._read_ends(link, ends):
             if row["n"] is not None:
                 oid, n = int(row["oid"]), int(row["n"])
                 held[oid] = (max if up[oid] else min)(held.get(oid, n), n)
         return held
+
+    async def _read_ends(self, link: Link, ends: Sequence[str]) -> list[Row]:
+        """All in one reading, or, where that does not come, one by one and without those that do not come either."""
+        if not ends:
+            return []
+        try:
+            return await link.rows(" UNION ALL ".join(ends), within=ENDS_S)
+        except CockpitError:
+            pass
+        found: list[Row] = []
+        for end in ends:
+            with contextlib.suppress(CockpitError):
+                found += await link.rows(end, within=END_S)
+        return found
+
+
+def _end_of(column: Row, up: bool) -> str:
+    furthest = f"{'max' if up else 'min'}({ident(column['col'])})::bigint"
+    return f"SELECT {int(column['oid'])}::bigint AS oid, {furthest} AS n FROM {table(column['schema'], column['name'])}"
 
 
 def headroom_waived(spec: PairSpec, name: str) -> bool:
