@@ -8,26 +8,23 @@ an unfence that is seen not to have happened still goes home. After it the tail 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cockpit.errors import JournalError, Refused, StepError
 from cockpit.handover import reality
 from cockpit.handover.confirming import Asked, Words
 from cockpit.handover.gates import not_held
-from cockpit.handover.home import HOME_S, go_forward, go_home
+from cockpit.handover.home import HOME_S, go_forward, go_home, keep_flowing
 from cockpit.handover.lease import Lease
-from cockpit.handover.plan import planned
-from cockpit.handover.ports import Pooler, World
+from cockpit.handover.ports import World
 from cockpit.handover.procedure import WINDOW, Step, steps
 from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
-from cockpit.handover.ungraceful import ungraceful_steps
 from cockpit.handover.watch import Stage
 from cockpit.model import events as ev
-from cockpit.model.bill import in_words as in_words_of
-from cockpit.model.settings import Confirmation, PairSpec, Scenario
+from cockpit.model.settings import Confirmation, PairSpec, Scenario, StepSpec
 from cockpit.model.state import HandoverView
 from cockpit.model.telemetry import GateReading
 from cockpit.model.words import Direction, Known, Mode, Outcome, Side
@@ -37,15 +34,9 @@ LOCK_S = 10.0
 """Seconds within which both servers must say that the pair is still ours."""
 REST_S = 0.1
 """Seconds after the resume in which the apps that waited have the servers for themselves."""
-READ_S = 60.0
-"""Seconds a lead has at least to read a bill before the armed handover expires."""
-BILL_S = 10.0
-"""Seconds in which the bill is drawn once more after the landing, and the mirror made again after an abort."""
 UNHELD_HALF_WAY = frozenset({"poolers", "census", "schema", "preflight", "long_transactions"})
 """Gates that a handover in the air cannot pass, because it has paused and fenced; or that compare with a look before the crash. What
 they guard, the steps of the window prove for themselves."""
-LATE_S = 5.0
-"""Seconds a request whose answer was lost may still take effect: the admin connection is closed long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +56,9 @@ class Surroundings:
 class Flight:
     """One handover. `fly` runs it; `go` and `abort` are what a person says while it runs."""
 
+    UNGRACEFUL = False
+    """It goes without what the target has not."""
+
     def __init__(
         self,
         world: World,
@@ -73,30 +67,37 @@ class Flight:
         recorder: Recorder,
         surroundings: Surroundings,
         direction: Direction,
-        *,
-        ungraceful: bool = False,
     ) -> None:
         self.direction = direction
-        self.ungraceful = ungraceful
         self._world = world
         self._scenario = scenario
         self._recorder = recorder
         self._around = surroundings
-        self._runner = Runner(recorder, scenario.steps, surroundings.lease)
-        flown = ungraceful_steps(world, spec, scenario) if ungraceful else steps(world, spec, scenario, direction)
-        self._steps = {step.id: step for step in flown}
+        self._spec = spec
+        self._runner = Runner(recorder, self._specs, surroundings.lease)
+        self._steps = {step.id: step for step in self._course()}
         self._stop = ""
         self._window: asyncio.Task[str] | asyncio.Task[None] | None = None
         self._number = 0
         self._unproven = ""
-        # No gate speaks against an ungraceful handover: what they guard is what it goes without.
-        self._words = Words(recorder, None if ungraceful else surroundings.readings, self.confirmation)
+        self._words = Words(recorder, self._gates, self.confirmation)
         self._opened = self._started = 0.0
 
     @property
     def confirmation(self) -> Confirmation:
         cutover = self.direction is Direction.CUTOVER
         return self._scenario.cutover_confirmation if cutover else self._scenario.rollback_confirmation
+
+    @property
+    def _specs(self) -> Mapping[str, StepSpec]:
+        return self._scenario.steps
+
+    @property
+    def _gates(self) -> Callable[[], Sequence[GateReading]] | None:
+        return self._around.readings
+
+    def _course(self) -> Iterable[Step]:
+        return steps(self._world, self._spec, self._scenario, self.direction)
 
     def go(self) -> None:
         """The lead confirmed; without effect while a second person's approval is missing."""
@@ -113,14 +114,13 @@ class Flight:
         self._number = number
         self._words.ask_of(number, asked)
         self._opened = self._started = asyncio.get_running_loop().time()
-        confirm = self.confirmation
-        words = confirm.words(self._recorder.state.pair, ungraceful=self.ungraceful)
-        opened = ev.HandoverOpened(number, self.direction, plan_digest, words, confirm.expires, confirm.second)
-        if self.ungraceful:
-            lines = tuple(planned(step, self._scenario) for step in self._steps.values())
-            opened = replace(opened, expires_s=max(confirm.expires, READ_S), ungraceful=True, steps=lines)
-        self._recorder.record(opened)
+        self._recorder.record(self._opening(number, plan_digest))
         self._mode(Mode.ARMING)
+
+    def _opening(self, number: int, plan_digest: str) -> ev.HandoverOpened:
+        confirm = self.confirmation
+        words = confirm.words(self._recorder.state.pair)
+        return ev.HandoverOpened(number, self.direction, plan_digest, words, confirm.expires, confirm.second)
 
     async def fly(self) -> Outcome:
         """How it ended, recorded. Being cancelled itself counts as an abort."""
@@ -221,9 +221,7 @@ class Flight:
 
     async def _arm_hold_confirm(self) -> str:
         await self._lock()
-        await self._runner.step(self._steps["arm"], self._draw_bill if self.ungraceful else None)
-        if "gates" in self._steps:
-            await self._runner.step(self._steps["gates"], self._hold_gates)
+        await self._arm()
         if self._stop:
             return self._stop
         self._mode(Mode.ARMED)
@@ -232,18 +230,12 @@ class Flight:
             await self._lock()
         return self._stop
 
-    async def _draw_bill(self) -> ev.Evidence:
-        """What the target has not is on record, as far as it can be known."""
-        bill = await self._world.servers.bill(self.direction.origin, self.direction.target)
-        self._recorder.record(ev.BillDrawn(self._number, bill))
-        return {"bill": in_words_of(bill)}
+    async def _arm(self) -> None:
+        await self._runner.step(self._steps["arm"])
+        await self._runner.step(self._steps["gates"], self._hold_gates)
 
     async def _lock(self) -> None:
-        """The pair is ours on both sides, asked anew: before the world is touched, and never inside the window.
-
-        An ungraceful handover needs no word of a side that does not answer; nobody else's hold on the other is enough."""
-        if self.ungraceful:
-            return await self._around.lease.ask()
+        """The pair is ours on both sides, asked anew: before the world is touched, and never inside the window."""
         try:
             async with asyncio.timeout(LOCK_S):
                 await self._around.lease.renew()
@@ -294,12 +286,14 @@ class Flight:
         await self._lock()
         async with asyncio.timeout(self._budget_left()) as limit:
             try:
-                await self._runner.step(self._steps["arm"])
-                if "gates" in self._steps:
-                    await self._runner.step(self._steps["gates"], self._hold_gates_half_way)
+                await self._arm_again()
             except TimeoutError:
                 raise self._used_up() if limit.expired() else StepError("no answer in time", where="window") from None
         await self._stalled_steps()
+
+    async def _arm_again(self) -> None:
+        await self._runner.step(self._steps["arm"])
+        await self._runner.step(self._steps["gates"], self._hold_gates_half_way)
 
     async def _hold_gates_half_way(self) -> ev.Evidence:
         """The gates of the data hold; those of a service that is not interrupted cannot."""
@@ -339,19 +333,7 @@ class Flight:
         self._recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))
         left = self._scenario.budgets.downtime - self._downtime()
         open_ends = await asyncio.shield(go_home(self._world, self.direction, self._recorder, max(left, HOME_S), self._around.lease))
-        if self.ungraceful and not open_ends:
-            await self._mirror_again()
         return await self._home(why, open_ends)
-
-    async def _mirror_again(self) -> None:
-        """The sides that had begun to part follow each other again; what hinders it is for the next arming, and readiness tells it."""
-        origin, target = self.direction.origin, self.direction.target
-        for back in (self._world.servers.replicate(origin, target, copy=False), self._world.servers.replicate(target, origin, copy=False)):
-            try:
-                async with asyncio.timeout(BILL_S):
-                    await self._runner.action(back)
-            except Exception as err:
-                self._alarm("mirror", f"{back.name}: {in_words(err)}", remedy_of(err))
 
     async def _home(self, why: str, open_ends: Sequence[str]) -> Outcome:
         """The way home was gone: what is known of it is on record."""
@@ -396,7 +378,7 @@ class Flight:
         return await self._land_again() if why else await self._touch_down("")
 
     async def _land_again(self) -> Outcome:
-        way = go_forward(self._world, self.direction, self._recorder, HOME_S, self._around.lease, ungraceful=self.ungraceful)
+        way = go_forward(self._world, self.direction, self._recorder, HOME_S, self._around.lease, ungraceful=self.UNGRACEFUL)
         serving, open_ends = await asyncio.shield(way)
         if serving is self.direction.origin:
             return await self._home(f"{self.direction.target} never took a write", open_ends)
@@ -414,25 +396,12 @@ class Flight:
         if self._unproven:
             self._alarm("verify", f"handed over unproven: {self._unproven}", "the reconciliation pane shows what is left to prove")
         await self._keep_flowing()
-        await (
-            self._tell_what_stays() if self.ungraceful else self._tail("mirror", "the way back is not armed: a rollback would lose writes")
-        )
+        await self._mirrored()
         await self._tail("prove", "not every app was seen on the new side")
         return self._close(Outcome.DONE, self.direction.target, "")
 
-    async def _tell_what_stays(self) -> None:
-        """The bill as it stands now that the sides have parted, and what is still to be done about the side that was left."""
-        origin, target = self.direction.origin, self.direction.target
-        await self._tail("mirror", f"{target} may hold back its log for {origin}")
-        try:
-            async with asyncio.timeout(BILL_S):
-                told = (await self._draw_bill())["bill"]
-        except Exception as err:
-            told = f"it could not be drawn again: {in_words(err)}"
-        run = self._recorder.state.run
-        self._alarm("bill", f"{origin} holds what {target} has not: {told}", f"`cockpit bill {run}` exports it once {origin} answers")
-        if await self._fenced(origin) is not True:
-            self._alarm(f"open: fence {origin} on", f"{origin} did not answer and may not be fenced", "it is fenced as soon as it answers")
+    async def _mirrored(self) -> None:
+        await self._tail("mirror", "the way back is not armed: a rollback would lose writes")
 
     async def _fenced(self, side: Side) -> bool | None:
         try:
@@ -480,25 +449,7 @@ class Flight:
             self._alarm(step, f"{what}: {', '.join(missing[:5])}", "they are fenced out of the old side; restart them")
 
     async def _keep_flowing(self) -> None:
-        """A pause whose answer was lost may still arrive: for `LATE_S` the poolers are looked at, and resumed when it did."""
-        facts = [event.fact for event in self._recorder.state.tail if event.mono >= self._started]
-        if not any(isinstance(fact, ev.ActionFailed) and fact.unknown and fact.action.startswith("pause") for fact in facts):
-            return
-        loop = asyncio.get_running_loop()
-        until = loop.time() + LATE_S
-        while loop.time() < until:
-            for pooler in self._world.poolers:
-                await self._flows(pooler)
-            await asyncio.sleep(WATCH_S)
-
-    async def _flows(self, pooler: Pooler) -> None:
-        resume = pooler.resume()
-        try:
-            async with asyncio.timeout(LATE_S):
-                if (await resume.probe()).known is Known.PENDING:
-                    await self._runner.action(resume)
-        except Exception as err:
-            self._alarm(f"late {pooler.name}", f"{pooler.name} may be paused: {in_words(err)}", "RESUME it")
+        await keep_flowing(self._world, self._recorder, self._runner, self._started)
 
     # --- ends ------------------------------------------------------------------------------------
 

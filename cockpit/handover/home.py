@@ -15,6 +15,7 @@ from cockpit.handover.actions import Together
 from cockpit.handover.lease import Lease
 from cockpit.handover.ports import Action, Pooler, World
 from cockpit.handover.record import Recorder, in_words
+from cockpit.handover.runner import Runner
 from cockpit.handover.ungraceful import Silence
 from cockpit.model import events as ev
 from cockpit.model.words import Direction, Known, Side
@@ -23,6 +24,9 @@ HOME_S = 60.0
 """Seconds a way out may take at least, whatever is left of the downtime budget."""
 AGAIN_S = 10.0
 """Seconds in which the target's fence is tried again while the origin serves already: a broken connection leaves no handover half way."""
+LATE_S = 5.0
+"""Seconds a request whose answer was lost may still take effect: the admin connection is closed long before."""
+LOOK_S = 0.02
 TRY_S = 5.0
 """Seconds one try of one action may take."""
 PAUSE_S = 0.2
@@ -109,6 +113,29 @@ async def _reopen(world: World, origin: Side, way: _Way) -> tuple[str, ...]:
 async def _flow(pooler: Pooler, side: Side, way: _Way) -> tuple[str, ...]:
     """The pooler leads to the side, then its clients flow. The route retires every server connection that was opened under a fence."""
     return (*await way.reach(pooler.route(side)), *await way.reach(pooler.resume()))
+
+
+async def keep_flowing(world: World, recorder: Recorder, runner: Runner, since: float) -> None:
+    """A pause, sent after `since`, whose answer was lost may still arrive: for `LATE_S` the poolers are looked at, and resumed when it did."""
+    facts = [event.fact for event in recorder.state.tail if event.mono >= since]
+    if not any(isinstance(fact, ev.ActionFailed) and fact.unknown and fact.action.startswith("pause") for fact in facts):
+        return
+    loop = asyncio.get_running_loop()
+    until = loop.time() + LATE_S
+    while loop.time() < until:
+        for pooler in world.poolers:
+            await _flows(pooler, recorder, runner)
+        await asyncio.sleep(LOOK_S)
+
+
+async def _flows(pooler: Pooler, recorder: Recorder, runner: Runner) -> None:
+    resume = pooler.resume()
+    try:
+        async with asyncio.timeout(LATE_S):
+            if (await resume.probe()).known is Known.PENDING:
+                await runner.action(resume)
+    except Exception as err:
+        recorder.try_record(ev.AlarmRaised(f"late {pooler.name}", f"{pooler.name} may be paused: {in_words(err)}", remedy="RESUME it"))
 
 
 class _Way:

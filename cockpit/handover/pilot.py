@@ -23,6 +23,7 @@ from cockpit.errors import CockpitError, JournalError, Refused
 from cockpit.handover.approvals import SecondDoor, SecondPerson
 from cockpit.handover.confirming import Asked
 from cockpit.handover.flight import Flight, Surroundings
+from cockpit.handover.forced import Forced
 from cockpit.handover.lease import Lease
 from cockpit.handover.ports import World
 from cockpit.handover.procedure import WINDOW
@@ -346,7 +347,8 @@ class Pilot:
 
     def _flight_of(self, direction: Direction, *, ungraceful: bool = False) -> Flight:
         around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lease)
-        return Flight(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction, ungraceful=ungraceful)
+        kind = Forced if ungraceful else Flight
+        return kind(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
 
     def _take_off(self, direction: Direction, by: str, uid: int, *, ungraceful: bool = False) -> Flight:
         """The flight, in the air and on record when this returns: a second one is refused by what the state says."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cockpit.model import lsn
 from cockpit.model.words import Side
 
 UNGRACEFUL = "ungraceful"
@@ -36,14 +37,15 @@ class Bill:
 
 
 def in_words(bill: Bill) -> str:
-    """`at least 412 changes in 7 tables, the oldest 3.2 s old, 0/5A..0/5C; seen 4 s ago`."""
-    if bill.total is None:
-        return f"not known: nobody has seen {bill.origin} since this pilot started{_range(bill)}"
-    count = f"{'' if bill.exact else 'at least '}{bill.total} change{'' if bill.total == 1 else 's'}"
-    tables = f" in {len(bill.rows)} table{'' if len(bill.rows) == 1 else 's'}" if bill.rows else ""
-    age = f", the oldest {bill.behind_s:.1f} s old" if bill.rows and bill.behind_s is not None else ""
+    """`at least 412 changes in 7 tables, the oldest 3.2 s old, 0/5A to 0/5C; seen 4 s ago`."""
     seen = f"; seen {bill.seen_s:.0f} s ago" if bill.seen_s is not None and bill.seen_s >= 1 else ""
-    return f"{count}{tables}{age}{_range(bill)}{seen}"
+    if bill.total is None:
+        return f"nobody knows what: {bill.origin} was not seen since this pilot started{_range(bill)}"
+    if not bill.rows:
+        return f"nothing{_range(bill)}" if bill.exact else f"what it wrote last, and nobody saw: before that, nothing{_range(bill)}{seen}"
+    count = f"{'' if bill.exact else 'at least '}{bill.total} change{'' if bill.total == 1 else 's'}"
+    age = f", the oldest {bill.behind_s:.1f} s old" if bill.behind_s is not None else ""
+    return f"{count} in {len(bill.rows)} table{'' if len(bill.rows) == 1 else 's'}{age}{_range(bill)}{seen}"
 
 
 def by_table(bill: Bill) -> list[tuple[str, int]]:
@@ -54,7 +56,8 @@ def by_table(bill: Bill) -> list[tuple[str, int]]:
 def _range(bill: Bill) -> str:
     if not bill.from_lsn:
         return ""
-    return f", {bill.from_lsn} to {bill.to_lsn}" if bill.to_lsn else f", behind {bill.from_lsn}"
+    known = bill.to_lsn and lsn.parse(bill.to_lsn) >= lsn.parse(bill.from_lsn)
+    return f", {bill.from_lsn} to {bill.to_lsn}" if known else f", behind {bill.from_lsn}"
 
 
 def phrase(pair: str) -> str:

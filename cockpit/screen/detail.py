@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 
 from cockpit.model import events as ev
+from cockpit.model.bill import by_table, in_words
 from cockpit.model.state import StepView
 from cockpit.model.telemetry import AppRoute, GateReading, LagSample, TableProof
 from cockpit.screen import lag, procedure, recon, route, story
@@ -131,7 +132,7 @@ def _step(view: View, key: str, width: int) -> list[Line]:
         ("actual", seconds(procedure.actual_s(view, step)), "text"),
         ("window", "writes are stalled while it runs" if step.in_window else "writes flow while it runs", "text"),
     )
-    second = _second(view, width) if key == "confirm" else []
+    second = [*_second(view, width), *_bill(view, width)] if key == "confirm" else []
     return [*_fields(facts, width), *second, *_found(view, key, width), *_remedy(view, key, width), *_done_before(view, key, width)]
 
 
@@ -150,6 +151,15 @@ def _second(view: View, width: int) -> list[Line]:
         ("command", approval.command if view.awaits_second else "", "run"),
     )
     return _fields(facts, width)
+
+
+def _bill(view: View, width: int) -> list[Line]:
+    """What an ungraceful handover leaves behind, by table."""
+    bill = view.state.handover.bill if view.state.handover else None
+    if bill is None:
+        return []
+    told = _field("the bill", f"{bill.origin.value} keeps {in_words(bill)}", width, "warn")
+    return [*told, *(line for table, n in by_table(bill) for line in _field("", f"{n:>8}  {table}", width))]
 
 
 def _found(view: View, step: str, width: int) -> list[Line]:

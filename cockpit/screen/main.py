@@ -77,6 +77,10 @@ class Over:
     key: str = ""
 
 
+BILL = Over("detail", "procedure", "confirm")
+"""The page of the step that waits for the lead's word: of an ungraceful handover it has the bill."""
+
+
 class MainScreen(Screen[None], inherit_bindings=False):
     """Clock band, panes, prompt: one screen for a run's whole life."""
 
@@ -95,6 +99,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Parts that have still to show the newest view."""
         self._touched: set[str] = set()
         """Parts that the last key may have changed; the others show it with the next tick."""
+        self._billed = 0
+        """The armed ungraceful handover whose bill was opened."""
         self.view = self._look_now()
 
     # --- parts ---------------------------------------------------------------------------------------------
@@ -135,6 +141,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._start_or_fly()
         self._thaw()
         self.prompt.follow(self.view)
+        self._show_bill()
         self._paint_in_turns()
 
     def _look_now(self) -> View:
@@ -150,6 +157,18 @@ class MainScreen(Screen[None], inherit_bindings=False):
         elif shown and not waiting:
             self.over.pop(0)
         self._show_parts()
+
+    def _show_bill(self) -> None:
+        """Whoever is asked to go without something sees what it is, table by table, until it is decided."""
+        handover = self.view.state.handover
+        asked = self.view.state.mode is Mode.ARMED and handover is not None and handover.ungraceful
+        number = handover.number if handover is not None and asked else 0
+        if number and number != self._billed:
+            self._cover_with(BILL)
+        elif self._billed and not number and self.over and self.over[-1] == BILL:
+            self.over.pop()
+            self._show_parts()
+        self._billed = number
 
     def _thaw(self) -> None:
         """A frozen view is released by itself when something happens that a person must see."""

@@ -323,6 +323,8 @@ def _back_rows(view: View, since: float, width: int) -> tuple[Line, Line]:
     takes += f", unproven: {ready.unproven}" if takes and ready and ready.unproven else ""
     in_air = view.in_air and view.direction is Direction.CUTOVER
     what = "abort the cutover, blue serves again" if in_air else "fly the rollback: green is fenced and drained, blue serves"
+    if not in_air and ready is not None and ready.blocked_by:
+        what = f"U goes WITHOUT what blue has not. As it stands: {ready.blocked_by}"
     return (("BACK TO BLUE?", "warn"), (f"  {what}{takes}", "text")), _sure_row(view, since, width)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cockpit.model import events as ev
+from cockpit.model.bill import Bill
 from cockpit.model.plan import Statement
 from cockpit.model.words import Direction, Known, Light, Mode, Outcome, Severity, Side
 from cockpit.timeline.journal import Journal
@@ -47,6 +48,8 @@ def facts(word: str) -> list[ev.Fact]:
         ev.StepStarted("prove"),
         ev.StepFailed("prove", 9.0, f"one app is late {word}", "look"),
         ev.HandoverClosed(1, Outcome.DONE, 1.2, Side.GREEN, word, 0.068),
+        ev.BillDrawn(1, Bill(Side.GREEN, Side.BLUE, {word: 3}, "0/10", "0/20", 1.5, 0.0, exact=True)),
+        ev.BillExported(word, 3, 1, "0/10", "0/20", word, "e" * 64),
         ev.AlarmRaised("mirror", f"late {word}", "SELECT 4", "wait"),
         ev.AlarmCleared("other"),
         ev.NoteTaken("ana", f"all calm {word}"),

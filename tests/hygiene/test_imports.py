@@ -43,7 +43,21 @@ def test_the_contract_holds() -> None:
 
 
 def test_the_model_is_standard_library_only() -> None:
-    names = ["approvals", "budgets", "events", "intents", "lsn", "plan", "secret", "settings", "state", "telemetry", "text", "words"]
+    names = [
+        "approvals",
+        "bill",
+        "budgets",
+        "events",
+        "intents",
+        "lsn",
+        "plan",
+        "secret",
+        "settings",
+        "state",
+        "telemetry",
+        "text",
+        "words",
+    ]
     modules = loaded_by("\n".join(f"import cockpit.model.{name}" for name in names))
     foreign = tops(modules) - set(sys.stdlib_module_names) - {"cockpit"}
     assert {name for name in foreign if not name.startswith("_")} == set()

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cockpit.model import events as ev
+from cockpit.model.bill import Bill
 from cockpit.model.intents import Ask, Intent, refusal
 from cockpit.model.plan import Statement
 from cockpit.model.state import EMPTY, RunState, fold
@@ -227,6 +228,21 @@ def waiting() -> Story:
         ev.ApprovalAsked(1, "ab12cd34ef", "ana@bastion", 1000, 492.0, "cockpit approve arp-7f3a"),
     ):
         made.take(fact)
+    return made
+
+
+def ungraceful() -> Story:
+    """Green is gone; the lead reads the bill."""
+    made = story(SOAK)
+    lines = tuple(p for p in made.state.plans[1] if p.id not in {"gates", "drain", "verify"})
+    made.take(ev.HandoverOpened(2, Direction.ROLLBACK, "c0ffee" * 10, 'type "arp ungraceful"', 60.0, ungraceful=True, steps=lines))
+    made.take(ev.ModeChanged(Mode.ARMING))
+    made.take(ev.StepStarted("arm"))
+    rows = {"sales.orders": 311, "core.customer": 96, "Склад.Товар": 5}
+    made.take(ev.BillDrawn(2, Bill(Side.GREEN, Side.BLUE, rows, "0/2A3F10", "0/2B0000", 3.2, 4.1)))
+    made.take(ev.StepFinished("arm", 24.0))
+    made.take(ev.ModeChanged(Mode.ARMED))
+    made.take(ev.StepStarted("confirm"))
     return made
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from textual import events
 
 from cockpit.errors import LinkError
+from cockpit.model import events as ev
 from cockpit.model.intents import Ask, Intent
 from cockpit.model.words import Mode
 from cockpit.screen.actions import ACTIONS, table
 from cockpit.screen.main import Ending, MainScreen, Options
 from cockpit.timeline.wire import Reply
-from tests.screen.demo import ARMED, READY, SOAK, WINDOW, Story, approved, story, waiting
+from tests.screen.demo import ARMED, READY, SOAK, WINDOW, Story, approved, story, ungraceful, waiting
 from tests.screen.flying import Cockpit, cockpit
 
 ROLLBACK_WINDOW = 91.2
@@ -42,6 +43,30 @@ async def test_a_wrong_name_is_said_at_once_and_never_flies() -> None:
         await c.press("enter")
         assert c.intents() == []
         assert "type arp" in c.prompt
+
+
+async def test_the_bill_stays_in_sight_until_its_phrase_is_typed() -> None:
+    source = ungraceful()
+    async with cockpit(source) as c:
+        await c.later(0.5)
+        assert "311  sales.orders" in c.text
+        assert "UNGRACEFUL: green keeps at least 412 changes in 3 tables" in c.prompt
+        await c.press("a", "r", "p", "enter")
+        assert c.intents() == [], "the pair's name is not enough"
+        await c.press(*"arp", "space", *"ungraceful", "enter")
+        assert c.intents() == ["go arp ungraceful"]
+        source.take(ev.ModeChanged(Mode.WINDOW))
+        await c.look()
+        assert "311  sales.orders" not in c.text
+
+
+async def test_escape_disarms_an_ungraceful_rollback_and_no_two_keys_fly_it() -> None:
+    async with cockpit(ungraceful()) as c:
+        await c.later(0.5)
+        await c.press("B", "Y")
+        assert c.intents() == []
+        await c.press("ctrl+u", "escape")
+        assert c.intents() == ["disarm"]
 
 
 async def test_enter_alone_does_nothing() -> None:

@@ -13,7 +13,7 @@ from cockpit.model import events as ev
 from cockpit.model.telemetry import AppRoute, RoutingSample
 from cockpit.model.words import Known, Mode, Outcome, Side, Verdict
 from cockpit.screen.main import Options
-from tests.screen.demo import ARMED, BACK, ORIGIN, READY, SOAK, WINDOW, Story, approved, story, waiting
+from tests.screen.demo import ARMED, BACK, ORIGIN, READY, SOAK, WINDOW, Story, approved, story, ungraceful, waiting
 from tests.screen.flying import SIZES, cockpit
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -91,6 +91,7 @@ MOMENTS: dict[str, Callable[[], Story]] = {
     "stuck": _stuck,
     "left": _left,
     "stragglers": _stragglers,
+    "ungraceful": ungraceful,
     "silent": _silent,
     "closed": _closed,
 }
