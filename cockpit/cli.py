@@ -119,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text, run in (
         ("join", "open the cockpit again on a run that is flown", _join),
         ("watch", "the same screen on a run that is flown, without rights", _watch),
+        ("replay", "a run played back on the same screen", _replay),
         ("approve", "as the second person: see what waits for you, and approve or reject it", _approve),
         ("bill", "what an ungraceful rollback left behind: read from the slot that keeps it", _bill),
         ("export", "a report of a run", _export),
@@ -180,8 +181,10 @@ def _run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         return
     parser.add_argument("run", help="a run's name, the end of it, its folder, or `last`")
     _where(parser)
-    if name in {"join", "watch"}:
+    if name in {"join", "watch", "replay"}:
         _screen_arguments(parser)
+    if name == "replay":
+        parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="times as fast as it was (default: 1)")
     if name == "export":
         parser.add_argument("--format", choices=("md", "html", "json"), default="md")
         parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to stdout")
@@ -251,6 +254,22 @@ def _watch(arguments: argparse.Namespace) -> int:
     from cockpit import onscreen
 
     return onscreen.watch(arguments)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from cockpit import onscreen
+
+    return onscreen.replay(arguments)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.01 <= speed <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no speed: a number from 0.01 to 1000")
+    return speed
 
 
 def _again(arguments: argparse.Namespace) -> list[str]:

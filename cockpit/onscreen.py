@@ -77,6 +77,19 @@ def watch(arguments: argparse.Namespace) -> int:
     return _on_screen(found(arguments), arguments, watch=True)
 
 
+def replay(arguments: argparse.Namespace) -> int:
+    """A run that is over, played back; 1 when the screen failed or the timeline is damaged, which the screen shows."""
+    need_terminal()
+    folder = found(arguments)
+    with curtain(arguments, watch=True) as raised:
+        from cockpit.screen.app import run_replay
+        from cockpit.screen.main import Ending
+
+        raised.hand_over()
+        ending = run_replay(folder.root, arguments.speed, theme=arguments.theme, ascii=arguments.ascii)
+    return 1 if ending == Ending.CRASHED else 0
+
+
 def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool) -> int:
     """The run's exit code where it ended, else 0 with a word on how to come back."""
     with curtain(arguments, watch=watch) as raised:

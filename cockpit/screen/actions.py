@@ -37,6 +37,10 @@ def _in_list(view: View, pane: str) -> str:
     return "" if pane in LISTS else "only in RECON, ROUTE and TIMELINE: press 2, 3 or 5"
 
 
+def _replays(view: View, pane: str) -> str:
+    return "" if view.replay is not None else "only in a replay: cockpit replay RUN"
+
+
 def _sortable(view: View, pane: str) -> str:
     return "" if pane in ("recon", "route") else "only in RECON and ROUTE: press 2 or 3"
 
@@ -61,7 +65,7 @@ class Action:
     """The key bar drops the highest first where there is no room."""
 
 
-_FLY, _LOOK, _SCREEN = "fly", "look", "screen"
+_FLY, _LOOK, _PLAY, _SCREEN = "fly", "look", "play", "screen"
 
 ACTIONS: tuple[Action, ...] = (
     Action("arm", ("a",), "a", "arm the next handover: test the way back, hold the gates", 1, _FLY, _asks(Ask.ARM), Ask.ARM, "", "arm", 0),
@@ -88,12 +92,19 @@ ACTIONS: tuple[Action, ...] = (
     Action("freeze", ("p",), "p", "hold the view still (the run goes on)", 0, _LOOK),
     Action("copy", ("y",), "y", "copy the row, also into the run folder", 0, _LOOK),
     Action("picture", ("S",), "S", "save the screen as SVG", 0, _LOOK),
+    Action("play", ("space",), "space", "play, or stand still", 0, _PLAY, _replays, short="play", rank=0),
+    Action("step", ("right_square_bracket", "left_square_bracket"), "] [", "the next event, the one before", 0, _PLAY, _replays, short="event", rank=2),
+    Action("turn", ("right_curly_bracket", "left_curly_bracket"), "} {", "the next turn of the run, the one before", 0, _PLAY, _replays, short="turn", rank=1),
+    Action("speed", ("greater_than_sign", "less_than_sign"), "> <", "faster, slower", 0, _PLAY, _replays, short="speed", rank=1),
     Action("theme", ("t",), "t", "theme: dark, light, contrast, mono", 0, _SCREEN),
     Action("help", ("question_mark", "f1"), "?", "every key", 0, _SCREEN, short="help", rank=1),
     Action("palette", ("colon", "ctrl+p"), ":", "every command, with why it cannot be done now", 0, _SCREEN, short="commands", rank=6),
     Action("escape", ("escape",), "esc", "back to safe: leave, clear, disarm", 0, _SCREEN),
     Action("leave", ("q", "ctrl+c"), "q", "leave the screen; the pilot flies on", 0, _SCREEN, short="leave", rank=2),
 )  # fmt: skip
+
+REPLAY = _PLAY
+"""The group of keys that only a replay has."""
 
 BY_ID = {action.id: action for action in ACTIONS}
 BY_KEY = {key: action for action in ACTIONS for key in action.keys}

@@ -29,6 +29,7 @@ from cockpit.screen.main import Ending, MainScreen, Options
 from cockpit.screen.view import Link, Source
 from cockpit.timeline.folder import RunFolder
 from cockpit.timeline.follow import Follower
+from cockpit.timeline.replayer import Replayer
 from cockpit.timeline.wire import PilotLink, Reply
 
 NO_TERMINAL = "cockpit draws on the terminal through stderr: stdin and stderr must both be a terminal; without one use --headless"
@@ -171,6 +172,19 @@ def run_screen(
     finally:
         app.settle()
         follower.close()
+    return int(Ending.CRASHED) if ending is None else ending
+
+
+def run_replay(folder: Path, speed: float, *, theme: str = "dark", ascii: bool = False) -> int:
+    """Plays the run in `folder` back until the viewer leaves; returns an `Ending`."""
+    plain = wants_no_color(os.environ)
+    os.environ.pop("NO_COLOR", None)
+    player = Replayer(RunFolder(folder), speed)
+    app = CockpitApp(player, None, Options("mono" if plain else theme, ascii, False, _who(), folder, player=player))
+    try:
+        ending = app.run()
+    finally:
+        app.settle()
     return int(Ending.CRASHED) if ending is None else ending
 
 

@@ -27,7 +27,7 @@ from cockpit.screen.cells import Line, text_of
 from cockpit.screen.content import Content, Row, Wish
 from cockpit.screen.look import Look, Status
 from cockpit.screen.prompt import FREE, Decision, Kind, Prompt, enlarge
-from cockpit.screen.view import Link, Source, View
+from cockpit.screen.view import Link, Player, Playing, Source, View
 from cockpit.screen.widgets import Lines, Pane
 
 TICK_S = 0.2
@@ -66,6 +66,8 @@ class Options:
     progress: Path | None = None
     gone: Callable[[], bool] | None = None
     """Whether a run that has not begun never will."""
+    player: Player | None = None
+    """The source itself, where it plays a finished run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,14 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def _look_now(self) -> View:
         source, clock = self._source, self._source.now()
         now = source.state.mono if source.state.mode is Mode.CLOSED else clock
-        return View(now, source.state, source.latest, source.damage, self._link is None, clock)
+        return View(now, source.state, source.latest, source.damage, self._link is None, clock, self._playing())
+
+    def _playing(self) -> Playing | None:
+        player = self._options.player
+        if player is None:
+            return None
+        first, last = player.span
+        return Playing(player.position - first, last - first, player.speed, player.playing)
 
     def _start_or_fly(self) -> None:
         waiting = self.view.state.seq == 0 and self._options.progress is not None
@@ -411,6 +420,28 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.wish.needle = ""
         elif self.view.state.mode is Mode.ARMING and self._link is not None:
             self._send(Ask.DISARM)
+
+    def _do_play(self, key: str) -> None:
+        if self._options.player is not None:
+            (self._options.player.pause if self._options.player.playing else self._options.player.play)()
+
+    def _do_step(self, key: str) -> None:
+        if self._options.player is not None:
+            (self._options.player.step if key.startswith("right") else self._options.player.back)()
+            self._shown_anew()
+
+    def _do_turn(self, key: str) -> None:
+        if self._options.player is not None:
+            self._options.player.turn(1 if key.startswith("right") else -1)
+            self._shown_anew()
+
+    def _do_speed(self, key: str) -> None:
+        if self._options.player is not None:
+            self._options.player.faster(1 if key.startswith("greater") else -1)
+
+    def _shown_anew(self) -> None:
+        """Another moment is shown: everything of it."""
+        self.view, self._touched = self._look_now(), set(ALL)
 
     def _do_theme(self, key: str) -> None:
         self._touched |= ALL

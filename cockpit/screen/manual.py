@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from cockpit.screen.actions import ACTIONS, Action
+from cockpit.screen.actions import ACTIONS, REPLAY, Action
 from cockpit.screen.cells import BLANK, Line, crop, fit
 from cockpit.screen.content import Content, Row
 from cockpit.screen.look import Status
 from cockpit.screen.view import View
 
-_TITLES = {"fly": "flying", "look": "looking", "screen": "this screen"}
+_TITLES = {"fly": "flying", "look": "looking", "play": "in a replay", "screen": "this screen"}
 _TAKES = ("", "", "two keys", "typed name")
 
 
@@ -16,6 +16,8 @@ def content(view: View, pane: str, width: int) -> Content:
     """Every key, by group."""
     lines: list[Line] = []
     for group, title in _TITLES.items():
+        if group == REPLAY and view.replay is None:
+            continue
         lines.append((("  " + title, "title"),))
         lines.extend(_line(view, pane, action, width) for action in ACTIONS if action.group == group)
         lines.append(BLANK)
@@ -29,7 +31,9 @@ def palette(view: View, pane: str, needle: str, width: int) -> Content:
     rows = tuple(
         Row(a.id, _line(view, pane, a, width))
         for a in ACTIONS
-        if a.id not in ("move", "escape", "palette", "go", "pane") and wanted in f"{a.id} {a.label}".casefold()
+        if a.id not in ("move", "escape", "palette", "go", "pane")
+        and (a.group != REPLAY or view.replay)
+        and wanted in f"{a.id} {a.label}".casefold()
     )
     head: tuple[Line, ...] = () if rows else ((("· no such command", "wait"),),)
     return Content(title=(("COMMANDS", "title"),), head=head, rows=rows)

@@ -12,15 +12,16 @@ from enum import StrEnum
 from rich.cells import cell_len
 
 from cockpit.model.bill import Bill, in_words
+from cockpit.model.budgets import mm_ss
 from cockpit.model.intents import Ask, to_type
 from cockpit.model.text import plain
 from cockpit.model.words import Direction, Mode, Side
-from cockpit.screen.actions import ACTIONS, label
+from cockpit.screen.actions import ACTIONS, REPLAY, label
 from cockpit.screen.cells import Line, apart, crop, fit, joined
 from cockpit.screen.figures import seconds
 from cockpit.screen.look import Status
 from cockpit.screen.story import last_line
-from cockpit.screen.view import View
+from cockpit.screen.view import Playing, View
 
 GUARD_S = 0.3
 BACK_S = 10.0
@@ -225,7 +226,10 @@ class Prompt:
                 rows = ((("end the drill?", "title"), ("  the rig goes with it", "text")),
                         (("Y", "key"), (" ends it and cleans up   ", "text"), ("d", "key"), (" leaves it running   ", "text"), ("esc", "key"), (" stays", "text")))  # fmt: skip
             case Kind.IDLE:
-                rows = (self._said() or _idle_row(view, width), _key_bar(view, pane, width))
+                rows = (
+                    self._said() or (_replay_row(view.replay, width) if view.replay else _idle_row(view, width)),
+                    _key_bar(view, pane, width),
+                )
             case _:
                 rows = self._free_rows(pane, width)
         first, second = rows
@@ -343,6 +347,17 @@ def _sure_row(view: View, since: float, width: int) -> Line:
     )
 
 
+def _replay_row(playing: Playing, width: int) -> Line:
+    """Where the replay stands, how fast it goes, and what was said last is above in the timeline."""
+    word, role = (f"▸ REPLAY x{playing.speed:g}", "run") if playing.going else ("! REPLAY STANDS STILL", "warn")
+    if playing.at >= playing.of:
+        word, role = "✓ REPLAY OVER", "ok"
+    at = f"  {mm_ss(max(playing.at, 0.0))} of {mm_ss(playing.of)}"
+    room = max(width - len(word) - len(at) - 6, 0)
+    done = round(room * min(max(playing.at / playing.of, 0.0), 1.0)) if playing.of else room
+    return ((word, role), (at + "  ", "text"), ("█" * done, "run"), ("░" * (room - done), "dim"))
+
+
 def _idle_row(view: View, width: int) -> Line:
     """What is most worth knowing now: damage, an alarm, silence, what the pilot says, the newest event."""
     state = view.state
@@ -379,10 +394,15 @@ def _ways_out(view: View) -> Line:
 
 def _key_bar(view: View, pane: str, width: int) -> Line:
     """The keys that fit, most needed first kept; what cannot be done now is dim and without its emphasis."""
-    shown = [a for a in ACTIONS if a.short]
+    unfit = (lambda a: a.group == REPLAY) if view.replay is None else (lambda a: a.ask is not None)
+    shown = [a for a in ACTIONS if a.short and not unfit(a)]
     while shown:
         line = joined(
-            [_key(view, pane, a.keys[0] if len(a.shown) > 3 else a.shown, label(a, view), a.refused(view, pane)) for a in shown], "  "
+            [
+                _key(view, pane, a.keys[0] if len(a.shown) > 3 and a.group != REPLAY else a.shown, label(a, view), a.refused(view, pane))
+                for a in shown
+            ],
+            "  ",
         )
         if sum(len(text) for text, _ in line) < width - 1:
             return line

@@ -35,6 +35,41 @@ class Source(Protocol):
     def now(self) -> float: ...
 
 
+class Player(Source, Protocol):
+    """A source that plays a finished run, at a moment of one's choice."""
+
+    speed: float
+    playing: bool
+
+    @property
+    def position(self) -> float: ...
+
+    @property
+    def span(self) -> tuple[float, float]: ...
+
+    def pause(self) -> None: ...
+
+    def play(self) -> None: ...
+
+    def faster(self, by: int) -> None: ...
+
+    def step(self) -> None: ...
+
+    def back(self) -> None: ...
+
+    def turn(self, by: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """Where a replay stands: seconds since its first event, of how many."""
+
+    at: float
+    of: float
+    speed: float
+    going: bool
+
+
 class Link(Protocol):
     """Where intents go."""
 
@@ -52,6 +87,8 @@ class View:
     watch: bool = False
     clock: float = 0.0
     """The same clock, always going on: what questions and messages expire by."""
+    replay: Playing | None = None
+    """None where the run is looked at as it is."""
 
     def age(self, mono: float | None) -> float | None:
         """Seconds since `mono`; None where there is nothing to be old."""

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.typed import EXIT_CODES, cockpit, files
 
 COMMANDS = (
-    "drill", "run", "plan", "preflight", "cleanup", "join", "watch", "approve", "bill", "export", "verify", "resume", "abort", "rollback", "runs",
+    "drill", "run", "plan", "preflight", "cleanup", "join", "watch", "replay", "approve", "bill", "export", "verify", "resume", "abort", "rollback", "runs",
 )  # fmt: skip
 
 
@@ -43,6 +43,10 @@ def test_a_drills_help_promises_no_number_of_handovers() -> None:
         ((), "cockpit: the following arguments are required: COMMAND; see `cockpit --help`"),
         (("plan",), "cockpit plan: the following arguments are required: scenario, --config; see `cockpit plan --help`"),
         (("run", "arp"), "cockpit run: the following arguments are required: --config; see `cockpit run --help`"),
+        (
+            ("replay", "last", "--speed", "0"),
+            "cockpit replay: argument --speed: '0' is no speed: a number from 0.01 to 1000; see `cockpit replay --help`",
+        ),
         (("runs", "--nosuch"), "cockpit: unrecognized arguments: --nosuch; see `cockpit --help`"),
         (("drill", "--rows", "many"), "cockpit drill: argument --rows: invalid int value: 'many'; see `cockpit drill --help`"),
     ],

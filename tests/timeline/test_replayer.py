@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from cockpit.model import events as ev
 from cockpit.model.state import replay
 from cockpit.model.telemetry import PulseSample
+from cockpit.timeline.codec import encode_event
 from cockpit.timeline.folder import RunFolder
-from cockpit.timeline.journal import Journal, read
-from cockpit.timeline.replayer import Replayer
+from cockpit.timeline.journal import Chain, Journal, read, seal
+from cockpit.timeline.replayer import BATCH, SPEEDS, Replayer
 from cockpit.timeline.samples import Samples
 from tests.timeline.test_journal import SAMPLE
 
@@ -62,3 +67,87 @@ def test_pausing_stepping_and_going_back(tmp_path: Path) -> None:
     wall[0] += 8
     replayer.poll()
     assert replayer.state.seq == 4
+
+
+def test_turns_are_what_one_jumps_to(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    moments = iter(float(n) for n in range(10, 40))
+    journal = Journal.create(folder.timeline, "pilot", lambda: next(moments))
+    for fact in (
+        ev.PilotSeated("pilot", 1, "a"),
+        ev.NoteTaken("ana", "x"),
+        ev.StepStarted("arm"),
+        ev.NoteTaken("ana", "y"),
+        ev.RunClosed("done", 0, None),
+    ):
+        journal.append(fact, durable=False)
+    journal.close()
+    replayer = Replayer(folder)
+    replayer.pause()
+    shown = []
+    for by in (1, 1, 1, -1):
+        replayer.turn(by)
+        shown.append(replayer.state.seq)
+    assert shown == [3, 5, 5, 3]
+
+
+def test_two_boots_are_laid_end_to_end(tmp_path: Path) -> None:
+    """The second machine's clock began long after the first one's; the samples go with it."""
+    folder = RunFolder(tmp_path)
+    walls = [0, 1, 61, 62]
+    facts = [
+        ev.PilotSeated("pilot", 1, "a", "boot-1"),
+        ev.NoteTaken("ana", "x"),
+        ev.PilotSeated("pilot", 2, "b", "boot-2"),
+        ev.RunClosed("done", 0, None),
+    ]
+    monos = [5000.0, 5001.0, 20.0, 21.0]
+    head = Chain().head
+    with folder.timeline.open("wb") as file:
+        for n, (fact, mono, wall) in enumerate(zip(facts, monos, walls, strict=True)):
+            at = datetime.fromtimestamp(1_800_000_000 + wall, UTC).isoformat(timespec="microseconds")
+            line, head = seal(encode_event(ev.Event(n + 1, at, mono, "pilot", fact), head))
+            file.write(line)
+    samples = Samples(folder.samples)
+    for mono in (5000.5, 20.5):
+        samples.write(PulseSample(mono, 1, 1))
+    samples.close()
+    wall = [0.0]
+    replayer = Replayer(folder, clock=lambda: wall[0])
+    assert replayer.damage == ""
+    assert replayer.span == (5000.0, 5062.0)
+    replayer.pause()
+    replayer.seek(5000.9)
+    assert replayer.latest.pulse is not None
+    assert replayer.latest.pulse.mono == 5000.5
+    replayer.seek(5061.9)
+    assert replayer.state.seq == 3
+    assert replayer.latest.pulse.mono == 20.5
+    assert replayer.now() == pytest.approx(20.9), "the state's own times are of the boot that is shown"
+
+
+def test_a_long_way_is_gone_in_pieces(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    journal = Journal.create(folder.timeline, "pilot", lambda: 1.0)
+    for n in range(BATCH * 2 + 10):
+        journal.append(ev.NoteTaken("ana", str(n)), durable=False)
+    journal.close()
+    wall = [0.0]
+    replayer = Replayer(folder, clock=lambda: wall[0])
+    wall[0] = 10.0
+    released = []
+    while replayer.poll():
+        released.append(replayer.state.seq)
+    assert released == [BATCH, 2 * BATCH, 2 * BATCH + 10]
+    assert not replayer.behind
+
+
+def test_notches_of_speed(tmp_path: Path) -> None:
+    wall = [0.0]
+    replayer = Replayer(recorded(tmp_path), clock=lambda: wall[0])
+    replayer.faster(2)
+    assert replayer.speed == 5.0
+    wall[0] += 1.0
+    assert replayer.position == replayer.span[0] - 1 + 5
+    replayer.faster(-9)
+    assert replayer.speed == SPEEDS[0]
