@@ -19,7 +19,7 @@ help:
 	@echo "make check   style, types and import contracts alone"
 	@echo "make simulate  fly seeds on twins of every system (SEEDS=10000, or SEEDS=1000-2000)"
 	@echo "make bench   the figures of benchmarks/"
-	@echo "make chaos   the rig under every fault, both ways, with oracles (ARGS='pilot-killed --kills 200'; ARGS=list)"
+	@echo "make chaos   the rig under every fault, both ways, with oracles (ARGS='--kills 200'; ARGS='--boundaries 1'; ARGS=list)"
 	@echo "make clean   remove what was set up"
 
 drill: setup system

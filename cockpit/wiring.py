@@ -50,6 +50,7 @@ from cockpit.timeline.peers import gid_of, myself, need_credentials, uid_of
 from cockpit.timeline.samples import Samples
 from cockpit.timeline.sidedoor import Place
 
+PROGRAM = "cockpit"
 OWNER_CELLS = 55
 """A server keeps 63 bytes of an application's name, and `cockpit ` goes before."""
 ROOM_BYTES = 16 << 20
@@ -214,9 +215,15 @@ def closed_state(folder: RunFolder) -> RunState | None:
     return replay(read(folder.timeline).events)
 
 
-def guard_command(folder: RunFolder) -> list[str]:
-    """What starts a run's guardian."""
-    return [sys.executable, "-m", "cockpit", "_guard", str(folder.root)]
+def guard_command(folder: RunFolder, program: Sequence[str] = (PROGRAM,)) -> list[str]:
+    """What starts a run's guardian, by the module `program[0]` with the words behind it."""
+    return [sys.executable, "-m", *program, "_guard", str(folder.root)]
+
+
+def _program() -> str:
+    """The module that this process was started by: a guardian starts its pilot by the same."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name.removesuffix(".__main__") if spec is not None else PROGRAM
 
 
 def start(folder: RunFolder) -> subprocess.Popen[bytes]:
@@ -285,7 +292,7 @@ async def _spawn_pilot(folder: RunFolder, end: socket.socket) -> asyncio.subproc
     pilot = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "cockpit",
+        _program(),
         "_fly",
         str(folder.root),
         str(end.fileno()),

@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cockpit import wiring
+from cockpit.drill import harm
 from cockpit.drill.environment import PAIR
 from cockpit.drill.faults import CALM, FAULTS, Fault, fault, listed
 from cockpit.drill.folders import claim, new_folder
+from cockpit.drill.mortal import Moment, boundary
 from cockpit.drill.rig import Rig, Wanted
 from cockpit.drill.rounds import Flying, Round
 from cockpit.drill.striker import Due, due_of
@@ -29,6 +31,8 @@ from cockpit.model.words import Direction, Side
 ROUNDS_A_RIG = 25
 RECORDS = 75
 """About as many as a handover writes."""
+LAST_RECORD = 58
+"""So many records a handover writes from the opening of its window to its end."""
 WINDOW_S = 0.4
 HANDLED = 90
 """Characters of a line's longest cell."""
@@ -44,6 +48,8 @@ class Task:
     fault: Fault
     direction: Direction | None
     due: Due
+    program: tuple[str, ...] = (wiring.PROGRAM,)
+    """What the run's processes are started by."""
 
 
 @dataclass(slots=True)
@@ -69,7 +75,7 @@ class Range:
         """The task's round. A rig that did not come out of it whole is given up."""
         rig = await self.standing()
         spec = wiring.read_order(rig.config, PAIR, None).spec
-        flying = Flying(rig, wiring.open_run(self.runs, rig.config, PAIR, spec, drill=True), task.fault, task.due)
+        flying = Flying(rig, wiring.open_run(self.runs, rig.config, PAIR, spec, drill=True), task.fault, task.due, task.program)
         self.flown += 1
         found = await flying.fly()
         self.serving = flying.state.serving or Side.BLUE
@@ -113,6 +119,19 @@ def kills(count: int, seed: int) -> list[Task]:
     """So many kills of the pilot: every other one when a record of the handover is on disk, every other one at a time in the window."""
     rng = random.Random(seed)  # noqa: S311 - a proof repeats itself
     return [_killed_at_record(rng.randint(1, RECORDS)) if number % 2 else _killed_at(rng.random() * WINDOW_S) for number in range(count)]
+
+
+def boundaries(stride: int) -> list[Task]:
+    """The pilot killed at every `stride`-th boundary of its timeline, from the opening of the window to the end, in both directions."""
+    moments = [(record, moment) for record in range(1, LAST_RECORD + 1) for moment in Moment]
+    return [_killed_exactly(record, moment, way) for way in Direction for record, moment in moments[way is Direction.ROLLBACK :: stride]]
+
+
+def _killed_exactly(record: int, moment: Moment, way: Direction) -> Task:
+    """Nothing is sent to it: it dies by itself, and whoever reads on sees who took over."""
+    said = boundary(record, moment)
+    dead = Fault(f"pilot dies at record {said}", "", "steer", harm.calm)
+    return Task(dead, way, lambda state: state.owner_role == "guardian", ("cockpit.drill.mortal", said))
 
 
 def _killed_at_record(number: int) -> Task:
@@ -174,9 +193,13 @@ def _tell(each: Round) -> None:
 
 
 def _tasks(asked: argparse.Namespace) -> list[Task]:
-    named = [fault(name) for name in asked.faults] or ([] if asked.kills else list(FAULTS.values()))
+    named = [fault(name) for name in asked.faults] or ([] if asked.kills or asked.boundaries else list(FAULTS.values()))
     ways = {"both": tuple(Direction), "any": (None,)}.get(asked.direction) or (Direction(asked.direction),)
-    return [*(task_of(each, way) for way in ways for each in named), *kills(asked.kills, asked.seed)]
+    return [
+        *(task_of(each, way) for way in ways for each in named),
+        *kills(asked.kills, asked.seed),
+        *(boundaries(asked.boundaries) if asked.boundaries else ()),
+    ]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -186,6 +209,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("faults", nargs="*", metavar="FAULT", help="names, or NAME@STEP (default: all); `list` prints them")
     parser.add_argument("--direction", choices=("both", "any", *Direction), default="both")
     parser.add_argument("--kills", type=int, default=0, metavar="N", help="also kill the pilot N times, at records and at times by chance")
+    parser.add_argument(
+        "--boundaries", type=int, default=0, metavar="N", help="also kill it at every N-th boundary of its timeline (1: at each)"
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the kills, the data and the load")
     parser.add_argument("--rows", type=int, default=20_000, metavar="N", help="rows of the database")
     parser.add_argument("--rate", type=float, default=200.0, metavar="N", help="transactions a second, all apps together")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Sequence
 
 from cockpit import wiring
 from cockpit.drill.folders import Claim
@@ -13,10 +14,10 @@ from cockpit.timeline.folder import RunFolder
 QUIT_S = 20.0
 
 
-def launch_guardian(claim: Claim, folder: RunFolder) -> subprocess.Popen[bytes]:
-    """The run's guardian, which ends with the rig's owner: a drill's pilot has nothing to fly once its servers are gone."""
+def launch_guardian(claim: Claim, folder: RunFolder, program: Sequence[str] = (wiring.PROGRAM,)) -> subprocess.Popen[bytes]:
+    """The run's guardian, started by `program`, which ends with the rig's owner: a drill's pilot has nothing to fly once its servers are gone."""
     with folder.log.open("ab") as log:
-        guardian = spawn(wiring.guard_command(folder), log=log, cwd=folder.root, death_signal=signal.SIGTERM)
+        guardian = spawn(wiring.guard_command(folder, program), log=log, cwd=folder.root, death_signal=signal.SIGTERM)
     claim.adopt(guardian.pid)
     return guardian
 

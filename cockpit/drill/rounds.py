@@ -74,6 +74,8 @@ class Flying:
     folder: RunFolder
     fault: Fault
     due: Due
+    program: tuple[str, ...] = (wiring.PROGRAM,)
+    """What the run's processes are started by."""
     wrong: list[str] = field(default_factory=list)
     state: RunState = field(default_factory=RunState)
     direction: Direction = Direction.CUTOVER
@@ -84,7 +86,7 @@ class Flying:
         """The round is over, the rig's run closed, the oracles asked."""
         self.opened = asyncio.get_running_loop().time()
         assert self.rig.site is not None
-        guardian = launch_guardian(self.rig.claim, self.folder)
+        guardian = launch_guardian(self.rig.claim, self.folder, self.program)
         striker = Striker(self.rig.site, self.rig.claim, self.folder, guardian.pid, self.fault, self.due)
         lead = Lead(self.folder)
         try:
