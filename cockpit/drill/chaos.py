@@ -124,7 +124,11 @@ def kills(count: int, seed: int) -> list[Task]:
 def boundaries(stride: int) -> list[Task]:
     """The pilot killed at every `stride`-th boundary of its timeline, from the opening of the window to the end, in both directions."""
     moments = [(record, moment) for record in range(1, LAST_RECORD + 1) for moment in Moment]
-    return [_killed_exactly(record, moment, way) for way in Direction for record, moment in moments[way is Direction.ROLLBACK :: stride]]
+    return [
+        _killed_exactly(record, moment, way)
+        for way in Direction
+        for record, moment in moments[stride // 2 * (way is Direction.ROLLBACK) :: stride]
+    ]
 
 
 def _killed_exactly(record: int, moment: Moment, way: Direction) -> Task:
