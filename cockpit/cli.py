@@ -113,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "fly: open the cockpit on a live pair", _run),
         ("plan", "dry run: every step with its exact statements", _plan),
         ("preflight", "go or no-go, with every finding, its query and its remedy", _preflight),
+        ("reconcile", "prove that both sides hold the same data, without a run", _reconcile),
         ("cleanup", "remove every cockpit_* object from both sides", _cleanup),
     ):
         _pair_arguments(_command(commands, name, text, run), name)
@@ -169,10 +170,29 @@ def _pair_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "plan":
         parser.add_argument("--direction", choices=("cutover", "rollback"), default="cutover")
         parser.add_argument("--ungraceful", action="store_true", help="of a rollback: without what blue has not")
+    if name == "reconcile":
+        _reconciling_arguments(parser)
     if name == "cleanup":
         parser.add_argument("--without-bill", action="store_true", help="also where what was left behind has not been read")
     if name in {"plan", "preflight"}:
         parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _reconciling_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--duty", type=_share, metavar="SHARE", help="share of the time it may keep a server busy, 0.01 to 0.5")
+    parser.add_argument("--within", type=float, default=86400.0, metavar="SECONDS", help="after this it ends with what is proven by then")
+    parser.add_argument("--serving", choices=("blue", "green"), help="which side's writes count (default: as it is seen)")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0.01 <= share <= 0.5:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: a number from 0.01 to 0.5")
+    return share
 
 
 def _run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -389,6 +409,19 @@ def _cleanup(arguments: argparse.Namespace) -> int:
     if not cleaned.failed:
         say("no object of ours is left on either side" + (", but a fence stays: see above" if cleaned.stays else ""))
     return 1 if cleaned.failed else 0
+
+
+def _reconcile(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from cockpit import comparing, headline
+    from cockpit.model.words import Side
+
+    order, serving = _order(arguments), Side(arguments.serving) if arguments.serving else None
+    with headline.shown(sys.stderr) as tell:
+        found = asyncio.run(comparing.compare(order, arguments.duty, arguments.within, tell, serving))
+    put(_json(found) if arguments.json else comparing.render(found))
+    return found.exit_code
 
 
 def _runs(arguments: argparse.Namespace) -> int:

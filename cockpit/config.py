@@ -103,11 +103,18 @@ def _table(text: str) -> str:
     return _no_nul(text)
 
 
+def _columns(text: str) -> str:
+    if text.count(".") < 2:
+        raise ValueError('must be "schema.table.column", each may be *')
+    return _no_nul(text)
+
+
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=63), AfterValidator(_label)]
 _PairName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 _Identifier = Annotated[str, StringConstraints(min_length=1), AfterValidator(_identifier)]
 _Host = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_host)]
 _Table = Annotated[str, AfterValidator(_table)]
+_Columns = Annotated[str, AfterValidator(_columns)]
 _Path = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_no_nul)]
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
@@ -168,6 +175,7 @@ class _Pair(_Strict):
     channels: tuple[_Channel, ...] = ()
     exempt_roles: tuple[_Identifier, ...] = ()
     exclude_tables: tuple[_Table, ...] = ()
+    sensitive_columns: tuple[_Columns, ...] = ()
     waivers: tuple[_Waiver, ...] = ()
     activity_feed: _Path | None = None
 
@@ -243,6 +251,7 @@ def _pair(name: str, pair: _Pair, options: Options, folder: Path) -> PairSpec:
         channels=tuple(ChannelSpec(ch.name, ch.kind, options[name, number]) for number, ch in enumerate(pair.channels)),
         exempt_roles=pair.exempt_roles,
         exclude_tables=pair.exclude_tables,
+        sensitive_columns=pair.sensitive_columns,
         waivers=tuple(Waiver(w.check, w.object, w.reason) for w in pair.waivers),
         activity_feed=str(folder / Path(pair.activity_feed).expanduser()) if pair.activity_feed else None,
     )

@@ -146,7 +146,7 @@ async def check_reachable(order: Order) -> None:
     world = order.world()
     try:
         await world.servers.open()
-        await world.servers.lock(_owner())
+        await world.servers.lock(owner())
     finally:
         await close(world)
 
@@ -238,7 +238,7 @@ def start(folder: RunFolder) -> subprocess.Popen[bytes]:
         )
 
 
-def _owner(pid: int | None = None) -> str:
+def owner(pid: int | None = None) -> str:
     """How a process of ours names itself to the lock on the servers."""
     return plain(f"{getpass.getuser()}@{socket.gethostname()} pid {pid or os.getpid()}", OWNER_CELLS)
 
@@ -255,7 +255,7 @@ def order_of(folder: RunFolder) -> tuple[Launch, Order]:
 async def guard(folder: RunFolder) -> int:
     """The exit code of the run, once its pilot has left or has been taken over from."""
     _, order = order_of(folder)
-    guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime, _owner)
+    guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime, owner)
     code = await guardian.watch(lambda end: _spawn_pilot(folder, end))
     shut_side_door(order, folder.name)
     await clear_taps(order)
@@ -279,7 +279,7 @@ async def clear_taps(order: Order) -> None:
         if all(probe.done for probe in await asyncio.gather(*(action.probe() for action in gone))):
             return
         await world.servers.open()
-        await world.servers.lock(_owner())
+        await world.servers.lock(owner())
         for action in gone:
             await _remove(action)
     except CockpitError:
@@ -380,7 +380,7 @@ async def _fly(
 ) -> int:
     second = second_door(order, folder.name, frozenset({launch.user, launch.behind, getpass.getuser()}))
     force = order.plan(Direction.ROLLBACK, ungraceful=True)
-    orders = Orders(order.spec, order.scenario, plans, force, folder.place_socket(_private(runtime_folder())), _owner(), second)
+    orders = Orders(order.spec, order.scenario, plans, force, folder.place_socket(_private(runtime_folder())), owner(), second)
     pilot = Pilot(order.world(), orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))
     return await pilot.fly()
@@ -443,7 +443,7 @@ async def cleanup(order: Order) -> Cleaned:
     world = order.world()
     try:
         await world.servers.open()
-        await world.servers.lock(_owner())
+        await world.servers.lock(owner())
         # Read before anything is removed: the record of a fence goes with our schema, whatever happens on the way.
         stays = [line for side in Side for line in await _fence_of(world, side)]
         gone = [action for side in Side for action in (world.reconciler.gone(side), world.servers.gone(side))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 from cockpit.model.bill import phrase
@@ -80,9 +81,15 @@ class PairSpec:
     """Roles never fenced beside the cockpit's and the replication's own: monitoring, backups."""
     exclude_tables: tuple[str, ...] = ()
     """`schema.table` names that are not replicated and not compared, each shown as such."""
+    sensitive_columns: tuple[str, ...] = ()
+    """Patterns of `schema.table.column` (`*.*.email`) whose values are never shown."""
     waivers: tuple[Waiver, ...] = ()
     activity_feed: str | None = None
     """A JSON file that apps keep of their own counters (see docs/feeds.md); None where they offer none."""
+
+    def is_sensitive(self, column: str) -> bool:
+        """Whether the values of `schema.table.column` may not be shown."""
+        return any(fnmatchcase(column, pattern) for pattern in self.sensitive_columns)
 
     def side(self, side: Side) -> SideSpec:
         return self.blue if side is Side.BLUE else self.green

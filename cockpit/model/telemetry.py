@@ -83,6 +83,29 @@ class RoutingSample:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnDifference:
+    """One column of a row, as both sides print it; None where the row is not there or the value is NULL."""
+
+    column: str
+    blue: str | None
+    green: str | None
+    masked: bool = False
+    """The config calls the column sensitive: its values are told by nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowDifference:
+    """A row that is confirmed to differ."""
+
+    key: str
+    """`id=7`."""
+    how: str
+    """`missing on green`, `only on green`, `differs`."""
+    columns: tuple[ColumnDifference, ...] = ()
+    """Those that differ; of a row that is on one side only, none."""
+
+
+@dataclass(frozen=True, slots=True)
 class TableProof:
     """One table's standing. Counts are None until read; `mono` is when it was last proven (None: never)."""
 
@@ -98,6 +121,8 @@ class TableProof:
     query: str = ""
     owed: bool = True
     """False where no proof is owed: excluded tables, and those whose rows are not replicated."""
+    rows: tuple[RowDifference, ...] = ()
+    """The first of the rows that are confirmed to differ."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,14 @@ class KeyColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """A column as it is compared: `sql` reads its exact form through the alias `r`."""
+
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
 class Carried:
     """How a publication carries a table: these columns only, or all (None). `inserts`: for want of a replica identity inserts alone,
     for a publication of its updates would make the apps' updates fail; such a table replicates no updates either."""
@@ -117,6 +125,7 @@ class Table:
     """Whether a proof is owed at all: its rows are replicated. Relations whose rows are not have checks of their own in the preflight."""
     tapped: Mapping[Side, Carried] | None = None
     """How a side's tap carries it."""
+    columns: tuple[Column, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -264,6 +273,7 @@ def _comparable(name: Name, blue: SideCatalog, green: SideCatalog, estimate: int
         size,
         reason="; ".join(r for r in reasons if r),
         tapped={side.side: _carried(side, name, key) for side in (blue, green)},
+        columns=tuple(Column(c["name"], e.sql) for c, e in zip(shape.columns, made, strict=True)),
     )
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from cockpit.model.telemetry import TableProof
+from cockpit.model.telemetry import RowDifference, TableProof
 from cockpit.model.text import plain
 from cockpit.model.words import Exactness, ProofState, Side
 from cockpit.reconcile.catalog import Table
+from cockpit.reconcile.columns import Sensitive, never, shown_key
 from cockpit.reconcile.statements import whole
 from cockpit.reconcile.tails import Tail
 from cockpit.reconcile.tap import Batch, Key, Name
@@ -56,6 +57,9 @@ class Standing:
     old_since: float | None = None
     differing: dict[Key, str] = field(default_factory=dict)
     """Keys confirmed different, and how."""
+    explained: tuple[RowDifference, ...] = ()
+    """The first of them, column by column."""
+    explained_for: tuple[Key, ...] = ()
     differs: str = ""
     """How a table without a key differs."""
     unequal: int = 0
@@ -68,6 +72,8 @@ class Standing:
     """Why it cannot be compared now, though it can be later."""
     waived: bool = False
     """Whether the config accepts by name that it is not compared."""
+    sensitive: Sensitive = never
+    """Which columns' values may not be shown."""
     content: bool = True
     """Whether content can be compared; else counts alone."""
 
@@ -177,6 +183,7 @@ class Standing:
             plain(self._reason(), 300),
             plain(whole(self.table)) if self.table.hash_sql else "",
             self.table.owed and not self.waived,
+            self.explained if self.differing else (),
         )
 
     def _reason(self) -> str:
@@ -187,19 +194,15 @@ class Standing:
 
     def named(self, most: int) -> list[str]:
         """At most `most` of the confirmed differences, each with its key."""
-        names = self.table.key_names()
-        return [f"{_shown(names, key)} {how}" for key, how in list(self.differing.items())[:most]]
-
-
-def _shown(names: tuple[str, ...], key: Key) -> str:
-    return "(" + ", ".join(f"{n}={plain(v, 40)}" for n, v in zip(names, key, strict=True)) + ")"
+        return [f"({shown_key(self.table, key, self.sensitive)}) {how}" for key, how in list(self.differing.items())[:most]]
 
 
 class Ledger:
     """Every table's standing by name."""
 
-    def __init__(self, waived: Callable[[str], bool] = lambda shown: False) -> None:
+    def __init__(self, waived: Callable[[str], bool] = lambda shown: False, sensitive: Sensitive = never) -> None:
         self._waived = waived
+        self._sensitive = sensitive
         self.standings: dict[Name, Standing] = {}
         self._shown: dict[Name, TableProof] = {}
 
@@ -212,7 +215,7 @@ class Ledger:
                 known.table = table
                 self.standings[name] = known
             else:
-                self.standings[name] = Standing(table, content=content, waived=self._waived(table.shown))
+                self.standings[name] = Standing(table, content=content, waived=self._waived(table.shown), sensitive=self._sensitive)
 
     def provable(self) -> list[Standing]:
         return [s for s in self.standings.values() if not s.unprovable and not s.missing]
@@ -262,6 +265,6 @@ def _same(one: Table, other: Table) -> bool:
 
 def _differs(last: TableProof, proof: TableProof) -> bool:
     def facts(p: TableProof) -> tuple[object, ...]:
-        return (p.rows_blue, p.rows_green, p.state, p.exactness, round(p.coverage, 2), p.reason)
+        return (p.rows_blue, p.rows_green, p.state, p.exactness, round(p.coverage, 2), p.reason, p.rows)
 
     return facts(last) != facts(proof) or (proof.mono or 0.0) - (last.mono or 0.0) >= 2.0

@@ -7,6 +7,7 @@ within the load limit. Neither ends because a server does: it says so in the sam
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
@@ -20,6 +21,7 @@ from cockpit.model.text import plain
 from cockpit.model.words import ProofState, Side
 from cockpit.reconcile import catalog, statements
 from cockpit.reconcile.cleaning import Gone
+from cockpit.reconcile.columns import MOST_ROWS, read_differences
 from cockpit.reconcile.compare import Comparison
 from cockpit.reconcile.findings import findings, waiver
 from cockpit.reconcile.keyless import grows
@@ -61,7 +63,7 @@ class PostgresReconciler:
         }
         run = secrets.token_hex(4)
         self._taps = {side: Tap(side, spec.side(side).control, spec.name, run) for side in Side}
-        self._ledger = Ledger(lambda shown: waiver(spec.waivers, shown) is not None)
+        self._ledger = Ledger(lambda shown: waiver(spec.waivers, shown) is not None, spec.is_sensitive)
         self._bundles = Bundles(self._probe)
         self._passage = Passage(self._probe)
         self._comparison = Comparison(self._scan, self._bundles, self._passage, self._rest)
@@ -220,6 +222,7 @@ class PostgresReconciler:
         now = asyncio.get_running_loop().time()
         if now - self._catalog_mono > CATALOG_S:
             await self._read_catalog()
+        await self._explain()
         standing = next_table(self._ledger.provable(), self._not_ready, now)
         if standing is None:
             return 0.05
@@ -228,6 +231,15 @@ class PostgresReconciler:
         except SystemFault as err:
             self._refused(standing, err)
             return 0.1
+
+    async def _explain(self) -> None:
+        """Rows that were newly confirmed to differ are told column by column."""
+        for standing in self._ledger.provable():
+            keys = tuple(list(standing.differing)[:MOST_ROWS])
+            if keys != standing.explained_for:
+                with contextlib.suppress(SystemFault):
+                    standing.explained = await read_differences(self._scan, standing.table, standing.differing, self._spec.is_sensitive)
+                standing.explained_for = keys
 
     def _refused(self, standing: Any, err: SystemFault) -> None:
         """A table that may not be read is unverifiable until it may; one that changed its shape is read anew; anything else is tried

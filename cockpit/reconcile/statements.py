@@ -74,11 +74,16 @@ def _keyed(table: Table, first: int) -> tuple[str, str]:
     """The rows of the keys in the array parameters from `first` on: FROM clause and the name of each row's hash.
 
     The subquery with OFFSET 0 stays one index lookup for each key, whatever the planner thinks of the arrays' length."""
+    return matching(table, first, f"SELECT {table.hash_sql} AS h"), "x.h"
+
+
+def matching(table: Table, first: int, select: str) -> str:
+    """A FROM clause: `select` of the row of each key in the array parameters from `first` on, as `x`; `u.n` is the key's place, from 1."""
     arrays = ", ".join(f"${first + i}::pg_catalog.text[]" for i in range(len(table.key)))
     names = ", ".join(f"k{i}" for i in range(len(table.key)))
     match = " AND ".join(f"r.{quoted(c.name)} {c.equals} u.k{i}::{c.type_sql}" for i, c in enumerate(table.key))
-    rows = f"SELECT {table.hash_sql} AS h FROM ONLY {table.sql} r WHERE {match} OFFSET 0"
-    return f"ROWS FROM (unnest({arrays})) WITH ORDINALITY AS u({names}, n) CROSS JOIN LATERAL ({rows}) x", "x.h"
+    rows = f"{select} FROM ONLY {table.sql} r WHERE {match} OFFSET 0"
+    return f"ROWS FROM (unnest({arrays})) WITH ORDINALITY AS u({names}, n) CROSS JOIN LATERAL ({rows}) x"
 
 
 def bundle(tables: Sequence[Table]) -> str:

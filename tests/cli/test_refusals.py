@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import resource
@@ -50,6 +51,13 @@ async def test_nothing_stands_in_the_way_of_a_sound_pair(pair: Pair) -> None:
     assert (told.code, told.err) == (0, ""), told.out + told.err
     assert told.out.splitlines()[-1].startswith("GO: 0 block")
     assert await pair.traces() == before
+
+
+async def test_a_pair_that_nobody_flies_is_compared_without_a_run(pair: Pair) -> None:
+    told = await pair.type("reconcile", "--serving", "blue", "--json", "--duty", "0.5")
+    assert told.code == 0, told.out + told.err
+    found = json.loads(told.out)
+    assert (found["verdict"], found["unproven"]) == ("equal", [])
 
 
 # --- servers -----------------------------------------------------------------------------------------------------------

@@ -39,7 +39,9 @@ INSERT INTO log SELECT now(), 'line ' || (i / 2) FROM generate_series(1, 400) i;
 
 
 def pair(blue: Endpoint, green: Endpoint, name: str = "arp", excluded: tuple[str, ...] = ("public.left out",)) -> PairSpec:
-    return PairSpec(name, SideSpec(blue, blue), SideSpec(green, green), (), (), exclude_tables=excluded)
+    return PairSpec(
+        name, SideSpec(blue, blue), SideSpec(green, green), (), (), exclude_tables=excluded, sensitive_columns=("*.account.balance",)
+    )
 
 
 async def connect(endpoint: Endpoint) -> asyncpg.Connection:

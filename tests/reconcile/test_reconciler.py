@@ -110,6 +110,24 @@ async def test_a_planted_difference_is_confirmed_and_named_under_load(pane: Pane
     assert "(account=77, n=2) missing on green" in reasons["public.entry"]
     assert "public.log" in reasons
     assert set(reasons) == {"public.part_2", "public.entry", "public.log"}
+    await pane.until(lambda s: all(pane.tables[name].rows for name in ("public.part_2", "public.entry")))
+    (changed,) = pane.tables["public.part_2"].rows
+    assert changed.how == "differs"
+    assert [(c.column, c.green) for c in changed.columns] == [("v", None)]
+    assert changed.columns[0].blue
+    (gone,) = pane.tables["public.entry"].rows
+    assert (gone.key, gone.how, gone.columns) == ("account=77, n=2", "missing on green", ())
+
+
+async def test_what_the_config_calls_sensitive_is_told_without_its_value(pane: Pane) -> None:
+    await pane.all_equal()
+    await _silently(pane.green, "UPDATE account SET balance = balance + 1, owner = 'somebody else' WHERE id = 9")
+    await pane.until(lambda s: bool(pane.tables["public.account"].rows), 60)
+    (row,) = pane.tables["public.account"].rows
+    shown = {column.column: column for column in row.columns}
+    assert shown["balance"].masked
+    assert (shown["balance"].blue, shown["balance"].green) == (None, None)
+    assert shown["owner"].green == "somebody else"
 
 
 async def _silently(endpoint: Endpoint, *statements: str) -> None:

@@ -1,0 +1,118 @@
+"""`cockpit reconcile`: the verdict over two real servers, its exit code, and what it tells."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+
+from cockpit import comparing, headline, wiring
+from cockpit.comparing import Compared, compare, render
+from cockpit.drill.servers import Server
+from cockpit.errors import Flown
+from cockpit.model.settings import Config
+from cockpit.model.telemetry import ReconSample
+from cockpit.model.words import Side
+from cockpit.scenario import load_scenario
+from cockpit.systems.postgres import PostgresPair
+from tests.conftest import MakeDatabase
+from tests.reconcile.pairs import ROWS, SCHEMA, load, pair, replicate, run
+from tests.reconcile.test_reconciler import _silently
+
+pytestmark = pytest.mark.servers
+
+
+@pytest_asyncio.fixture
+async def order(blue16: Server, green18: Server, make_database: MakeDatabase) -> AsyncIterator[wiring.Order]:
+    blue, green = await make_database(blue16, "comparing"), await make_database(green18, "comparing")
+    await run(blue, SCHEMA, ROWS)
+    await run(green, SCHEMA)
+    await replicate(blue, green)
+    yield wiring.Order(Config({}, "", ""), load_scenario("arp"), pair(blue, green))
+
+
+async def compared(order: wiring.Order, within_s: float = 60.0) -> tuple[Compared, list[ReconSample]]:
+    heard: list[ReconSample] = []
+    return await compare(order, 0.5, within_s, lambda sample, left: heard.append(sample), Side.BLUE), heard
+
+
+async def test_equal_under_load_is_exit_0(order: wiring.Order) -> None:
+    async with load(order.spec.blue.control):
+        found, heard = await compared(order)
+    assert (found.verdict, found.exit_code, found.unproven) == ("equal", 0, ())
+    assert found.proven == found.rows > 10_000
+    assert heard[-1].all_rows == found.rows
+    text = render(found)
+    assert text.startswith("arp: equal, blue serves\n")
+    assert "public.left out: excluded by the config" in text
+
+
+async def test_a_difference_is_exit_1_and_told_by_key_and_column(order: wiring.Order) -> None:
+    await _silently(
+        order.spec.green.control,
+        "UPDATE part SET v = NULL WHERE id = 7",
+        "DELETE FROM entry WHERE account = 77 AND n = 2",
+        "UPDATE account SET balance = 0, owner = '\x1b[31mred' WHERE id = 9",
+    )
+    found, _ = await compared(order)
+    assert (found.verdict, found.exit_code, found.differences) == ("different", 1, 3)
+    text = render(found)
+    assert "account=77, n=2: missing on green" in text
+    assert "  v: blue 'v', green NULL" in text
+    assert "  balance: values not shown" in text
+    assert "owner: blue 'owner 9'" in text
+    assert "\x1b" not in text
+
+
+async def test_what_cannot_be_proven_is_exit_3(order: wiring.Order) -> None:
+    await run(order.spec.green.control, "ALTER TABLE account ADD COLUMN extra int")
+    found, _ = await compared(order)
+    assert (found.verdict, found.exit_code) == ("not proven", 3)
+    assert found.unproven == ("public.account: column extra is only on green",)
+    assert "? public.account" in render(found)
+
+
+async def test_time_that_is_over_is_no_proof(order: wiring.Order) -> None:
+    found, _ = await compared(order, within_s=0.0)
+    assert (found.verdict, found.exit_code) == ("not proven", 3)
+
+
+async def test_it_waits_for_no_pilot(order: wiring.Order) -> None:
+    servers = PostgresPair(order.spec, order.scenario.tuning)
+    await servers.open()
+    await servers.lock("ana@bastion pid 1")
+    try:
+        with pytest.raises(Flown, match="ana@bastion"):
+            await compared(order)
+    finally:
+        await servers.close()
+
+
+async def test_nothing_of_it_is_left_on_the_servers(order: wiring.Order) -> None:
+    await compared(order)
+    for side in Side:
+        assert (await wiring.build_world(order.spec, order.scenario).reconciler.gone(side).probe()).done
+
+
+SAMPLE = ReconSample(1.0, 500, 1000, 3, 4, 12, 1, None, None, 0.1, (), "a note")
+
+
+def test_the_headline_in_words() -> None:
+    assert headline.words(SAMPLE) == "50.0% of 1,000 rows, 3 of 4 tables, 12 rows changed, 1 differ (a note)"
+    assert headline.left(125.4) == "about 2:05 left"
+    assert headline.left(0.0) == "the last proofs"
+    stream = io.StringIO()
+    with headline.shown(stream) as tell:
+        tell(SAMPLE, None)
+        tell(replace(SAMPLE, proven_rows=900), 1.0)
+    assert stream.getvalue() == f"{headline.words(SAMPLE)}\n", "a pipe gets a sentence now and then"
+
+
+def test_how_long_the_rest_takes_is_told_when_it_is_known() -> None:
+    pace = comparing.Pace(0.0)
+    assert pace.left_s(SAMPLE, 0.5) is None
+    assert pace.left_s(SAMPLE, 10.0) == 10.0
+    assert pace.left_s(replace(SAMPLE, proven_rows=1000), 10.0) == 0.0
