@@ -1,18 +1,20 @@
 """The fold: the state of a run is a pure function of its timeline. The screen, `watch`, `replay`, `resume` and `export` all read it.
 
 `fold(state, event)` returns the next state; `replay(events)` folds them all from `EMPTY`. Folding is total: an event that does not
-fit (a step of no handover) leaves the state as it was but for `seq`, so a reader never fails on a strange file.
+fit (a step of no handover) leaves the state as it was but for `seq`, so a reader never fails on a strange file. The values here
+have no slots: `values.replace` changes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from cockpit.model import events as ev
 from cockpit.model.bill import Bill
+from cockpit.model.values import replace
 from cockpit.model.words import Consent, Direction, Known, Light, Mode, Outcome, Side, StepState
 
 FIRST_TOUCH = "steer"
@@ -21,7 +23,7 @@ TAIL = 500
 """How many of the newest events a state carries."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepView:
     id: str
     title: str
@@ -36,7 +38,7 @@ class StepView:
     """What a look at the world said of it after a crash; None where nobody looked."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ApprovalView:
     """What a second person was asked and said."""
 
@@ -56,7 +58,7 @@ class ApprovalView:
     """Why it no longer stands."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HandoverView:
     number: int
     direction: Direction
@@ -105,7 +107,7 @@ class HandoverView:
         return self.outcome is Outcome.STUCK or (self.outcome is None and (self.touched or self.past_return))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GateView:
     id: str
     light: Light
@@ -114,7 +116,7 @@ class GateView:
     since_mono: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AlarmView:
     id: str
     what: str
@@ -123,7 +125,7 @@ class AlarmView:
     mono: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunState:
     seq: int = 0
     mono: float = 0.0

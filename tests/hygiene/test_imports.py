@@ -56,6 +56,7 @@ def test_the_model_is_standard_library_only() -> None:
         "state",
         "telemetry",
         "text",
+        "values",
         "words",
     ]
     modules = loaded_by("\n".join(f"import cockpit.model.{name}" for name in names))
