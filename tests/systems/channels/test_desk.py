@@ -80,6 +80,7 @@ async def test_a_route_that_hangs_is_unknown_and_the_loop_goes_on(path: Path, ha
             await use
     ticking.cancel()
     assert ticks > 10
+    hang.free.set()  # the loop waits for its threads before the fixtures' turn comes
 
 
 async def test_what_was_given_up_never_lands_after_what_was_asked_later(path: Path, hang: Hang) -> None:
