@@ -22,6 +22,9 @@ class Terminal:
         self.began = time.monotonic()
         self.pid, self.master = pty.fork()
         if self.pid == 0:
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+                # As a login shell starts it: a shell's background job and nohup leave these ignored, also for who is started by them.
+                signal.signal(number, signal.SIG_DFL)
             os.environ.update(TERM=term, COLORTERM="truecolor")
             fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             os.execv(sys.executable, [sys.executable, *command])

@@ -77,6 +77,18 @@ def test_whatever_ends_the_program_gives_the_terminal_back(number: signal.Signal
 
 
 @pytest.mark.pty
+def test_a_program_in_a_terminal_hears_signals_that_the_tests_were_started_without() -> None:
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        terminal = Terminal(80, 24, "-c", "import signal; print(signal.getsignal(signal.SIGINT).__name__)")
+    finally:
+        signal.signal(signal.SIGINT, heard)
+    assert terminal.ended() == 0
+    assert terminal.seen == b"default_int_handler\r\n"
+    os.close(terminal.master)
+
+
+@pytest.mark.pty
 def test_a_defect_gives_the_terminal_back_too() -> None:
     terminal = Terminal(80, 24, "-c", UP, "defect")
     before = termios.tcgetattr(terminal.master)
