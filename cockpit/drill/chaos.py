@@ -58,6 +58,7 @@ class Range:
 
     wanted: Wanted
     runs: Path
+    scenario: str = PAIR
     rig: Rig | None = None
     flown: int = 0
     serving: Side = Side.BLUE
@@ -74,8 +75,9 @@ class Range:
     async def fly(self, task: Task) -> Round:
         """The task's round. A rig that did not come out of it whole is given up."""
         rig = await self.standing()
-        spec = wiring.read_order(rig.config, PAIR, None).spec
-        flying = Flying(rig, wiring.open_run(self.runs, rig.config, PAIR, spec, drill=True), task.fault, task.due, task.program)
+        spec = wiring.read_order(rig.config, self.scenario, None).spec
+        folder = wiring.open_run(self.runs, rig.config, self.scenario, spec, drill=True)
+        flying = Flying(rig, folder, task.fault, task.due, task.program)
         self.flown += 1
         found = await flying.fly()
         self.serving = flying.state.serving or Side.BLUE

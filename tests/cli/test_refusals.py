@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ import pytest_asyncio
 from cockpit import wiring
 from cockpit.drill.folders import Claim
 from cockpit.drill.links import connection
-from cockpit.drill.servers import Server, free_port, launch
+from cockpit.drill.servers import Server, launch
 from cockpit.model.words import Mode
 from cockpit.timeline.follow import Follower
 from tests.cli.conftest import APP, APP_WORD, Pair
@@ -27,7 +28,7 @@ from tests.cli.typed import Answer, files
 from tests.conftest import QUICK
 from tests.systems.channels import bouncer
 
-pytestmark = [pytest.mark.servers, pytest.mark.pty]
+pytestmark = pytest.mark.servers
 
 WRONG = "wrong-word-canary"
 
@@ -65,10 +66,19 @@ async def test_a_pair_that_nobody_flies_is_compared_without_a_run(pair: Pair) ->
 COMMANDS = pytest.mark.parametrize("command", ["preflight", "run"])
 
 
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port that is taken and where nobody listens: no server of another test comes up there meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
 @pytest.mark.parametrize("command", ["preflight", "run", "cleanup"])
 async def test_a_server_that_cannot_be_reached(pair: Pair, command: str) -> None:
-    pair.said["blue_port"] = port = free_port()
-    told = await refused(pair, command)
+    with refusing_port() as port:
+        pair.said["blue_port"] = port
+        told = await refused(pair, command)
     assert told.code == 1
     assert told.line.startswith(f"blue (127.0.0.1:{port}/cli): 127.0.0.1:{port} cannot be reached: ")
     assert told.line.endswith("; check the address and whether the server runs")

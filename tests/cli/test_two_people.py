@@ -27,6 +27,7 @@ from cockpit.timeline.journal import read
 from tests.cli.conftest import Pair
 from tests.cli.second import as_user
 from tests.cli.typed import Answer, cockpit
+from tests.quick import quick
 
 pytestmark = [
     pytest.mark.servers,
@@ -57,17 +58,7 @@ class Flown:
         return await asyncio.to_thread(as_user, user.pw_uid, user.pw_gid, "approve", self.folder.name, "--at", str(self.doors), *words)
 
 
-def _scenario(folder: Path) -> Path:
-    text = Path("scenarios/arp.toml").read_text()
-    for was, is_ in (
-        ("expires = 20 ", 'approval = "second"\napproval_expires = 120\nexpires = 20 '),
-        ("deadline = 25\n", "deadline = 145\n"),
-    ):
-        assert text.count(was) == 1
-        text = text.replace(was, is_)
-    path = folder / "two.toml"
-    path.write_text(text)
-    return path
+ASKED = {r"expires = 20 ": 'approval = "second"\napproval_expires = 120\nexpires = 20 ', r"deadline = 25\n": "deadline = 145\n"}
 
 
 def _config(pair: Pair, doors: Path) -> Path:
@@ -90,7 +81,7 @@ async def flown(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fl
         monkeypatch.setenv(name, word)
     with tempfile.TemporaryDirectory(prefix="cockpit-test-", dir="/tmp") as doors:
         os.chmod(doors, 0o755)
-        scenario, config = _scenario(pair.folder), _config(pair, Path(doors))
+        scenario, config = quick(pair.folder, ASKED), _config(pair, Path(doors))
         order = wiring.read_order(config, str(scenario), None)
         folder = wiring.open_run(pair.runs, config, str(scenario), order.spec, drill=False)
         guardian = wiring.start(folder)

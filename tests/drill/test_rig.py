@@ -86,30 +86,24 @@ async def _it_holds_what_it_should(rig: Rig) -> None:
         assert await blue.fetchval(broken) == 0
 
 
-async def test_a_killed_supervisor_takes_its_children_along_and_is_swept() -> None:
+async def test_two_rigs_stand_side_by_side_one_is_killed_and_one_is_told_to_end() -> None:
+    """A killed supervisor takes its own children along and no others; what it leaves is swept."""
     wanted = Wanted(rows=1000, apps=2, rate=20.0, settings=SMALL.settings)
-    standing = hangar.ask(wanted)
-    await standing.ready()
-    pids = children(standing.folder)
-    assert len(alive(pids)) == 4
-    os.kill(standing.pid, signal.SIGKILL)
-    await until_gone(pids)
-    sweep(standing.folder.parent)
-    assert not standing.folder.exists()
-    await standing.stop()
-
-
-async def test_two_rigs_stand_side_by_side_and_end_when_told() -> None:
-    wanted = Wanted(rows=1000, apps=2, rate=20.0, settings=SMALL.settings)
-    first, second = hangar.ask(wanted), hangar.ask(wanted)
-    one, two = await asyncio.gather(first.ready(), second.ready())
+    killed, told = hangar.ask(wanted), hangar.ask(wanted)
+    one, two = await asyncio.gather(killed.ready(), told.ready())
     assert one["servers"]["blue"]["port"] != two["servers"]["blue"]["port"]
-    assert first.progress()[:2] == (6, 6)
-    pids = children(first.folder) + children(second.folder)
-    await asyncio.gather(first.stop(), second.stop())
-    assert alive(pids) == []
-    assert not first.folder.exists()
-    assert not second.folder.exists()
+    assert told.progress()[:2] == (6, 6)
+    pids, others = children(killed.folder), children(told.folder)
+    assert (len(alive(pids)), len(alive(others))) == (4, 4)
+    os.kill(killed.pid, signal.SIGKILL)
+    await until_gone(pids)
+    sweep(killed.folder.parent)
+    assert not killed.folder.exists()
+    await killed.stop()
+    assert (told.folder.exists(), len(alive(others))) == (True, 4)
+    await told.stop()
+    assert alive(others) == []
+    assert not told.folder.exists()
 
 
 async def test_a_rig_that_cannot_come_up_says_why_and_is_gone() -> None:

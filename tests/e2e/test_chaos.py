@@ -12,6 +12,7 @@ from cockpit.drill.faults import fault
 from cockpit.drill.rig import Wanted
 from cockpit.drill.rounds import Round
 from tests.e2e.test_drill import Place, place
+from tests.quick import quick
 
 __all__ = ["place"]
 
@@ -28,7 +29,7 @@ SMALL = Wanted(
 async def test_what_fails_in_the_window_and_what_others_do_end_well(tmp_path: Path) -> None:
     told: list[Round] = []
     tasks = [task_of(fault(name), None) for name in ("column-on-green", "blue-half-open")]
-    rounds = await fly_all(Range(SMALL, tmp_path), tasks, told.append)
+    rounds = await fly_all(Range(SMALL, tmp_path, str(quick(tmp_path))), tasks, told.append)
     assert rounds == told
     assert [(each.fault, each.wrong) for each in rounds] == [(task.fault.name, ()) for task in tasks]
     ddl, cut = rounds
@@ -38,9 +39,9 @@ async def test_what_fails_in_the_window_and_what_others_do_end_well(tmp_path: Pa
     assert cut.where.startswith("window")
 
 
-def test_a_drill_is_flown_under_a_fault_and_its_scorecard_says_so(place: Place) -> None:
+def test_a_drill_is_flown_under_a_fault_and_its_scorecard_says_so(place: Place, tmp_path: Path) -> None:
     asked = ("--headless", "--json", "--rows", "5000", "--rate", "100", "--fault", "pilot-killed@verify")
-    flown = place.cockpit("drill", "arp", *asked, seconds=120)
+    flown = place.cockpit("drill", str(quick(tmp_path)), *asked, seconds=120)
     card = json.loads(flown.stdout)
     assert (flown.returncode, card["verdict"], card["why"]) == (0, "pass", []), flown.stderr
     assert card["fault"]["name"] == "pilot-killed"

@@ -31,6 +31,7 @@ from cockpit.timeline.folder import RunFolder
 from cockpit.timeline.follow import Follower
 from cockpit.timeline.journal import is_flown, read
 from tests.e2e.test_guardian import SMALL, _settled, until_writing
+from tests.quick import quick
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
 
@@ -66,8 +67,9 @@ def flown() -> list[RunFolder]:
 
 async def left_by_a_crash(rig: Rig, runs: Path, step: str) -> RunFolder:
     """A run whose guardian and pilot were killed when its timeline told of `step`; nobody flies it."""
-    spec = wiring.read_order(rig.config, "arp", None).spec
-    folder = wiring.open_run(runs, rig.config, "arp", spec, drill=True)
+    scenario = str(quick(runs))
+    spec = wiring.read_order(rig.config, scenario, None).spec
+    folder = wiring.open_run(runs, rig.config, scenario, spec, drill=True)
     guardian = launch_guardian(rig.claim, folder)
     lead = Lead(folder)
     try:
