@@ -29,6 +29,7 @@ from cockpit.timeline.folder import RunFolder
 from cockpit.timeline.journal import is_closed, read
 from tests.e2e.test_guardian import SMALL
 from tests.e2e.test_taken_up import cockpit
+from tests.quick import quick
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
 
@@ -39,7 +40,8 @@ TABLE = "public.app_ledger"
 @asynccontextmanager
 async def flown(rig: Rig, runs: Path) -> AsyncIterator[tuple[RunFolder, Lead]]:
     """A run on the rig, with green serving."""
-    folder = wiring.open_run(runs, rig.config, "arp", wiring.read_order(rig.config, "arp", None).spec, drill=True)
+    scenario = str(quick(runs))
+    folder = wiring.open_run(runs, rig.config, scenario, wiring.read_order(rig.config, scenario, None).spec, drill=True)
     guardian = launch_guardian(rig.claim, folder)
     lead = Lead(folder)
     try:
