@@ -25,13 +25,13 @@ help:
 drill: setup system
 	@$(BIN)/cockpit drill $(ARGS)
 
-# The simulator looks at no clock: niced, it takes what the others leave while they wait for servers and screens.
+# The simulator looks at no clock: niced, it takes what checks and other tests leave while they wait for servers and screens.
 # Tests that fly the rig or that look at a terminal run alone, so that they have the machine for themselves.
-test: setup-test system check
+test: setup-test system
 	@$(MAKE) --no-print-directory -j 2 test-together test-simulated
 	$(BIN)/pytest -q -m "drill or pty"
 
-test-together:
+test-together: check
 	$(BIN)/pytest -q -n 2 -m "not drill and not pty" --ignore tests/simulate
 
 test-simulated:
