@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
+
+from cockpit.arguments import (
+    Parser,
+    drill_arguments,
+    pair_arguments,
+    run_arguments,
+    settling_arguments,
+    where,
+)
 
 if TYPE_CHECKING:
     from cockpit.timeline.folder import RunFolder
     from cockpit.wiring import Order
 
-    Subcommands = argparse._SubParsersAction["_Parser"]
+    Subcommands = argparse._SubParsersAction["Parser"]
 
 EXITS = """exit codes:
   0  done                    3  no-go: a finding or a gate says no
@@ -85,22 +93,13 @@ def _drop_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-# --- the commands' arguments ------------------------------------------------------------------------------
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments on one line, and where the right ones are told."""
-
-    def error(self, message: str) -> NoReturn:
-        said = re.sub(r", '_\w+'", "", message)  # the commands that processes of a run start each other with
-        say(f"{self.prog}: {said}; see `{self.prog} --help`".replace("\n", " "))
-        sys.exit(2)
+# --- the commands -----------------------------------------------------------------------------------------
 
 
 def _parser() -> argparse.ArgumentParser:
     from cockpit import __version__
 
-    parser = _Parser(
+    parser = Parser(
         prog="cockpit",
         description="Fly a live PostgreSQL blue-green cutover from a terminal, and fly it back.",
         epilog=EXITS,
@@ -108,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"cockpit {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _drill_arguments(_command(commands, "drill", "rehearse on an embedded pair of real servers", _drill, DRILL_EXITS))
+    drill_arguments(_command(commands, "drill", "rehearse on an embedded pair of real servers", _drill, DRILL_EXITS))
     for name, text, run in (
         ("run", "fly: open the cockpit on a live pair", _run),
         ("plan", "dry run: every step with its exact statements", _plan),
@@ -116,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         ("reconcile", "prove that both sides hold the same data, without a run", _reconcile),
         ("cleanup", "remove every cockpit_* object from both sides", _cleanup),
     ):
-        _pair_arguments(_command(commands, name, text, run), name)
+        pair_arguments(_command(commands, name, text, run), name)
     for name, text, run in (
         ("join", "open the cockpit again on a run that is flown", _join),
         ("watch", "the same screen on a run that is flown, without rights", _watch),
@@ -126,18 +125,18 @@ def _parser() -> argparse.ArgumentParser:
         ("export", "a report of a run", _export),
         ("verify", "check a run's timeline record by record", _verify),
     ):
-        _run_arguments(_command(commands, name, text, run), name)
+        run_arguments(_command(commands, name, text, run), name)
     for name, text in (
         ("resume", "go on with a run that a crash left, without a screen"),
         ("abort", "bring a handover home to the side it started from, without a screen"),
         ("rollback", "bring the service back to blue, without a screen"),
     ):
-        _settling_arguments(_command(commands, name, text, _settle), name)
+        settling_arguments(_command(commands, name, text, _settle), name)
     runs = _command(commands, "runs", "list the runs", _runs)
-    _where(runs)
+    where(runs)
     runs.add_argument("--json", action="store_true", help="one JSON array")
     inner = commands.add_parser("_open")
-    _pair_arguments(inner, "run")
+    pair_arguments(inner, "run")
     inner.set_defaults(command=_open)
     for hidden in ("_guard", "_fly"):
         inner = commands.add_parser(hidden)
@@ -154,105 +153,6 @@ def _command(
     made = commands.add_parser(name, help=text, description=text, epilog=exits, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.set_defaults(command=run)
     return made
-
-
-def _where(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="where runs are kept")
-
-
-def _pair_arguments(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument("scenario", help="a scenario's name or file, such as arp")
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the environment's TOML file")
-    parser.add_argument("--pair", metavar="NAME", help="which pair, where the config has several")
-    if name == "run":
-        _where(parser)
-        _screen_arguments(parser)
-    if name == "plan":
-        parser.add_argument("--direction", choices=("cutover", "rollback"), default="cutover")
-        parser.add_argument("--ungraceful", action="store_true", help="of a rollback: without what blue has not")
-    if name == "reconcile":
-        _reconciling_arguments(parser)
-    if name == "cleanup":
-        parser.add_argument("--without-bill", action="store_true", help="also where what was left behind has not been read")
-    if name in {"plan", "preflight"}:
-        parser.add_argument("--json", action="store_true", help="one JSON object")
-
-
-def _reconciling_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--duty", type=_share, metavar="SHARE", help="share of the time it may keep a server busy, 0.01 to 0.5")
-    parser.add_argument("--within", type=float, default=86400.0, metavar="SECONDS", help="after this it ends with what is proven by then")
-    parser.add_argument("--serving", choices=("blue", "green"), help="which side's writes count (default: as it is seen)")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0.01 <= share <= 0.5:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share: a number from 0.01 to 0.5")
-    return share
-
-
-def _run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
-    if name == "approve":
-        _approve_arguments(parser)
-        return
-    parser.add_argument("run", help="a run's name, the end of it, its folder, or `last`")
-    _where(parser)
-    if name in {"join", "watch", "replay"}:
-        _screen_arguments(parser)
-    if name == "replay":
-        parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="times as fast as it was (default: 1)")
-    if name == "export":
-        parser.add_argument("--format", choices=("md", "html", "json"), default="md")
-        parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to stdout")
-    if name in {"verify", "bill"}:
-        parser.add_argument("--json", action="store_true", help="one JSON object")
-
-
-def _approve_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", help="a run's name, or the end of it")
-    parser.add_argument(
-        "--at", type=Path, metavar="DIR", help="the folder that the lead's config names (default: where pilots of this machine are)"
-    )
-    word = parser.add_mutually_exclusive_group()
-    word.add_argument("--approve", metavar="NAME", help="the pair's name, instead of typing it on a terminal")
-    word.add_argument("--reject", action="store_true", help="the lead's arming ends with the comment")
-    word.add_argument("--json", action="store_true", help="only look: what would be shown, as one JSON object")
-    parser.add_argument("--comment", metavar="TEXT", help="why")
-
-
-def _settling_arguments(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.set_defaults(name=name)
-    parser.add_argument("run", help="a run's name, the end of it, its folder, or `last`")
-    _where(parser)
-    parser.add_argument("--confirm", metavar="NAME", help="the pair's name, typed as on screen; without it you are asked")
-    if name == "rollback":
-        parser.add_argument(
-            "--ungraceful", action="store_true", help="without what blue has not: the bill is shown first; --confirm 'NAME ungraceful'"
-        )
-    parser.add_argument("--json", action="store_true", help="print what was found and how it ended as one JSON object")
-
-
-def _screen_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--theme", choices=("dark", "light", "mono", "contrast"), default="dark")
-    parser.add_argument("--ascii", action="store_true", help="no symbols beyond ASCII")
-
-
-def _drill_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("scenario", nargs="?", default="arp", help="a scenario's name or file (default: arp)")
-    parser.add_argument("--headless", action="store_true", help="fly the scenario's handovers unattended, there and back in turn")
-    parser.add_argument("--json", action="store_true", help="print the scorecard as one JSON object")
-    parser.add_argument("--rows", type=int, metavar="N", help="rows of the database")
-    parser.add_argument("--apps", type=int, metavar="N", help="number of applications")
-    parser.add_argument("--rate", type=float, metavar="N", help="transactions a second, all apps together")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of data and load")
-    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="how often the handovers are flown (headless)")
-    parser.add_argument("--fault", metavar="NAME[@STEP]", help="let this go wrong, once, at its time; `list` prints what there is")
-    _where(parser)
-    _screen_arguments(parser)
 
 
 # --- flying -----------------------------------------------------------------------------------------------
@@ -280,16 +180,6 @@ def _replay(arguments: argparse.Namespace) -> int:
     from cockpit import onscreen
 
     return onscreen.replay(arguments)
-
-
-def _speed(text: str) -> float:
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if not 0.01 <= speed <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no speed: a number from 0.01 to 1000")
-    return speed
 
 
 def _again(arguments: argparse.Namespace) -> list[str]:

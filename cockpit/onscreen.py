@@ -83,7 +83,7 @@ def replay(arguments: argparse.Namespace) -> int:
     folder = found(arguments)
     with curtain(arguments, watch=True) as raised:
         from cockpit.screen.app import run_replay
-        from cockpit.screen.main import Ending
+        from cockpit.screen.options import Ending
 
         raised.hand_over()
         ending = run_replay(folder.root, arguments.speed, theme=arguments.theme, ascii=arguments.ascii)
@@ -102,7 +102,7 @@ def _shown(
 ) -> int:
     """1 when the screen failed, else 0: the run has its own exit code."""
     from cockpit.screen.app import run_screen
-    from cockpit.screen.main import Ending
+    from cockpit.screen.options import Ending
 
     raised.hand_over()
     ending = run_screen(folder.root, watch=watch, drill=False, gone=gone, theme=arguments.theme, ascii=arguments.ascii)

@@ -129,7 +129,7 @@ def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> in
             before=lambda rig: _launch(folder, rig / "config.toml", arguments.scenario),
         )
         from cockpit.screen.app import run_screen
-        from cockpit.screen.main import Ending
+        from cockpit.screen.options import Ending
 
         raised.hand_over()
         progress = standing.progress_file

@@ -33,7 +33,7 @@ WHERE c.relkind IN ('r', 'm', 'f') AND c.relpersistence <> 't'
 
 COLUMNS = """
 SELECT a.attrelid::int8 AS oid, a.attname AS name, a.atttypid::int8 AS type, format_type(a.atttypid, a.atttypmod) AS shown,
-       CASE WHEN a.attcollation = 0 THEN '' ELSE co.collname END AS collation
+       CASE WHEN a.attcollation = 0 THEN '' ELSE co.collname END AS collation, a.attgenerated <> '' AS generated, a.attidentity = 'a' AS numbered
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_collation co ON co.oid = a.attcollation
 WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND a.attnum > 0 AND NOT a.attisdropped
@@ -95,6 +95,11 @@ class Column:
 
     name: str
     sql: str
+    type_sql: str = ""
+    generated: bool = False
+    """The server makes its values: nobody can write them."""
+    numbered: bool = False
+    """GENERATED ALWAYS AS IDENTITY: written only where an INSERT says so, and never changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +278,9 @@ def _comparable(name: Name, blue: SideCatalog, green: SideCatalog, estimate: int
         size,
         reason="; ".join(r for r in reasons if r),
         tapped={side.side: _carried(side, name, key) for side in (blue, green)},
-        columns=tuple(Column(c["name"], e.sql) for c, e in zip(shape.columns, made, strict=True)),
+        columns=tuple(
+            Column(c["name"], e.sql, c["shown"], c["generated"], c["numbered"]) for c, e in zip(shape.columns, made, strict=True)
+        ),
     )
 
 

@@ -25,7 +25,8 @@ from textual.app import App
 
 from cockpit.model.intents import Intent
 from cockpit.screen.look import wants_no_color
-from cockpit.screen.main import Ending, MainScreen, Options
+from cockpit.screen.main import MainScreen
+from cockpit.screen.options import Ending, Options
 from cockpit.screen.view import Link, Source
 from cockpit.timeline.folder import RunFolder
 from cockpit.timeline.follow import Follower

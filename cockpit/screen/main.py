@@ -9,8 +9,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from enum import IntEnum
-from pathlib import Path
 
 from textual import events
 from textual.app import ComposeResult
@@ -26,8 +24,9 @@ from cockpit.screen.bands import Bands
 from cockpit.screen.cells import Line, text_of
 from cockpit.screen.content import Content, Row, Wish
 from cockpit.screen.look import Look, Status
+from cockpit.screen.options import Ending, Options
 from cockpit.screen.prompt import FREE, Decision, Kind, Prompt, enlarge
-from cockpit.screen.view import Link, Player, Playing, Source, View
+from cockpit.screen.view import Link, Playing, Source, View
 from cockpit.screen.widgets import Lines, Pane
 
 TICK_S = 0.2
@@ -37,37 +36,6 @@ NEXT_TO_ALL = frozenset({"foot", "side", "over"})
 ALL = frozenset({"clock", *NEXT_TO_ALL, *PANES})
 _ORDERS = ("worst", "name", "age")
 _MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "home": -(10**6), "g": -(10**6), "end": 10**6, "G": 10**6}
-
-
-class Ending(IntEnum):
-    """How a screen ended: what the command line does next depends on it. The run itself goes on in every case but the drill's end."""
-
-    LEFT = 0
-    """Left, or the run is closed: its own exit code counts."""
-    CRASHED = 1
-    """The screen failed; the pilot flies on."""
-    REFUSED = 2
-    """Nothing to show: no terminal to draw on, or a run that was refused."""
-    END_DRILL = 10
-    """The lead wants the drill's rig to end."""
-    LOST = 11
-    """The terminal went away."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to show it. `by` is who asks; `files` is where pictures and copies are put."""
-
-    theme: str = "dark"
-    ascii: bool = False
-    drill: bool = False
-    by: str = "screen"
-    files: Path | None = None
-    progress: Path | None = None
-    gone: Callable[[], bool] | None = None
-    """Whether a run that has not begun never will."""
-    player: Player | None = None
-    """The source itself, where it plays a finished run."""
 
 
 @dataclass(frozen=True, slots=True)

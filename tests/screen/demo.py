@@ -385,7 +385,7 @@ class Recorder:
 def main(argv: list[str]) -> None:
     """`python -m tests.screen.demo [second] [theme]`: the story, live from that second."""
     from cockpit.screen.app import CockpitApp
-    from cockpit.screen.main import Options
+    from cockpit.screen.options import Options
 
     source = story(float(argv[0]) if argv else 0.0)
     source.frozen = False

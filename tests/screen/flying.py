@@ -10,7 +10,8 @@ from rich.segment import Segment
 from textual.pilot import Pilot
 
 from cockpit.screen.app import CockpitApp
-from cockpit.screen.main import MainScreen, Options
+from cockpit.screen.main import MainScreen
+from cockpit.screen.options import Options
 from tests.screen.demo import Recorder, Story
 
 SIZES = ((80, 24), (120, 40), (200, 60))

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from cockpit.screen.app import CockpitApp
-from cockpit.screen.main import Options
+from cockpit.screen.options import Options
 from tests.screen.demo import SOAK, Recorder, Story, story
 
 README_PICTURE = Path(__file__).parents[2] / "docs" / "screen.svg"

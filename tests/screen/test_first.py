@@ -15,7 +15,7 @@ from rich.segment import Segment
 from cockpit.screen import first
 from cockpit.screen.cells import segments, text_of
 from cockpit.screen.look import Look
-from cockpit.screen.main import Options
+from cockpit.screen.options import Options
 from tests.screen.demo import Story
 from tests.screen.flying import SIZES, cockpit
 from tests.screen.terminal import Terminal

@@ -9,7 +9,8 @@ from cockpit.model import events as ev
 from cockpit.model.intents import Ask, Intent
 from cockpit.model.words import Mode
 from cockpit.screen.actions import ACTIONS, table
-from cockpit.screen.main import Ending, MainScreen, Options
+from cockpit.screen.main import MainScreen
+from cockpit.screen.options import Ending, Options
 from cockpit.timeline.wire import Reply
 from tests.screen.demo import ARMED, READY, SOAK, WINDOW, Story, approved, story, ungraceful, waiting
 from tests.screen.flying import Cockpit, cockpit

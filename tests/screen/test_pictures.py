@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from cockpit.model import events as ev
 from cockpit.model.telemetry import AppRoute, RoutingSample
 from cockpit.model.words import Known, Mode, Outcome, Side, Verdict
-from cockpit.screen.main import Options
+from cockpit.screen.options import Options
 from tests.screen.demo import ARMED, BACK, ORIGIN, READY, SOAK, WINDOW, Story, approved, story, ungraceful, waiting
 from tests.screen.flying import SIZES, cockpit
 

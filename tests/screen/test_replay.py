@@ -7,7 +7,7 @@ from pathlib import Path
 from cockpit.model import events as ev
 from cockpit.model.words import Direction, Mode, Outcome, Side
 from cockpit.screen.actions import ACTIONS, REPLAY
-from cockpit.screen.main import Options
+from cockpit.screen.options import Options
 from cockpit.timeline.folder import RunFolder
 from cockpit.timeline.journal import Journal
 from cockpit.timeline.replayer import Replayer

@@ -18,7 +18,7 @@ from cockpit.model.intents import Intent
 from cockpit.model.telemetry import PulseSample
 from cockpit.screen.app import NO_TERMINAL, CockpitApp, FolderLink, crash_text
 from cockpit.screen.look import wants_no_color
-from cockpit.screen.main import Ending, Options
+from cockpit.screen.options import Ending, Options
 from cockpit.timeline.folder import RunFolder, create
 from cockpit.timeline.follow import Follower
 from cockpit.timeline.journal import Journal
@@ -31,7 +31,7 @@ from tests.screen.terminal import Terminal
 FAILING = """
 import sys
 from cockpit.screen.app import CockpitApp
-from cockpit.screen.main import Options
+from cockpit.screen.options import Options
 from tests.screen.demo import story
 source = story(30.0)
 polls = []

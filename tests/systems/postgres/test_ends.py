@@ -258,7 +258,7 @@ _LEFT = """SELECT (SELECT count(*) FROM pg_subscription WHERE subdbid = (SELECT 
 
 
 async def test_cleanup_leaves_nothing(rig: Rig) -> None:
-    assert len(rig.pair.objects()) == 8
+    assert len(rig.pair.objects()) == 9
     await rig.mesh()
     for _ in range(2):
         for side in (BLUE, GREEN):
