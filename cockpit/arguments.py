@@ -72,7 +72,11 @@ def run_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "export":
         parser.add_argument("--format", choices=("md", "html", "json"), default="md")
         parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to stdout")
-    if name in {"verify", "bill"}:
+    if name == "repair":
+        parser.add_argument("--table", action="append", default=[], metavar="PATTERN", help="SCHEMA.TABLE, with * for any; can be repeated")
+        parser.add_argument("--apply", action="store_true", help="run the statements, once confirmed")
+        parser.add_argument("--confirm", metavar="NAME", help="the pair's name, typed as on screen; without it you are asked")
+    if name in {"verify", "bill", "repair"}:
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,17 +21,15 @@ import msgspec
 
 from cockpit import wiring
 from cockpit.errors import CockpitError, Refused
-from cockpit.handover.record import Recorder
 from cockpit.model import events as ev
-from cockpit.model.intents import Ask, Intent
 from cockpit.model.state import HandoverView, RunState, replay
 from cockpit.model.text import plain
+from cockpit.remembering import remember
 from cockpit.systems.postgres.bill import Change, Keeper, applied
 from cockpit.systems.postgres.link import Link
 from cockpit.systems.postgres.names import Names
 from cockpit.timeline.folder import RunFolder
-from cockpit.timeline.journal import Journal, is_flown, read
-from cockpit.timeline.wire import PilotLink
+from cockpit.timeline.journal import read
 
 ANSWER_S = 5.0
 
@@ -164,33 +162,9 @@ async def _remember(folder: RunFolder, state: RunState, exported: Exported, tell
         getpass.getuser(), exported.changes, len(exported.tables), exported.from_lsn, exported.to_lsn, exported.path, exported.sha256
     )
     try:
-        if is_flown(folder.timeline):
-            await _tell_pilot(folder, state, fact)
-        else:
-            _append(folder, fact)
+        await remember(folder, state, fact)
     except CockpitError as err:
         tell(f"the export is not in the timeline: {err.brief}")
-
-
-async def _tell_pilot(folder: RunFolder, state: RunState, fact: ev.BillExported) -> None:
-    link = PilotLink(folder.socket)
-    try:
-        reply = await link.ask(Intent(Ask.BILLED, fact.by, state.seq, msgspec.json.encode(asdict(fact)).decode()))
-    finally:
-        await link.close()
-    if not reply.ok:
-        raise CockpitError(reply.reason)
-
-
-def _append(folder: RunFolder, fact: ev.BillExported) -> None:
-    journal, reading = Journal.take_up(folder.timeline, "bill")
-    try:
-        recorder = Recorder(journal, replay(reading.events))
-        recorder.record(fact)
-        if any(alarm.id == "bill" for alarm in recorder.state.alarms):
-            recorder.record(ev.AlarmCleared("bill"))
-    finally:
-        journal.close()
 
 
 def render(exported: Exported) -> str:

@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         ("replay", "a run played back on the same screen", _replay),
         ("approve", "as the second person: see what waits for you, and approve or reject it", _approve),
         ("bill", "what an ungraceful rollback left behind: read from the slot that keeps it", _bill),
+        ("repair", "what would make the other side equal again, as SQL for review; --apply does it", _repair),
         ("export", "a report of a run", _export),
         ("verify", "check a run's timeline record by record", _verify),
     ):
@@ -345,6 +346,24 @@ def _bill(arguments: argparse.Namespace) -> int:
     exported = asyncio.run(export_bill(found(arguments), say))
     put(_json(exported) if arguments.json else render(exported))
     return 0
+
+
+def _repair(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from cockpit import repairing
+    from cockpit.settling import confirmed
+
+    folder = found(arguments)
+    planned = asyncio.run(repairing.plan_repair(folder, arguments.table))
+    repair = planned.repair
+    if arguments.apply and planned.fixes:
+        say(repairing.render(repair))
+        pair = planned.state.pair
+        confirmed(pair, "repair it", folder.name, arguments.confirm, say, interactive=sys.stdin.isatty())
+        repair = asyncio.run(repairing.apply_repair(folder, planned))
+    put(_json(repair) if arguments.json else repairing.render(repair))
+    return 1 if repair.left or repair.by_hand else 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -72,7 +72,7 @@ async def settle(
         if ungraceful:
             return await _forced(lead, folder, confirm, tell, interactive=interactive)
         _check(state, wish, folder)
-        _confirmed(state.pair, wish, state.run, confirm, tell, interactive=interactive)
+        confirmed(state.pair, wish, state.run, confirm, tell, interactive=interactive)
         return await _done(lead, wish, found_of(state), tell)
     finally:
         await lead.leave()
@@ -151,7 +151,7 @@ def _check(state: RunState, wish: Wish, folder: RunFolder) -> None:
         raise Refused(why, where=folder.name)
 
 
-def _confirmed(wanted: str, what: str, run: str, confirm: str | None, tell: Callable[[str], None], *, interactive: bool) -> None:
+def confirmed(wanted: str, what: str, run: str, confirm: str | None, tell: Callable[[str], None], *, interactive: bool) -> None:
     """The wanted words were said; `Refused` where they were not."""
     if confirm is None and interactive:
         tell(f"type {wanted} to {what}, anything else leaves it as it is:")
@@ -178,7 +178,7 @@ async def _forced(lead: Lead, folder: RunFolder, confirm: str | None, tell: Call
     for line in bill_lines(handover.bill):
         tell(line)
     try:
-        _confirmed(to_type(state), "go back without it", state.run, confirm, tell, interactive=interactive)
+        confirmed(to_type(state), "go back without it", state.run, confirm, tell, interactive=interactive)
     except Refused:
         await lead.ask(Ask.DISARM)
         raise

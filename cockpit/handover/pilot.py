@@ -45,6 +45,9 @@ from cockpit.timeline.sidedoor import SideDoor
 from cockpit.timeline.wire import Door, Reply
 
 DUTY_STEP = 0.05
+Aside = ev.BillExported | ev.RepairBegun | ev.RepairDone
+ASIDE: dict[str, type[Aside]] = {ev.FACT_KINDS[kind]: kind for kind in (ev.BillExported, ev.RepairBegun, ev.RepairDone)}
+"""Facts of commands beside the pilot, which it writes down for them."""
 CLOSE_S = 5.0
 OPEN_S = 2.0
 """Seconds a system has to be connected when a run is taken up: one that is dead must not keep the others from being seen."""
@@ -323,16 +326,18 @@ class Pilot:
         match ask:
             case Ask.NOTE:
                 self._recorder.record(ev.NoteTaken(by, argument))
-            case Ask.BILLED:
-                self._billed(argument)
+            case Ask.BILLED | Ask.REPAIRED:
+                self._told(argument)
             case Ask.DUTY:
                 self._world.reconciler.duty(DUTY_STEP if argument == "+" else -DUTY_STEP)
 
-    def _billed(self, argument: str) -> None:
-        """The export is on record, and the alarm that asks for it is over; words that are no export change nothing."""
-        with contextlib.suppress(msgspec.DecodeError):
-            self._recorder.record(msgspec.json.decode(argument, type=ev.BillExported))
-            if any(alarm.id == "bill" for alarm in self._recorder.state.alarms):
+    def _told(self, argument: str) -> None:
+        """What a command beside the pilot did is on record; words that are no such fact change nothing."""
+        with contextlib.suppress(msgspec.MsgspecError, KeyError, TypeError):
+            said = msgspec.json.decode(argument)
+            fact = msgspec.convert(said["fact"], ASIDE[said["kind"]])
+            self._recorder.record(fact)
+            if isinstance(fact, ev.BillExported) and any(alarm.id == "bill" for alarm in self._recorder.state.alarms):
                 self._recorder.record(ev.AlarmCleared("bill"))
 
     def _back(self, by: str, uid: int) -> None:

@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cockpit.model.bill import Bill
+from cockpit.model.asides import BillDrawn as BillDrawn
+from cockpit.model.asides import BillExported as BillExported
+from cockpit.model.asides import RepairBegun as RepairBegun
+from cockpit.model.asides import RepairDone as RepairDone
 from cockpit.model.plan import Statement
 from cockpit.model.words import Direction, Known, Light, Mode, Outcome, Severity, Side
 
@@ -254,28 +257,6 @@ class HandoverOpened:
 
 
 @dataclass(frozen=True, slots=True)
-class BillDrawn:
-    """What an ungraceful handover leaves behind, as far as it is known now; a later one replaces it."""
-
-    number: int
-    bill: Bill
-
-
-@dataclass(frozen=True, slots=True)
-class BillExported:
-    """What was left behind was read from the slot that was kept for it."""
-
-    by: str
-    changes: int
-    tables: int
-    from_lsn: str
-    to_lsn: str
-    path: str
-    sha256: str
-    """Of the file at `path`."""
-
-
-@dataclass(frozen=True, slots=True)
 class HandoverClosed:
     number: int
     outcome: Outcome
@@ -403,6 +384,8 @@ Fact = (
     | HandoverOpened
     | BillDrawn
     | BillExported
+    | RepairBegun
+    | RepairDone
     | HandoverClosed
     | StepStarted
     | StepFinished
@@ -443,6 +426,8 @@ FACTS: dict[str, type] = {
     "handover.closed": HandoverClosed,
     "bill.drawn": BillDrawn,
     "bill.exported": BillExported,
+    "repair.begun": RepairBegun,
+    "repair.done": RepairDone,
     "step.started": StepStarted,
     "step.finished": StepFinished,
     "step.failed": StepFailed,

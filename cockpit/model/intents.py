@@ -38,7 +38,9 @@ class Ask(StrEnum):
     DUTY = "duty"
     """Reconciliation's load limit; `argument` is `+` or `-`."""
     BILLED = "billed"
-    """What was left behind has been exported; `argument` is the `BillExported` as JSON."""
+    """What was left behind has been exported; `argument` is the fact and its kind as JSON."""
+    REPAIRED = "repaired"
+    """Rows of the other side are repaired by a command beside the pilot; `argument` is the fact and its kind as JSON."""
     CLOSE = "close"
     """End the run: the pilot settles and leaves; `argument` is the typed name."""
 
@@ -152,6 +154,10 @@ def _refuse_billed(state: RunState) -> str:
     return "" if state.parted is not None else "nothing was left behind"
 
 
+def _refuse_repaired(state: RunState) -> str:
+    return "" if state.mode is Mode.READY else f"only while ready, not while {state.mode}"
+
+
 def _refuse_recheck(state: RunState) -> str:
     return "" if state.mode is Mode.READY else f"only while ready, not while {state.mode}"
 
@@ -168,6 +174,7 @@ _JUDGED: dict[Ask, Callable[[RunState], str]] = {
     Ask.FORCE: _refuse_force,
     Ask.RECHECK: _refuse_recheck,
     Ask.BILLED: _refuse_billed,
+    Ask.REPAIRED: _refuse_repaired,
 }
 _WORDED: dict[Ask, Callable[[RunState, str], str]] = {
     Ask.GO: _refuse_go,

@@ -164,6 +164,8 @@ _TELLERS: dict[type, Callable[[Any], Told]] = {
     ev.GateTurned: lambda f: (_LIGHTS[f.light], _because(f"gate {f.gate} {f.light.value}", f.reason)),
     ev.HandoverOpened: _handover_opened,
     ev.BillDrawn: lambda f: (Status.WARN, f"{f.bill.origin.value} HAS, and {f.bill.target.value} has not: {in_words(f.bill)}"),
+    ev.RepairBegun: lambda f: (Status.WARN, f"{f.by} REPAIRS {sum(f.rows.values())} rows in {len(f.rows)} tables of {f.side.value}"),
+    ev.RepairDone: lambda f: (Status.BAD if f.failed else Status.OK, _because(f"{f.by} repaired {f.done} rows, left {f.left}", f.failed)),
     ev.BillExported: lambda f: (Status.OK, f"{f.by} exported what was left behind: {f.changes} changes in {f.tables} tables, to {f.path}"),
     ev.HandoverClosed: _handover_closed,
     ev.StepStarted: lambda f: (Status.RUN, f"{f.step} started"),

@@ -58,6 +58,11 @@ class RunFolder:
         return self.root / "bill"
 
     @property
+    def repair(self) -> Path:
+        """The statements that would make the other side equal."""
+        return self.root / "repair.sql"
+
+    @property
     def log(self) -> Path:
         return self.root / "pilot.log"
 

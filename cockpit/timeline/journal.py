@@ -277,7 +277,7 @@ def is_flown(path: Path) -> bool:
     return False
 
 
-_AFTERWARDS = (b'"kind":"bill.exported"', b'"kind":"alarm.cleared"')
+_AFTERWARDS = (b'"kind":"bill.exported"', b'"kind":"alarm.cleared"', b'"kind":"repair.begun"', b'"kind":"repair.done"')
 
 
 def is_closed(path: Path) -> bool:

@@ -61,7 +61,7 @@ class Replayer:
         self.damage = f"record {reading.damaged_record} {reading.damage}" if reading.damage else ""
         self._events = reading.events
         self._stretches, self._times = _end_to_end(self._events)
-        samples = _read_samples(folder.samples)
+        samples = read_samples(folder.samples)
         self._samples = sorted(zip(_laid(self._stretches, [s.mono for s in samples]), samples, strict=True), key=lambda pair: pair[0])
         self._turns = [at for at, event in zip(self._times, self._events, strict=True) if isinstance(event.fact, TURNS)]
         self._next_event = self._next_sample = 0
@@ -196,7 +196,7 @@ def _laid(stretches: Sequence[Stretch], monos: Iterable[float]) -> list[float]:
     return laid
 
 
-def _read_samples(path: Path) -> list[Sample]:
+def read_samples(path: Path) -> list[Sample]:
     """Every sample of the run, the older file first, as it was written; none where there is no file."""
     found: list[Sample] = []
     for file in (path.with_name(path.name + ".1"), path):

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.typed import EXIT_CODES, cockpit, files
 
 COMMANDS = (
-    "drill", "run", "plan", "preflight", "reconcile", "cleanup", "join", "watch", "replay", "approve", "bill", "export", "verify", "resume", "abort", "rollback", "runs",
+    "drill", "run", "plan", "preflight", "reconcile", "cleanup", "join", "watch", "replay", "approve", "bill", "repair", "export", "verify", "resume", "abort", "rollback", "runs",
 )  # fmt: skip
 
 

@@ -49,6 +49,8 @@ def facts(word: str) -> list[ev.Fact]:
         ev.StepFailed("prove", 9.0, f"one app is late {word}", "look"),
         ev.HandoverClosed(1, Outcome.DONE, 1.2, Side.GREEN, word, 0.068),
         ev.BillDrawn(1, Bill(Side.GREEN, Side.BLUE, {word: 3}, "0/10", "0/20", 1.5, 0.0, exact=True)),
+        ev.RepairBegun(word, Side.GREEN, {word: 3}, word, "e" * 64),
+        ev.RepairDone(word, Side.GREEN, 2, 1, word),
         ev.BillExported(word, 3, 1, "0/10", "0/20", word, "e" * 64),
         ev.AlarmRaised("mirror", f"late {word}", "SELECT 4", "wait"),
         ev.AlarmCleared("other"),

@@ -21,6 +21,7 @@ FITS: dict[Ask, set[Mode]] = {
     Ask.FORCE: {Mode.READY},
     Ask.RESUME: set(),
     Ask.BILLED: set(),
+    Ask.REPAIRED: {Mode.READY},
 }
 WORDS = {Ask.GO: "arp", Ask.CLOSE: "arp", Ask.NOTE: "hello", Ask.DUTY: "+"}
 

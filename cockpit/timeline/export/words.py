@@ -119,6 +119,12 @@ _LINES: Mapping[type, Callable[[Any], str]] = {
     ev.HandoverOpened: lambda f: f"handover {f.number} opened: {'ungraceful ' if f.ungraceful else ''}{f.direction}",
     ev.BillDrawn: lambda f: f"bill of handover {f.number}: {f.bill.origin} has, and {f.bill.target} has not: {in_words(f.bill)}",
     ev.BillExported: _exported,
+    ev.RepairBegun: lambda f: (
+        f"{f.by} repairs {sum(f.rows.values())} rows in {len(f.rows)} tables of {f.side}, by {f.path}, sha256 {f.sha256}"
+    ),
+    ev.RepairDone: lambda f: (
+        f"{f.by} repaired {f.done} rows of {f.side}, {f.left} had changed meanwhile{': ' + f.failed if f.failed else ''}"
+    ),
     ev.HandoverClosed: _handover_closed,
     ev.StepStarted: lambda f: f"step {f.step} started",
     ev.StepFinished: lambda f: f"step {f.step} done in {milliseconds(f.ms)}",
