@@ -45,6 +45,7 @@ def test_the_contract_holds() -> None:
 def test_the_model_is_standard_library_only() -> None:
     names = [
         "approvals",
+        "asides",
         "bill",
         "budgets",
         "events",
