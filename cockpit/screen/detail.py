@@ -92,8 +92,24 @@ def _table(view: View, key: str, width: int) -> list[Line]:
         ("covered", f"{proof.coverage:.1%} of the rows", "text"),
         ("proven", f"{age(view.age(proof.mono))} ago" if proof.mono is not None else "never", "text"),
         ("query", proof.query, "run"),
+        ("remedy", f"cockpit repair {view.state.run}" if proof.rows else "", "run"),
     )
-    return _fields(facts, width)
+    return [*_fields(facts, width), *_differing(proof, width)]
+
+
+def _differing(proof: TableProof, width: int) -> list[Line]:
+    """The rows that are confirmed to differ, each with its columns as both sides print them."""
+    lines: list[Line] = []
+    for number, row in enumerate(proof.rows):
+        lines.extend(_field("differ" if number == 0 else "", f"{row.key}: {row.how}", width, "bad"))
+        for column in row.columns:
+            both = "values not shown" if column.masked else f"blue {_printed(column.blue)}, green {_printed(column.green)}"
+            lines.extend(_field("", f"  {column.column}: {both}", width))
+    return lines
+
+
+def _printed(value: str | None) -> str:
+    return "NULL" if value is None else f"'{value}'"
 
 
 def _exact(rows: int | None) -> str:

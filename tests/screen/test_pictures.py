@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
 from cockpit.model import events as ev
-from cockpit.model.telemetry import AppRoute, RoutingSample
-from cockpit.model.words import Known, Mode, Outcome, Side, Verdict
+from cockpit.model.telemetry import AppRoute, ColumnDifference, RoutingSample, RowDifference
+from cockpit.model.words import Known, Mode, Outcome, ProofState, Side, Verdict
 from cockpit.screen.options import Options
 from tests.screen.demo import ARMED, BACK, ORIGIN, READY, SOAK, WINDOW, Story, approved, story, ungraceful, waiting
 from tests.screen.flying import SIZES, cockpit
@@ -140,6 +141,20 @@ async def test_the_start_of_a_drill_shows_what_is_set_up(tmp_path: Path) -> None
         await c.look()
         assert "1 LAG" in c.text
         assert "STARTING" not in c.text
+
+
+async def test_a_table_that_differs_tells_its_rows_column_by_column() -> None:
+    made = story(SOAK)
+    rows = (
+        RowDifference("id=7", "differs", (ColumnDifference("amount", "10.00", "9.00"), ColumnDifference("email", None, None, masked=True))),
+        RowDifference("id=9", "missing on green"),
+    )
+    proof = replace(made.latest.tables["sales.orders"], state=ProofState.DIFFERS, reason="2 rows differ", rows=rows)
+    assert made.latest.recon is not None
+    made.take(replace(made.latest.recon, mono=made.now(), differences=2, tables=(proof,)))
+    async with cockpit(made, (80, 24)) as c:
+        await c.press("2", "enter")
+        _same("detail-differs-80x24", c.text)
 
 
 async def test_a_small_terminal_shows_one_pane_and_a_tiny_one_the_clock() -> None:
