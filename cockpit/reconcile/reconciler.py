@@ -33,6 +33,7 @@ from cockpit.reconcile.selftest import faults
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.tap import Name
 from cockpit.reconcile.taps import Tap, inserts_name, tap_name
+from cockpit.reconcile.throttle import EVERY_S, Throttle, look
 from cockpit.reconcile.watch import Watch
 from cockpit.reconcile.window import Window
 
@@ -55,12 +56,13 @@ class PostgresReconciler:
 
     def __init__(self, spec: PairSpec, tuning: Tuning) -> None:
         self._spec = spec
-        self._duty = min(max(tuning.recon_duty, LEAST_DUTY), MOST_DUTY)
+        self._throttle = Throttle(min(max(tuning.recon_duty, LEAST_DUTY), MOST_DUTY))
         self._scan = {side: Line(side, spec.side(side).control) for side in Side}
         self._probe = {
             side: Line(side, spec.side(side).control, settings={"plan_cache_mode": "force_generic_plan", "statement_timeout": "5s"})
             for side in Side
         }
+        self._strain = {side: Line(side, spec.side(side).control, settings={"statement_timeout": "2s"}) for side in Side}
         run = secrets.token_hex(4)
         self._taps = {side: Tap(side, spec.side(side).control, spec.name, run) for side in Side}
         self._ledger = Ledger(lambda shown: waiver(spec.waivers, shown) is not None, spec.is_sensitive)
@@ -96,11 +98,11 @@ class PostgresReconciler:
         if self._uncut:
             await asyncio.wait(self._uncut, timeout=2.0)
         await asyncio.gather(*(tap.close() for tap in self._taps.values()))
-        await asyncio.gather(*(line.close() for line in (*self._scan.values(), *self._probe.values())))
+        await asyncio.gather(*(line.close() for line in (*self._scan.values(), *self._probe.values(), *self._strain.values())))
 
     async def samples(self) -> AsyncIterator[ReconSample]:
         """Works while it is iterated: the taps are made by its first step. The first sample has every table, later ones what changed."""
-        tasks = [asyncio.create_task(self._watching()), asyncio.create_task(self._scanning())]
+        tasks = [asyncio.create_task(work) for work in (self._watching(), self._scanning(), self._throttling())]
         try:
             while True:
                 yield self._sample()
@@ -124,9 +126,9 @@ class PostgresReconciler:
         self._free.set()
 
     def duty(self, change: float) -> float:
-        """The load limit, changed and within its bounds."""
-        self._duty = round(min(max(self._duty + change, LEAST_DUTY), MOST_DUTY), 4)
-        return self._duty
+        """The load limit, changed and within its bounds; under strain less is taken."""
+        self._throttle.allow(round(min(max(self._throttle.allowed + change, LEAST_DUTY), MOST_DUTY), 4))
+        return self._throttle.allowed
 
     async def catch_up(self, box_s: float) -> Evidence:
         """The taps are drained and what they show is proven, over and over until little is left or the box ends; so are tables that were
@@ -217,6 +219,12 @@ class PostgresReconciler:
             busy = await self._attended(self._step(), cut=True)
             await self._rest(busy if busy is not None else 0.2)
 
+    async def _throttling(self) -> None:
+        while True:
+            await self._free.wait()
+            self._throttle.judge(await look(self._strain))
+            await asyncio.sleep(EVERY_S)
+
     async def _step(self) -> float:
         """One piece of one table; returns the seconds the servers were busy with it."""
         now = asyncio.get_running_loop().time()
@@ -289,7 +297,8 @@ class PostgresReconciler:
             task.cancel()
 
     async def _rest(self, busy: float) -> None:
-        await asyncio.sleep(min(busy * (1 - self._duty) / self._duty, LONGEST_REST_S))
+        share = self._throttle.share
+        await asyncio.sleep(min(busy * (1 - share) / share, LONGEST_REST_S))
 
     # --- facts ---------------------------------------------------------------------
 
@@ -341,7 +350,7 @@ class PostgresReconciler:
             differences=sum(s.differences for s in self._ledger.standings.values()),
             oldest_mono=min((m for m in proven if m is not None), default=None) if None not in proven else None,
             freeze_cost_s=self._freeze_cost(),
-            duty=self._duty,
+            duty=round(self._throttle.share, 4),
             tables=self._ledger.changed(now),
             note=self._note(),
         )
@@ -364,6 +373,8 @@ class PostgresReconciler:
         if owing := self._ledger.owing():
             more = f" and {len(owing) - 1} more" if len(owing) > 1 else ""
             notes.append(f"cannot be proven: {plain(owing[0].table.shown, 100)}{more}, {plain(owing[0].unprovable, 120)}")
+        if self._throttle.cause:
+            notes.append(f"load held back: {self._throttle.cause}")
         if self._trouble:
             notes.append(self._trouble)
         return "; ".join(notes)
