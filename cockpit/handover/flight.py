@@ -331,9 +331,12 @@ class Flight:
 
     async def _abort(self, why: str) -> Outcome:
         self._recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))
-        left = self._scenario.budgets.downtime - self._downtime()
-        open_ends = await asyncio.shield(go_home(self._world, self.direction, self._recorder, max(left, HOME_S), self._around.lease))
+        home = go_home(self._world, self.direction, self._recorder, self._home_s(), self._around.lease)
+        open_ends = await asyncio.shield(home)
         return await self._home(why, open_ends)
+
+    def _home_s(self) -> float:
+        return max(self._scenario.budgets.downtime - self._downtime(), HOME_S)
 
     async def _home(self, why: str, open_ends: Sequence[str]) -> Outcome:
         """The way home was gone: what is known of it is on record."""

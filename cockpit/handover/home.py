@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 
-from cockpit.errors import Refused
+from cockpit.errors import Refused, StepError
+from cockpit.handover import parting
 from cockpit.handover.actions import Together
 from cockpit.handover.lease import Lease
 from cockpit.handover.ports import Action, Pooler, World
@@ -96,6 +97,20 @@ async def _hand_over_silent(world: World, direction: Direction, way: _Way) -> tu
     return parted or await way.reach(opened)
 
 
+async def mirrored_again(world: World, direction: Direction, recorder: Recorder, lease: Lease) -> tuple[str, ...]:
+    """After an ungraceful handover went home: the sides that had begun to part follow each other again; empty, or what does not."""
+    way = _Way(recorder, asyncio.get_running_loop().time() + 2 * parting.BILL_S, lease)
+    return await parting.mirror_again(world, direction, recorder, way.made)
+
+
+async def left_behind(world: World, direction: Direction, recorder: Recorder, within_s: float, lease: Lease) -> tuple[str, ...]:
+    """After an ungraceful handover was brought forward: the target keeps and takes nothing of the origin any more, and what is to be said of
+    that one is raised; in words."""
+    way = _Way(recorder, asyncio.get_running_loop().time() + within_s, lease)
+    kept = await way.reach(world.servers.released(direction.target))
+    return (*kept, *await parting.tell(world, direction, recorder))
+
+
 async def _nothing() -> tuple[str, ...]:
     return ()
 
@@ -163,6 +178,16 @@ class _Way:
                 self._clear(action.name)
                 return ()
         return (self.alarm(action.name, why),)
+
+    async def made(self, action: Action) -> None:
+        """It is so, or `StepError`; with a full disk too."""
+        why = await self._try(action)
+        while why and asyncio.get_running_loop().time() < self._until:
+            await asyncio.sleep(PAUSE_S)
+            await self._lease.hold()
+            why = await self._try(action)
+        if why:
+            raise StepError(why, where=action.name)
 
     def flows(self) -> None:
         """Writes flow, whatever else is still tried: the downtime ends here, where it has begun and is not on record yet."""

@@ -92,6 +92,9 @@ class MemoryServers:
 
         def slot_made() -> None:
             self._reach(stream.origin), self._reach(stream.target)
+            if stream.severed:
+                what = f"subscription cockpit_{origin} was parted from its slot: {origin} keeps what {target} has not"
+                raise SystemFault(what, where=str(target), remedy="`cockpit bill`, then `cockpit cleanup` and a new copy", code="slot")
             if stream.exists:
                 return
             if stream.subscribed:
@@ -290,16 +293,21 @@ class MemoryServers:
         return self._action(f"part {target} from {origin}", see, make, (target,), "ALTER SUBSCRIPTION ... DISABLE")
 
     def released(self, side: Side) -> Action:
-        stream = self.cluster.streams[side]
+        stream, followed = self.cluster.streams[side], self.cluster.streams[side.other]
 
         async def make() -> Evidence:
             self._reach(stream.origin)
+            stream.pump()
             stream.exists = False
-            return {"slot": False}
+            if followed.enabled:
+                raise SystemFault("cannot set slot_name = NONE for enabled subscription", where=str(side), code="55000")
+            followed.severed = followed.subscribed
+            return {"slot": False, "could_follow": False}
 
         def see() -> Probe:
             self._reach(stream.origin)
-            return seen(not stream.exists, slot=stream.exists)
+            could = followed.subscribed and not followed.severed
+            return seen(not (stream.exists or could), slot=stream.exists, could_follow=could)
 
         return self._action(f"keep no log on {side}", see, make, (side,), "SELECT pg_drop_replication_slot(...)")
 
@@ -310,7 +318,7 @@ class MemoryServers:
             self._reach(node).installed = False
             for stream in (out, into):
                 stream.pump()
-                stream.exists = stream.subscribed = stream.enabled = False
+                stream.exists = stream.subscribed = stream.enabled = stream.severed = False
             return {"left": 0}
 
         def see() -> Probe:
