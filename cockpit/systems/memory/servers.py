@@ -266,7 +266,8 @@ class MemoryServers:
         missing = [row for row in stream.waiting() if not row.ours]
         rows = {"public.orders": len(missing)} if missing else {}
         behind = now() - missing[0].at if missing else None
-        return Bill(origin, target, rows, lsn.show(stream.confirmed), lsn.show(stream.origin.wal), behind, 0.0, True)
+        unkept = "" if stream.exists else f"slot cockpit_{origin} is gone"
+        return Bill(origin, target, rows, lsn.show(stream.confirmed), lsn.show(stream.origin.wal), behind, 0.0, not unkept, unkept)
 
     async def heard(self, by: Side, of: Side) -> float | None:
         def look() -> float | None:
