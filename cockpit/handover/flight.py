@@ -51,6 +51,8 @@ class Surroundings:
     """Tells the guardian where the handover is."""
     lease: Lease
     """The right to act on the pair."""
+    apart: Callable[[], None]
+    """Told when the target of an ungraceful handover takes writes: from then on its origin is shut out as soon as it answers."""
 
 
 class Flight:
@@ -477,7 +479,10 @@ class Flight:
         return outcome
 
     def _clear_settled(self) -> None:
-        """What an earlier handover left open is settled by one that ended whole."""
+        """What an earlier handover left open is settled by one that ended whole; by one that touched nothing it is not."""
+        handover = self._recorder.state.handover
+        if handover is None or not (handover.touched or handover.past_return):
+            return
         for alarm in self._recorder.state.alarms:
             if alarm.mono < self._started and (alarm.id == "resume" or alarm.id.startswith("open: ")):
                 self._recorder.try_record(ev.AlarmCleared(alarm.id))

@@ -81,9 +81,18 @@ class Forced(Flight):
 
     async def _home(self, why: str, open_ends: Sequence[str]) -> Outcome:
         """Before it is told, the sides that had begun to part follow each other again, as far as that can be."""
-        if not open_ends:
+        if open_ends:
+            origin, target = self.direction.origin, self.direction.target
+            missing = f"replicate {origin} to {target} and replicate {target} to {origin} were not made again"
+            self._alarm("mirror", f"the way home is not gone to its end: {missing}", "A, then Y settles it; or arm again")
+        else:
             await mirrored_again(self._world, self.direction, self._recorder, self._around.lease)
         return await super()._home(why, open_ends)
+
+    async def _touch_down(self, why: str) -> Outcome:
+        if not why:
+            self._around.apart()
+        return await super()._touch_down(why)
 
     async def _mirrored(self) -> None:
         """The bill as it stands now that the sides have parted, and what is still to be done about the side that was left."""

@@ -9,6 +9,9 @@ the fenced target is dark for a moment, which is safe, while waiting for a slow 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
 
 from cockpit.errors import Refused, StepError
 from cockpit.handover import parting
@@ -17,7 +20,7 @@ from cockpit.handover.lease import Lease
 from cockpit.handover.ports import Action, Pooler, World
 from cockpit.handover.record import Recorder, in_words
 from cockpit.handover.runner import Runner
-from cockpit.handover.ungraceful import Silence
+from cockpit.handover.ungraceful import Silence, shut_out
 from cockpit.model import events as ev
 from cockpit.model.words import Direction, Known, Side
 
@@ -28,6 +31,8 @@ AGAIN_S = 10.0
 LATE_S = 5.0
 """Seconds a request whose answer was lost may still take effect: the admin connection is closed long before."""
 LOOK_S = 0.02
+LAST_S = 1.0
+"""Seconds that every action has although another one used up the time: one lost answer leaves no pooler paused."""
 TRY_S = 5.0
 """Seconds one try of one action may take."""
 PAUSE_S = 0.2
@@ -68,8 +73,10 @@ async def go_forward(
         return origin, await go_home(world, direction, recorder, max(until - loop.time(), TRY_S), lease)
     else:
         open_ends = await _hand_over(world, direction, way, known)
-    for flowing in await asyncio.gather(*(_flow(pooler, target, way) for pooler in world.poolers)):
-        open_ends += flowing
+    apart = shut_out(world, direction, lease, way.made) if ungraceful and not open_ends else _nothing()
+    async with _meanwhile(apart):
+        for flowing in await asyncio.gather(*(_flow(pooler, target, way) for pooler in world.poolers)):
+            open_ends += flowing
     return target, open_ends
 
 
@@ -109,6 +116,17 @@ async def left_behind(world: World, direction: Direction, recorder: Recorder, wi
     way = _Way(recorder, asyncio.get_running_loop().time() + within_s, lease)
     kept = await way.reach(world.servers.released(direction.target))
     return (*kept, *await parting.tell(world, direction, recorder))
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
+    """The work goes on beside what is done here, and ends with it."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _nothing() -> tuple[str, ...]:
@@ -164,7 +182,7 @@ class _Way:
     async def reach(self, action: Action, *, for_s: float | None = None) -> tuple[str, ...]:
         """Empty when the action is seen to be so; else its name and why, after the last try: once with 0 s, until the end with None."""
         loop = asyncio.get_running_loop()
-        until = self._until if for_s is None else min(self._until, loop.time() + for_s)
+        until = max(self._until, loop.time() + LAST_S) if for_s is None else min(self._until, loop.time() + for_s)
         why = ""
         while not why or loop.time() < until:
             if why:

@@ -32,7 +32,7 @@ from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
 from cockpit.handover.serving import what_is_seen, who_serves
 from cockpit.handover.telemetry import Telemetry
-from cockpit.handover.ungraceful import keep_apart
+from cockpit.handover.ungraceful import made_so, shut_out
 from cockpit.handover.watch import UNRECORDABLE, Watch
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask, Intent, refusal
@@ -88,7 +88,7 @@ class Pilot:
         self._watch = watch
         self._lease = Lease(self._lock)
         self._flight: Flight | None = None
-        self._apart: asyncio.Task[None] | None = None
+        self._apart: list[asyncio.Task[None]] = []
         self._flying: asyncio.Task[Outcome] | None = None
         self._errands: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
@@ -364,7 +364,7 @@ class Pilot:
         self._take_off(Direction.ROLLBACK, by, uid).go()
 
     def _flight_of(self, direction: Direction, *, ungraceful: bool = False) -> Flight:
-        around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lease)
+        around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lease, self._shut_out)
         kind = Forced if ungraceful else Flight
         return kind(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
 
@@ -408,22 +408,34 @@ class Pilot:
         return outcome
 
     def _stay_apart(self) -> None:
-        """After an ungraceful handover its origin is shut out as soon as it answers; until another handover takes off, or this one again."""
+        """What an ungraceful handover owes after its landing goes on until it is so, or another handover takes off, or this one again."""
         parted = self._recorder.state.parted
         if parted is not None:
-            self._apart = self._errand(self._kept_apart(parted.direction))
+            self._shut_out()
+            self._apart.append(self._errand(self._released(parted.direction)))
 
-    async def _kept_apart(self, direction: Direction) -> None:
-        runner = Runner(self._recorder, self._orders.scenario.steps, self._lease)
-        await keep_apart(self._world, direction, self._lease, runner.action)
+    def _shut_out(self) -> None:
+        """The side that was left is shut out as soon as it answers."""
+        parted = self._recorder.state.parted
+        if parted is not None and not any(not task.done() for task in self._apart):
+            self._apart.append(self._errand(self._kept_out(parted.direction)))
+
+    async def _kept_out(self, direction: Direction) -> None:
+        await shut_out(self._world, direction, self._lease, Runner(self._recorder, self._orders.scenario.steps, self._lease).action)
         if self._recorder.state.owed is not None:
             await tell(self._world, direction, self._recorder)  # now it can be counted
 
+    async def _released(self, direction: Direction) -> None:
+        runner = Runner(self._recorder, self._orders.scenario.steps, self._lease)
+        await made_so(self._world.servers.released(direction.target), self._lease, runner.action)
+        if any(alarm.id == "mirror" for alarm in self._recorder.state.alarms):
+            self._recorder.record(ev.AlarmCleared("mirror"))
+
     def _let_go(self) -> None:
         """A flight decides about the origin now, and nobody else."""
-        if self._apart is not None:
-            self._apart.cancel()
-            self._apart = None
+        for task in self._apart:
+            task.cancel()
+        self._apart.clear()
 
     def _errand(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -3,7 +3,7 @@
 The origin may answer or not. Where it does it is fenced and quiesced like any other day, and a failure of that ends the handover: two
 sides that take writes are worse than none. Where it does not, three witnesses are asked: the target, whose mirror would still hear of
 it; the apps' own counters; and the lead, who types that it goes without. A witness that hears of it stops the handover: an origin that
-only we cannot reach may still take writes. It is fenced, quiesced and parted as soon as it answers again (`keep_apart`).
+only we cannot reach may still take writes. It is fenced, quiesced and parted as soon as it answers again (`shut_out`).
 
 What it holds alone stays: neither side applies anything of the other any more, and its slot keeps the log that `cockpit bill` reads.
 """
@@ -294,16 +294,16 @@ class QuietWhereItAnswers:
         return await self.quiesce.apply() if self.contact.answers else {"answers": False}
 
 
-async def keep_apart(world: World, direction: Direction, lease: Lease, act: Callable[[Action], Awaitable[Evidence]]) -> None:
+async def shut_out(world: World, direction: Direction, lease: Lease, act: Callable[[Action], Awaitable[object]]) -> None:
     """The origin is fenced, no app session that could still commit is left on it, and it follows the target no more; looked for until it
     answers. A session that came in before its fence writes on under it, so the fence alone is not enough. `act` applies and records."""
     origin, target = direction.origin, direction.target
     servers = world.servers
     for wanted in (servers.fence(origin, on=True), servers.quiesce(origin), servers.parted(target, origin)):
-        await _made_so(wanted, lease, act)
+        await made_so(wanted, lease, act)
 
 
-async def _made_so(wanted: Action, lease: Lease, act: Callable[[Action], Awaitable[Evidence]]) -> None:
+async def made_so(wanted: Action, lease: Lease, act: Callable[[Action], Awaitable[object]]) -> None:
     """It is seen to be so, however long the server takes to answer."""
     pause = BACK_S
     while True:

@@ -149,18 +149,21 @@ def contents(scene: Scene, left: Parted, strays: set[str], said: str) -> Iterato
     )
     if not dropped:
         yield from (f"law 2: green's slot no longer keeps {op}" for op in scene.kept if op not in ops)
-    yield from (f"law 2: {text}" for text in _crossed(scene, left))
+    yield from (f"law 2: {text}" for text in _crossed(scene, left, said))
     yield from (f"O2: {text}" for text in memory.watch.violations if not _excused(scene, left, text, ops | strays, said))
     if not strays:
         yield from _doubles(scene, left, keeps)
-    yield from _billed(left, keeps, said) if not dropped else ()
+    if not (dropped or _mute(scene)):
+        yield from _billed(left, keeps, said)
 
 
-def _crossed(scene: Scene, left: Parted) -> Iterator[str]:
-    """Neither side applied anything of the other since blue took writes."""
+def _crossed(scene: Scene, left: Parted, said: str) -> Iterator[str]:
+    """Neither side applied anything of the other since blue took writes; but green, where it is said that blue keeps its log for it still."""
     blue, green = (scene.memory.cluster.nodes[side].rows for side in (Side.BLUE, Side.GREEN))
     first = next((n for n, row in enumerate(blue) if row.origin is Side.BLUE and row.at > left.at and not row.ours), len(blue))
     yield from (f"blue applied {row.op} of green after its return" for row in blue[first:] if row.origin is Side.GREEN)
+    if "may hold back its log" in said or "keep no log on blue" in said or _mute(scene):
+        return
     late = [row for row in green if row.origin is Side.BLUE and row.at > left.at and not row.ours]
     yield from (f"green applied {row.op} of blue after its return" for row in late if not _back_at(scene, row.at, left.at, SHUT_S))
 
@@ -215,5 +218,3 @@ def _billed(left: Parted, keeps: Sequence[Row], said: str) -> Iterator[str]:
     last = left.bills[-1].bill
     if last.exact and last.total != len(keeps):
         yield f"law 2: the bill says {last.total}, green keeps {len(keeps)}"
-    if last.total is not None and last.total > len(keeps):
-        yield f"law 2: the bill says {last.total} at least, green keeps {len(keeps)}"
