@@ -47,6 +47,8 @@ class Contact:
     """Whether the origin answers, as found when it was looked for last; None before."""
 
     answers: bool | None = None
+    listened: bool = False
+    """It does not answer, and nobody heard of it for long enough."""
 
 
 def ungraceful_steps(world: World, spec: PairSpec, scenario: Scenario) -> tuple[Step, ...]:
@@ -125,6 +127,20 @@ class Silence:
             raise self.lives(said)
         return said.evidence
 
+    async def lasting(self) -> Evidence:
+        """Nobody hears of it for as long as `LISTEN_S`. Who has heard of it a moment ago is asked again: the counters of its last seconds fade."""
+        loop = asyncio.get_running_loop()
+        began = silent_since = loop.time()
+        while True:
+            said, now = await self.ask(), loop.time()
+            if said.of_it:
+                silent_since = now
+                if now - began > FADE_S or said.since(now - began):
+                    raise self.lives(said)
+            elif now - silent_since >= LISTEN_S:
+                return {"listened_s": LISTEN_S, **said.evidence}
+            await asyncio.sleep(BACK_S)
+
     async def ask(self) -> Said:
         heard, writes = await asyncio.gather(self._mirror(), self._writes())
         return Said(self.target, heard, tuple(sorted(name for name, rate in writes.items() if rate > 0)), len(writes))
@@ -178,22 +194,14 @@ class Sought:
         return Probe(Known.DONE if self.contact.answers is not None else Known.PENDING, {"answers": self.contact.answers})
 
     async def apply(self) -> Evidence:
-        """Nobody hears of it for as long as `LISTEN_S`. Who has heard of it a moment ago is asked again: the counters of its last seconds fade."""
-        loop = asyncio.get_running_loop()
-        began = silent_since = loop.time()
-        while True:
-            seen = await _answers(self.world.servers.fence(self.origin, on=True))
-            self.contact.answers = seen is not None
-            if seen is not None:
-                return {"answers": True}
-            said, now = await self.silence.ask(), loop.time()
-            if said.of_it:
-                silent_since = now
-                if now - began > FADE_S or said.since(now - began):
-                    raise self.silence.lives(said)
-            elif now - silent_since >= LISTEN_S:
-                return {"answers": False, "listened_s": LISTEN_S, **said.evidence}
-            await asyncio.sleep(BACK_S)
+        """One that does not answer is listened for, and asked once more."""
+        fence = self.world.servers.fence(self.origin, on=True)
+        heard: Evidence = {}
+        if await _answers(fence) is None:
+            heard = await self.silence.lasting()
+        self.contact.answers = not heard or await _answers(fence) is not None
+        self.contact.listened = not self.contact.answers
+        return {"answers": True} if self.contact.answers else {"answers": False, **heard}
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +267,8 @@ class FencedOrSilent:
         """An origin that has come back meanwhile is fenced, one that has gone meanwhile must be silent."""
         seen = await _answers(self.fence)
         self.contact.answers = seen is not None
-        if seen is None:
-            return {"fenced": False, **await self.silence.seen()}
+        if seen is None:  # one that answered when it was armed has to be silent for long: a link that broke just now is no death
+            return {"fenced": False, **await (self.silence.seen() if self.contact.listened else self.silence.lasting())}
         return seen.evidence if seen.done else await self.fence.apply()
 
 

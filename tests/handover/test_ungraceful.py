@@ -18,6 +18,7 @@ from cockpit.model.intents import Ask
 from cockpit.model.state import RunState
 from cockpit.model.words import Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
+from cockpit.systems.memory.apps import AppPlan
 from cockpit.systems.memory.oracle import lost
 from cockpit.systems.memory.servers import MemoryServers
 from cockpit.timeline.journal import read
@@ -539,5 +540,24 @@ def test_the_way_home_from_a_dead_green_is_given_up_in_a_minute(tmp_path: Path) 
             assert asyncio.get_running_loop().time() - began < 90
             assert await _forced(seat) is Outcome.DONE, seat.tail()
             assert memory.serving is Side.BLUE
+
+    run_warped(main())
+
+
+def test_a_link_that_breaks_while_the_bill_is_read_is_no_death(tmp_path: Path) -> None:
+    """The mirror is off and a direct app writes now and then: one silent moment inside the window would be believed."""
+
+    async def main() -> None:
+        memory = _world(apps=[AppPlan("direct", "hard-coded", rate=0.9)], poolers=1, serving=Side.GREEN)
+        memory.cluster.nodes[Side.BLUE].fenced = memory.cluster.nodes[Side.BLUE].fence_kept = True
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            assert (await seat.ask(Ask.FORCE)).ok
+            await seat.until(lambda s: s.mode is Mode.ARMED)
+            memory.faults.link_down(Side.GREEN)
+            assert (await seat.ask(Ask.GO, WORDS)).ok
+            assert await seat.landed(0) is Outcome.STUCK, seat.tail()
+            assert "apps count writes: direct" in seat.state.handover.why
+            assert not memory.cluster.nodes[Side.BLUE].writable
 
     run_warped(main())
