@@ -162,7 +162,8 @@ class Servers(Protocol):
         """A digest of each side's schema: changes when anyone runs DDL that matters. Cheap while nobody does: asked every second."""
 
     def gone(self, side: Side) -> Action:
-        """No `cockpit_*` object is left on the side (slots, subscriptions, publications, schema)."""
+        """No `cockpit_*` object is left on the side (slots, subscriptions, publications, schema). Evidence: `parted` where the side can follow
+        the other one no more (`released`), whose slot may keep what this one has not."""
 
 
 class Pooler(Protocol):

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from cockpit.errors import SystemFault
+from cockpit.errors import Refused, SystemFault
 from cockpit.handover.procedure import IDS
 from cockpit.handover.ungraceful import ungraceful_steps
 from cockpit.model import events as ev
@@ -22,6 +23,7 @@ from cockpit.systems.memory.apps import AppPlan
 from cockpit.systems.memory.oracle import lost
 from cockpit.systems.memory.servers import MemoryServers
 from cockpit.timeline.journal import read
+from cockpit.wiring import cleanup
 from tests.handover.harness import Seat, flying, quick_scenario
 from tests.handover.test_guardian import bury, take_over
 from tests.handover.test_taken_up import taken_up
@@ -559,5 +561,27 @@ def test_a_link_that_breaks_while_the_bill_is_read_is_no_death(tmp_path: Path) -
             assert await seat.landed(0) is Outcome.STUCK, seat.tail()
             assert "apps count writes: direct" in seat.state.handover.why
             assert not memory.cluster.nodes[Side.BLUE].writable
+
+    run_warped(main())
+
+
+def test_cleanup_gives_no_bill_away_of_which_no_run_here_knows(tmp_path: Path) -> None:
+    """The run may have been flown on another machine: the servers say that the sides have parted."""
+
+    async def main() -> None:
+        memory = _world()
+        async with memory:
+            async with _flown(memory, tmp_path) as seat:
+                await _on_green(seat)
+                memory.cluster.streams[Side.GREEN].stalled = True
+                await asyncio.sleep(3)
+                assert await _forced(seat) is Outcome.DONE
+            order = SimpleNamespace(world=memory.world)
+            with pytest.raises(Refused, match="green keeps what an ungraceful rollback left behind"):
+                await cleanup(order)  # type: ignore[arg-type]
+            assert memory.cluster.streams[Side.GREEN].exists
+            assert not (await cleanup(order, without_bill=True)).failed  # type: ignore[arg-type]
+            assert not memory.cluster.streams[Side.GREEN].exists
+            assert not (await cleanup(order)).failed, "cleaned up, nothing keeps anything"  # type: ignore[arg-type]
 
     run_warped(main())

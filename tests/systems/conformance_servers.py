@@ -164,6 +164,8 @@ class ServersConformance:
         with pytest.raises(SystemFault, match="was parted from its slot: blue keeps what green has not"):
             await pair.replicate(BLUE, GREEN, copy=False).apply()
         assert (await pair.bill(BLUE, GREEN)).exact, "the slot is there and readable"
+        assert (await pair.gone(GREEN).probe()).evidence["parted"]
+        assert "parted" not in (await pair.gone(BLUE).probe()).evidence
         await made_so(pair.parted(GREEN, BLUE))
         for side in (GREEN, BLUE):
             await made_so(pair.gone(side))

@@ -324,7 +324,8 @@ class MemoryServers:
 
         def see() -> Probe:
             self._reach(node)
-            return seen(not (node.installed or any(stream.exists or stream.subscribed for stream in (out, into))))
+            kept = {"parted": True} if into.severed else {}
+            return seen(not (node.installed or any(stream.exists or stream.subscribed for stream in (out, into))), **kept)
 
         return self._action(
             f"gone {side}", see, make, (side,), "DROP SUBSCRIPTION ...; DROP PUBLICATION ...; DROP SCHEMA cockpit_control CASCADE"
