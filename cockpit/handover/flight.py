@@ -334,8 +334,7 @@ class Flight:
     async def _abort(self, why: str) -> Outcome:
         self._recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))
         home = go_home(self._world, self.direction, self._recorder, self._home_s(), self._around.lease)
-        open_ends = await asyncio.shield(home)
-        return await self._home(why, open_ends)
+        return await self._home(why, await asyncio.shield(home))
 
     def _home_s(self) -> float:
         return max(self._scenario.budgets.downtime - self._downtime(), HOME_S)
@@ -481,10 +480,9 @@ class Flight:
     def _clear_settled(self) -> None:
         """What an earlier handover left open is settled by one that ended whole; by one that touched nothing it is not."""
         handover = self._recorder.state.handover
-        if handover is None or not (handover.touched or handover.past_return):
-            return
+        settles = handover is not None and (handover.touched or handover.past_return)
         for alarm in self._recorder.state.alarms:
-            if alarm.mono < self._started and (alarm.id == "resume" or alarm.id.startswith("open: ")):
+            if settles and alarm.mono < self._started and (alarm.id == "resume" or alarm.id.startswith("open: ")):
                 self._recorder.try_record(ev.AlarmCleared(alarm.id))
 
     def _mode(self, mode: Mode) -> None:
