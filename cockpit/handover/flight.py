@@ -453,7 +453,7 @@ class Flight:
             self._alarm(step, f"{what}: {', '.join(missing[:5])}", "they are fenced out of the old side; restart them")
 
     async def _keep_flowing(self) -> None:
-        await keep_flowing(self._world, self._recorder, self._runner, self._started)
+        await keep_flowing(self._world, self._recorder, self._runner, self._opened)
 
     # --- ends ------------------------------------------------------------------------------------
 

@@ -151,7 +151,7 @@ async def _flow(pooler: Pooler, side: Side, way: _Way) -> tuple[str, ...]:
 async def keep_flowing(world: World, recorder: Recorder, runner: Runner, since: float) -> None:
     """A pause, sent after `since`, whose answer was lost may still arrive: for `LATE_S` the poolers are looked at, and resumed when it did."""
     facts = [event.fact for event in recorder.state.tail if event.mono >= since]
-    if not any(isinstance(fact, ev.ActionFailed) and fact.unknown and fact.action.startswith("pause") for fact in facts):
+    if not any(_unanswered(fact) for fact in facts):
         return
     loop = asyncio.get_running_loop()
     until = loop.time() + LATE_S
@@ -159,6 +159,13 @@ async def keep_flowing(world: World, recorder: Recorder, runner: Runner, since: 
         for pooler in world.poolers:
             await _flows(pooler, recorder, runner)
         await asyncio.sleep(LOOK_S)
+
+
+def _unanswered(fact: ev.Fact) -> bool:
+    """A pause whose answer was lost; or one that was given up for a cut of the connections."""
+    unknown = isinstance(fact, ev.ActionFailed) and fact.unknown
+    given_up = isinstance(fact, ev.ActionDone) and "not_paused" in fact.evidence
+    return (unknown or given_up) and fact.action.startswith("pause")  # type: ignore[union-attr]
 
 
 async def _flows(pooler: Pooler, recorder: Recorder, runner: Runner) -> None:

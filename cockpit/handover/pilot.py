@@ -417,7 +417,7 @@ class Pilot:
     def _shut_out(self) -> None:
         """The side that was left is shut out as soon as it answers."""
         parted = self._recorder.state.parted
-        if parted is not None and not any(not task.done() for task in self._apart):
+        if parted is not None and not self._apart:
             self._apart.append(self._errand(self._kept_out(parted.direction)))
 
     async def _kept_out(self, direction: Direction) -> None:

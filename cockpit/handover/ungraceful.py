@@ -312,7 +312,7 @@ async def shut_out(world: World, direction: Direction, lease: Lease, act: Callab
 
 
 async def made_so(wanted: Action, lease: Lease, act: Callable[[Action], Awaitable[object]]) -> None:
-    """It is seen to be so, however long the server takes to answer."""
+    """It is seen to be so, however long the server takes to answer. `act` ends with the seeing, or raises."""
     pause = BACK_S
     while True:
         try:
@@ -322,6 +322,7 @@ async def made_so(wanted: Action, lease: Lease, act: Callable[[Action], Awaitabl
             if seen is not None:
                 await lease.hold()
                 await act(wanted)
+                return
             pause = BACK_S
         except Exception:  # whatever a server that is just coming back says: it is looked at again
             pause = min(pause * 2, SLOWEST_S)

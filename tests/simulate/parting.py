@@ -40,6 +40,8 @@ class Parted:
     """When: blue took no write before."""
     bills: tuple[ev.BillDrawn, ...]
     """As drawn since."""
+    held: bool
+    """Blue could not let go of its log at once."""
 
 
 def parted(state: RunState, events: Sequence[ev.Event]) -> Parted | None:
@@ -50,7 +52,8 @@ def parted(state: RunState, events: Sequence[ev.Event]) -> Parted | None:
     since = [event for event in events if event.seq > view.opened_seq]
     at = next(event.mono for event in since if isinstance(event.fact, ev.ReturnPassed))
     bills = tuple(e.fact for e in since if isinstance(e.fact, ev.BillDrawn) and e.mono > at)
-    return Parted(view, at, bills)
+    failed = (e.fact.action for e in since if isinstance(e.fact, ev.ActionFailed))
+    return Parted(view, at, bills, any(action.startswith("keep no log") for action in failed))
 
 
 def kept(scene: Scene) -> list[Row]:
@@ -165,17 +168,23 @@ def _crossed(scene: Scene, left: Parted, said: str) -> Iterator[str]:
     if "may hold back its log" in said or "keep no log on blue" in said or _mute(scene):
         return
     late = [row for row in green if row.origin is Side.BLUE and row.at > left.at and not row.ours]
-    yield from (f"green applied {row.op} of blue after its return" for row in late if not _back_at(scene, row.at, left.at, SHUT_S))
+    yield from (f"green applied {row.op} of blue after its return" for row in late if not _let_in(scene, row, left))
+
+
+def _let_in(scene: Scene, row: Row, left: Parted) -> bool:
+    """Green came back a moment before; or before a pilot had shut it out, to a log that blue could not let go of."""
+    waited = left.held and any(row.at <= back + SHUT_S for back in scene.came_back if back > left.at)
+    return waited or _back_at(scene, row.at, left.at, SHUT_S)
 
 
 def _excused(scene: Scene, left: Parted, text: str, ops: set[str], said: str) -> bool:
     at, words = float(text.split()[0]), text.replace(",", "").split()
     if any(word in ops for word in words) and "diverged" in text and "committed on blue" in text:
         return at >= left.at - 1e-3
+    if "two sides writable" in text and any(at >= opened for _, opened in scene.hand_opened):
+        return True
     if "two sides writable" not in text or "committed on blue" not in text or at < left.at - 1e-3:
         return False
-    if any(at >= opened for _, opened in scene.hand_opened):
-        return True
     return _back_at(scene, at, left.at, _shut_within(scene)) or (not _flown(scene, at) and (UNFENCED in said or _mute(scene)))
 
 

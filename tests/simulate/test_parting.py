@@ -222,6 +222,11 @@ def test_one_lost_answer_leaves_no_pooler_paused() -> None:
     assert fly(struck(struck(DEAD, refused, FORCE, 1), broken, FORCE, 1)).broken == ()
 
 
+def test_a_pause_that_comes_after_the_cut_leaves_no_pooler_paused() -> None:
+    late = call_fails("apply pause*", "late", 1, 2, 4.0, "")
+    assert fly(struck(DEAD, late, FORCE, 1)).broken == ()
+
+
 def test_many_seeds_have_such_a_day() -> None:
     days = [seed for seed in range(400) if worst_day(seed, 1)]
     assert 0.1 < len(days) / 400 < 0.25
