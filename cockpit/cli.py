@@ -292,7 +292,8 @@ def _cleanup(arguments: argparse.Namespace) -> int:
             where=owing.name,
             remedy=f"`cockpit bill {owing.name}` reads it; --without-bill gives it up",
         )
-    cleaned = asyncio.run(wiring.cleanup(order))
+    given_up = arguments.without_bill or left.billed(Path(order.config.runs), arguments.config, order.spec.name)
+    cleaned = asyncio.run(wiring.cleanup(order, without_bill=given_up))
     if cleaned.stays:
         put("\n".join(cleaned.stays))
     for why in cleaned.failed:

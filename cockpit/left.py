@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from cockpit import wiring
 from cockpit.errors import CockpitError, Refused
 from cockpit.model import events as ev
-from cockpit.model.state import replay
+from cockpit.model.state import RunState, replay
 from cockpit.model.words import Mode
 from cockpit.timeline.folder import RunFolder, every
 from cockpit.timeline.journal import is_closed, is_flown, read
@@ -67,12 +68,20 @@ def take_up(folder: RunFolder) -> subprocess.Popen[bytes]:
 
 def owing(runs: Path, config: Path, pair: str) -> RunFolder | None:
     """The newest run of this config's pair after which a side still keeps what nobody has read (`cockpit bill`); None where there is none."""
+    return next((folder for folder, state in _forced(runs, config, pair) if state.owed is not None), None)
+
+
+def billed(runs: Path, config: Path, pair: str) -> bool:
+    """What the newest ungraceful rollback of this config's pair left behind has been read."""
+    return next((state.bill_exported is not None for _, state in _forced(runs, config, pair) if state.parted is not None), False)
+
+
+def _forced(runs: Path, config: Path, pair: str) -> Iterator[tuple[RunFolder, RunState]]:
+    """Runs in which an ungraceful rollback was opened, the newest first."""
     for folder in reversed(list(every(runs))):
         launch = _launch_of(folder)
         if launch is None or (launch.pair, launch.config) != (pair, str(config.resolve())):
             continue
         events = read(folder.timeline).events
-        forced = any(isinstance(event.fact, ev.HandoverOpened) and event.fact.ungraceful for event in events)
-        if forced and replay(events).owed is not None:
-            return folder
-    return None
+        if any(isinstance(event.fact, ev.HandoverOpened) and event.fact.ungraceful for event in events):
+            yield folder, replay(events)

@@ -72,7 +72,8 @@ async def settle(
         if ungraceful:
             return await _forced(lead, folder, confirm, tell, interactive=interactive)
         _check(state, wish, folder)
-        confirmed(state.pair, wish, state.run, confirm, tell, interactive=interactive)
+        wanted = to_type(state) if _ask_of(state, wish) is Ask.RESUME else state.pair
+        confirmed(wanted, wish, state.run, confirm, tell, interactive=interactive)
         return await _done(lead, wish, found_of(state), tell)
     finally:
         await lead.leave()
@@ -103,7 +104,8 @@ def told(state: RunState) -> Iterator[str]:
         yield f"  {what}: {plain(str(seen), 200)}"
     if handover is None or not handover.half_way:
         return
-    yield f"{handover.direction} {handover.number} was left half way:"
+    without = f", without what {handover.direction.target} has not," if handover.ungraceful else ""
+    yield f"{handover.direction} {handover.number}{without} was left half way:"
     for step in handover.steps:
         yield f"  {step.id:<10} {_timeline_word(step):<12} {_WORDS[step.found] if step.found else ''}".rstrip()
 
@@ -216,7 +218,7 @@ async def _done(lead: Lead, wish: Wish, found: dict[str, str], tell: Callable[[s
 async def _asked(lead: Lead, ask: Ask, tell: Callable[[str], None]) -> RunState:
     """The state once what was asked has ended."""
     saw = lead.state.seq
-    await lead.ask(ask, lead.state.pair if ask is Ask.RESUME else "")
+    await lead.ask(ask, to_type(lead.state) if ask is Ask.RESUME else "")
     state = await lead.until(lambda s: s.mode in _RESTING and _ended_since(s, saw), SETTLED_S, f"the end of {ask}")
     handover = state.handover
     if handover is not None:

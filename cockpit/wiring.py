@@ -438,12 +438,15 @@ class Cleaned:
     stays: tuple[str, ...]
 
 
-async def cleanup(order: Order) -> Cleaned:
-    """No object of ours is left on either side but what is told. Refuses while somebody flies the pair."""
+async def cleanup(order: Order, *, without_bill: bool = False) -> Cleaned:
+    """No object of ours is left on either side but what is told. Refuses while somebody flies the pair, and, unless `without_bill`, where a
+    side was parted from a slot that still keeps what it has not: the run that says so may be another machine's."""
     world = order.world()
     try:
         await world.servers.open()
         await world.servers.lock(owner())
+        if not without_bill:
+            await _refuse_kept(world)
         # Read before anything is removed: the record of a fence goes with our schema, whatever happens on the way.
         stays = [line for side in Side for line in await _fence_of(world, side)]
         gone = [action for side in Side for action in (world.reconciler.gone(side), world.servers.gone(side))]
@@ -451,6 +454,16 @@ async def cleanup(order: Order) -> Cleaned:
         return Cleaned(tuple(failed), tuple(stays))
     finally:
         await close(world)
+
+
+async def _refuse_kept(world: World) -> None:
+    for side in Side:
+        if (await world.servers.gone(side).probe()).evidence.get("parted"):
+            raise Refused(
+                f"{side.other} keeps what an ungraceful rollback left behind, and no run here says that it was read",
+                where=str(side.other),
+                remedy="`cockpit bill` where that run was flown reads it; --without-bill gives it up",
+            )
 
 
 async def _fence_of(world: World, side: Side) -> list[str]:

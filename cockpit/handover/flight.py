@@ -51,6 +51,8 @@ class Surroundings:
     """Tells the guardian where the handover is."""
     lease: Lease
     """The right to act on the pair."""
+    apart: Callable[[], None]
+    """Told when the target of an ungraceful handover takes writes: from then on its origin is shut out as soon as it answers."""
 
 
 class Flight:
@@ -331,9 +333,11 @@ class Flight:
 
     async def _abort(self, why: str) -> Outcome:
         self._recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))
-        left = self._scenario.budgets.downtime - self._downtime()
-        open_ends = await asyncio.shield(go_home(self._world, self.direction, self._recorder, max(left, HOME_S), self._around.lease))
-        return await self._home(why, open_ends)
+        home = go_home(self._world, self.direction, self._recorder, self._home_s(), self._around.lease)
+        return await self._home(why, await asyncio.shield(home))
+
+    def _home_s(self) -> float:
+        return max(self._scenario.budgets.downtime - self._downtime(), HOME_S)
 
     async def _home(self, why: str, open_ends: Sequence[str]) -> Outcome:
         """The way home was gone: what is known of it is on record."""
@@ -449,7 +453,7 @@ class Flight:
             self._alarm(step, f"{what}: {', '.join(missing[:5])}", "they are fenced out of the old side; restart them")
 
     async def _keep_flowing(self) -> None:
-        await keep_flowing(self._world, self._recorder, self._runner, self._started)
+        await keep_flowing(self._world, self._recorder, self._runner, self._opened)
 
     # --- ends ------------------------------------------------------------------------------------
 
@@ -474,9 +478,11 @@ class Flight:
         return outcome
 
     def _clear_settled(self) -> None:
-        """What an earlier handover left open is settled by one that ended whole."""
+        """What an earlier handover left open is settled by one that ended whole; by one that touched nothing it is not."""
+        handover = self._recorder.state.handover
+        settles = handover is not None and (handover.touched or handover.past_return)
         for alarm in self._recorder.state.alarms:
-            if alarm.mono < self._started and (alarm.id == "resume" or alarm.id.startswith("open: ")):
+            if settles and alarm.mono < self._started and (alarm.id == "resume" or alarm.id.startswith("open: ")):
                 self._recorder.try_record(ev.AlarmCleared(alarm.id))
 
     def _mode(self, mode: Mode) -> None:

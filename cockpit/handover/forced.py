@@ -5,15 +5,15 @@ Its steps are `ungraceful.ungraceful_steps`; what a failure means is `flight.Fli
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from cockpit.handover import parting
 from cockpit.handover.flight import Flight
+from cockpit.handover.home import HOME_S, mirrored_again
 from cockpit.handover.plan import planned
 from cockpit.handover.procedure import Step
-from cockpit.handover.record import in_words, remedy_of
-from cockpit.handover.ungraceful import ungraceful_steps
+from cockpit.handover.ungraceful import FADE_S, ungraceful_steps
 from cockpit.model import bill
 from cockpit.model import events as ev
 from cockpit.model.settings import Confirmation, StepSpec
@@ -22,8 +22,8 @@ from cockpit.model.words import Outcome
 
 READ_S = 60.0
 """Seconds a lead has at least to read a bill before the armed handover expires."""
-BILL_S = 10.0
-"""Seconds in which the bill is drawn once more after the landing, and the mirror made again after an abort."""
+ARM_S = FADE_S + 15.0
+"""Seconds in which an origin that does not answer was listened for, and the bill drawn."""
 
 
 class Forced(Flight):
@@ -39,7 +39,12 @@ class Forced(Flight):
     @property
     def _specs(self) -> Mapping[str, StepSpec]:
         confirm = self._scenario.steps["confirm"]
-        return {**self._scenario.steps, "confirm": replace(confirm, deadline=max(confirm.deadline, READ_S + 5))}
+        arm = self._scenario.steps["arm"]
+        longer = {
+            "arm": replace(arm, deadline=max(arm.deadline, ARM_S)),
+            "confirm": replace(confirm, deadline=max(confirm.deadline, READ_S + 5)),
+        }
+        return {**self._scenario.steps, **longer}
 
     @property
     def _gates(self) -> Callable[[], Sequence[GateReading]] | None:
@@ -70,31 +75,26 @@ class Forced(Flight):
         self._recorder.record(ev.BillDrawn(self._number, drawn))
         return {"bill": bill.in_words(drawn)}
 
+    def _home_s(self) -> float:
+        """Nobody waits out what is left of a budget for a side that may be dead: the lead can go without it again."""
+        return HOME_S
+
     async def _home(self, why: str, open_ends: Sequence[str]) -> Outcome:
         """Before it is told, the sides that had begun to part follow each other again, as far as that can be."""
-        if not open_ends:
-            await self._mirror_again()
+        if open_ends:
+            origin, target = self.direction.origin, self.direction.target
+            missing = f"replicate {origin} to {target} and replicate {target} to {origin} were not made again"
+            self._alarm("mirror", f"the way home is not gone to its end: {missing}", "A, then Y settles it; or arm again")
+        else:
+            await mirrored_again(self._world, self.direction, self._recorder, self._around.lease)
         return await super()._home(why, open_ends)
 
-    async def _mirror_again(self) -> None:
-        origin, target = self.direction.origin, self.direction.target
-        for back in (self._world.servers.replicate(origin, target, copy=False), self._world.servers.replicate(target, origin, copy=False)):
-            try:
-                async with asyncio.timeout(BILL_S):
-                    await self._runner.action(back)
-            except Exception as err:
-                self._alarm("mirror", f"{back.name}: {in_words(err)}", remedy_of(err))
+    async def _touch_down(self, why: str) -> Outcome:
+        if not why:
+            self._around.apart()
+        return await super()._touch_down(why)
 
     async def _mirrored(self) -> None:
         """The bill as it stands now that the sides have parted, and what is still to be done about the side that was left."""
-        origin, target = self.direction.origin, self.direction.target
-        await self._tail("mirror", f"{target} may hold back its log for {origin}")
-        try:
-            async with asyncio.timeout(BILL_S):
-                told = (await self._draw_bill())["bill"]
-        except Exception as err:
-            told = f"it could not be drawn again: {in_words(err)}"
-        run = self._recorder.state.run
-        self._alarm("bill", f"{origin} holds what {target} has not: {told}", f"`cockpit bill {run}` exports it once {origin} answers")
-        if await self._fenced(origin) is not True:
-            self._alarm(f"open: fence {origin} on", f"{origin} did not answer and may not be fenced", "it is fenced as soon as it answers")
+        await self._tail("mirror", f"{self.direction.target} may hold back its log for {self.direction.origin}")
+        await parting.tell(self._world, self.direction, self._recorder)

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from cockpit.errors import JournalError
-from cockpit.handover.home import HOME_S, go_forward, go_home
+from cockpit.handover.home import HOME_S, go_forward, go_home, left_behind, mirrored_again
 from cockpit.handover.lease import Inheritance
 from cockpit.handover.pilot import close
 from cockpit.handover.ports import World
@@ -192,22 +192,32 @@ class Guardian:
         direction = state.handover.direction if state.handover else self._direction
         recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))
         open_ends = await go_home(self._world, direction, recorder, HOME_S, self._lease)
+        apart: tuple[str, ...] = ()
+        if _ungraceful(state) and not open_ends:
+            apart = await mirrored_again(self._world, direction, recorder, self._lease)
         self._end_handover(recorder, Outcome.STUCK if open_ends else Outcome.ABORTED, direction.origin, why)
         outcome, code = ("failed", 1) if open_ends else ("aborted", 4)
-        recorder.try_record(ev.RunClosed(outcome, code, direction.origin, open_ends))
+        recorder.try_record(ev.RunClosed(outcome, code, direction.origin, open_ends + apart))
         return code
 
     async def _forward(self, recorder: Recorder, state: RunState) -> int:
         """Past the return: the target takes writes and nothing stays paused; what is not so is named."""
         direction = state.handover.direction if state.handover else self._direction
-        ungraceful = state.handover is not None and state.handover.ungraceful
+        ungraceful = _ungraceful(state)
         serving, open_ends = await go_forward(self._world, direction, recorder, HOME_S, self._lease, ungraceful=ungraceful)
         home = serving is direction.origin
+        owed: tuple[str, ...] = ()
+        if ungraceful and not open_ends:
+            finish = mirrored_again(self._world, direction, recorder, self._lease) if home else self._left_behind(recorder, direction)
+            owed = await finish
         outcome = Outcome.STUCK if open_ends else Outcome.ABORTED if home else Outcome.DONE
         self._end_handover(recorder, outcome, serving, "; ".join(open_ends) or "finished by the guardian")
         name, code = ("failed", 1) if open_ends else ("aborted", 4) if home else ("done", 0)
-        recorder.try_record(ev.RunClosed(name, code, serving, open_ends))
+        recorder.try_record(ev.RunClosed(name, code, serving, open_ends + owed))
         return code
+
+    async def _left_behind(self, recorder: Recorder, direction: Direction) -> tuple[str, ...]:
+        return await left_behind(self._world, direction, recorder, HOME_S, self._lease)
 
     def _end_handover(self, recorder: Recorder, outcome: Outcome, serving: Side, why: str) -> None:
         handover = recorder.state.handover
@@ -227,6 +237,10 @@ class Guardian:
             self._end_handover(recorder, Outcome.ABORTED, state.handover.direction.origin, why)
         recorder.try_record(ev.RunClosed("failed", 1, state.serving, (why,)))
         return 1
+
+
+def _ungraceful(state: RunState) -> bool:
+    return state.handover is not None and state.handover.ungraceful
 
 
 def _left_open(code: int | None) -> str:

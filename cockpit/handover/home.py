@@ -9,14 +9,18 @@ the fenced target is dark for a moment, which is safe, while waiting for a slow 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
 
-from cockpit.errors import Refused
+from cockpit.errors import Refused, StepError
+from cockpit.handover import parting
 from cockpit.handover.actions import Together
 from cockpit.handover.lease import Lease
 from cockpit.handover.ports import Action, Pooler, World
 from cockpit.handover.record import Recorder, in_words
 from cockpit.handover.runner import Runner
-from cockpit.handover.ungraceful import Silence
+from cockpit.handover.ungraceful import Silence, shut_out
 from cockpit.model import events as ev
 from cockpit.model.words import Direction, Known, Side
 
@@ -27,6 +31,8 @@ AGAIN_S = 10.0
 LATE_S = 5.0
 """Seconds a request whose answer was lost may still take effect: the admin connection is closed long before."""
 LOOK_S = 0.02
+LAST_S = 1.0
+"""Seconds that every action has although another one used up the time: one lost answer leaves no pooler paused."""
 TRY_S = 5.0
 """Seconds one try of one action may take."""
 PAUSE_S = 0.2
@@ -67,8 +73,10 @@ async def go_forward(
         return origin, await go_home(world, direction, recorder, max(until - loop.time(), TRY_S), lease)
     else:
         open_ends = await _hand_over(world, direction, way, known)
-    for flowing in await asyncio.gather(*(_flow(pooler, target, way) for pooler in world.poolers)):
-        open_ends += flowing
+    apart = shut_out(world, direction, lease, way.made) if ungraceful and not open_ends else _nothing()
+    async with _meanwhile(apart):
+        for flowing in await asyncio.gather(*(_flow(pooler, target, way) for pooler in world.poolers)):
+            open_ends += flowing
     return target, open_ends
 
 
@@ -96,6 +104,31 @@ async def _hand_over_silent(world: World, direction: Direction, way: _Way) -> tu
     return parted or await way.reach(opened)
 
 
+async def mirrored_again(world: World, direction: Direction, recorder: Recorder, lease: Lease) -> tuple[str, ...]:
+    """After an ungraceful handover went home: the sides that had begun to part follow each other again; empty, or what does not."""
+    way = _Way(recorder, asyncio.get_running_loop().time() + 2 * parting.BILL_S, lease)
+    return await parting.mirror_again(world, direction, recorder, way.made)
+
+
+async def left_behind(world: World, direction: Direction, recorder: Recorder, within_s: float, lease: Lease) -> tuple[str, ...]:
+    """After an ungraceful handover was brought forward: the target keeps and takes nothing of the origin any more, and what is to be said of
+    that one is raised; in words."""
+    way = _Way(recorder, asyncio.get_running_loop().time() + within_s, lease)
+    kept = await way.reach(world.servers.released(direction.target))
+    return (*kept, *await parting.tell(world, direction, recorder))
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
+    """The work goes on beside what is done here, and ends with it."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def _nothing() -> tuple[str, ...]:
     return ()
 
@@ -118,7 +151,7 @@ async def _flow(pooler: Pooler, side: Side, way: _Way) -> tuple[str, ...]:
 async def keep_flowing(world: World, recorder: Recorder, runner: Runner, since: float) -> None:
     """A pause, sent after `since`, whose answer was lost may still arrive: for `LATE_S` the poolers are looked at, and resumed when it did."""
     facts = [event.fact for event in recorder.state.tail if event.mono >= since]
-    if not any(isinstance(fact, ev.ActionFailed) and fact.unknown and fact.action.startswith("pause") for fact in facts):
+    if not any(_unanswered(fact) for fact in facts):
         return
     loop = asyncio.get_running_loop()
     until = loop.time() + LATE_S
@@ -126,6 +159,13 @@ async def keep_flowing(world: World, recorder: Recorder, runner: Runner, since: 
         for pooler in world.poolers:
             await _flows(pooler, recorder, runner)
         await asyncio.sleep(LOOK_S)
+
+
+def _unanswered(fact: ev.Fact) -> bool:
+    """A pause whose answer was lost; or one that was given up for a cut of the connections."""
+    unknown = isinstance(fact, ev.ActionFailed) and fact.unknown
+    given_up = isinstance(fact, ev.ActionDone) and "not_paused" in fact.evidence
+    return (unknown or given_up) and fact.action.startswith("pause")  # type: ignore[union-attr]
 
 
 async def _flows(pooler: Pooler, recorder: Recorder, runner: Runner) -> None:
@@ -149,7 +189,7 @@ class _Way:
     async def reach(self, action: Action, *, for_s: float | None = None) -> tuple[str, ...]:
         """Empty when the action is seen to be so; else its name and why, after the last try: once with 0 s, until the end with None."""
         loop = asyncio.get_running_loop()
-        until = self._until if for_s is None else min(self._until, loop.time() + for_s)
+        until = max(self._until, loop.time() + LAST_S) if for_s is None else min(self._until, loop.time() + for_s)
         why = ""
         while not why or loop.time() < until:
             if why:
@@ -163,6 +203,16 @@ class _Way:
                 self._clear(action.name)
                 return ()
         return (self.alarm(action.name, why),)
+
+    async def made(self, action: Action) -> None:
+        """It is so, or `StepError`; with a full disk too."""
+        why = await self._try(action)
+        while why and asyncio.get_running_loop().time() < self._until:
+            await asyncio.sleep(PAUSE_S)
+            await self._lease.hold()
+            why = await self._try(action)
+        if why:
+            raise StepError(why, where=action.name)
 
     def flows(self) -> None:
         """Writes flow, whatever else is still tried: the downtime ends here, where it has begun and is not on record yet."""

@@ -25,13 +25,14 @@ from cockpit.handover.confirming import Asked
 from cockpit.handover.flight import Flight, Surroundings
 from cockpit.handover.forced import Forced
 from cockpit.handover.lease import Lease
+from cockpit.handover.parting import tell
 from cockpit.handover.ports import World
 from cockpit.handover.procedure import WINDOW
 from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
 from cockpit.handover.serving import what_is_seen, who_serves
 from cockpit.handover.telemetry import Telemetry
-from cockpit.handover.ungraceful import fence_when_back
+from cockpit.handover.ungraceful import made_so, shut_out
 from cockpit.handover.watch import UNRECORDABLE, Watch
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask, Intent, refusal
@@ -87,6 +88,7 @@ class Pilot:
         self._watch = watch
         self._lease = Lease(self._lock)
         self._flight: Flight | None = None
+        self._apart: list[asyncio.Task[None]] = []
         self._flying: asyncio.Task[Outcome] | None = None
         self._errands: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
@@ -98,12 +100,13 @@ class Pilot:
         door, side_door = Door(self.answer), self._side_door()
         try:
             left = self._left_half_way()
-            await (self._open() if left is None else self._open_again())
+            alone = left is None and self._recorder.state.parted is not None
+            await (self._open_again() if left is not None or alone else self._open())
             telemetry = asyncio.create_task(self.telemetry.run())
             await door.open(self._orders.socket)
             if side_door is not None and self._orders.second is not None:
                 await side_door.open(self._orders.second.place, self._recorder.state.run)
-            await (self._first_look() if left is None else self._look_around(left))
+            await (self._look_around(left) if left is not None else self._look_back() if alone else self._first_look())
             await self._until_closed(telemetry)
         except Exception as err:
             self._recorder.try_record(ev.AlarmRaised("pilot", in_words(err), remedy=remedy_of(err)))
@@ -184,6 +187,16 @@ class Pilot:
         why = "left half way: " + ("it goes forward" if left.past_return else "go on, or home")
         self._recorder.record(ev.ModeChanged(Mode.STUCK, why))
         self._errand(self._reconcile(serving))
+
+    async def _look_back(self) -> None:
+        """An ungraceful handover was flown before: its origin may be dead, and what is owed of it is owed still."""
+        state = self._recorder.state
+        seen = await what_is_seen(self._world, self._orders.spec)
+        self._recorder.record(ev.SidesSeen(state.serving or Side.BLUE, *state.versions, seen))
+        self._recorder.record(ev.ModeChanged(Mode.READY))
+        self._stay_apart()
+        self._errand(self._reconcile(state.serving or Side.BLUE))
+        self._errand(self._preflight())
 
     async def _reconcile(self, serving: Side) -> None:
         """Reconciliation begins anew, as soon as both sides answer."""
@@ -351,12 +364,13 @@ class Pilot:
         self._take_off(Direction.ROLLBACK, by, uid).go()
 
     def _flight_of(self, direction: Direction, *, ungraceful: bool = False) -> Flight:
-        around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lease)
+        around = Surroundings(self.telemetry.readings_now, self.telemetry.quiet, self._watch.stage, self._lease, self._shut_out)
         kind = Forced if ungraceful else Flight
         return kind(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
 
     def _take_off(self, direction: Direction, by: str, uid: int, *, ungraceful: bool = False) -> Flight:
         """The flight, in the air and on record when this returns: a second one is refused by what the state says."""
+        self._let_go()
         flight = self._flight_of(direction, ungraceful=ungraceful)
         asked = Asked(by, uid, self._orders.second.command if self._orders.second else "")
         plan = self._orders.ungraceful if ungraceful else self._orders.plans[direction]
@@ -367,6 +381,7 @@ class Pilot:
 
     def _take_up(self, flight: Flight, by: str) -> None:
         """The stuck handover is in the air again: home, or forward where the return is passed."""
+        self._let_go()
         flight.take_up(by)
         self._flying = asyncio.create_task(self._fly_one(flight.fly_again()))
 
@@ -389,11 +404,38 @@ class Pilot:
             self._recorder.try_record(ev.AlarmRaised("flight", in_words(err), remedy=remedy_of(err)))
             self._recorder.try_record(ev.ModeChanged(Mode.STUCK, in_words(err)))
             return Outcome.STUCK
+        self._stay_apart()
+        return outcome
+
+    def _stay_apart(self) -> None:
+        """What an ungraceful handover owes after its landing goes on until it is so, or another handover takes off, or this one again."""
         parted = self._recorder.state.parted
         if parted is not None:
-            runner = Runner(self._recorder, self._orders.scenario.steps, self._lease)
-            self._errand(fence_when_back(self._world, parted.direction.origin, self._lease, runner.action))
-        return outcome
+            self._shut_out()
+            self._apart.append(self._errand(self._released(parted.direction)))
+
+    def _shut_out(self) -> None:
+        """The side that was left is shut out as soon as it answers."""
+        parted = self._recorder.state.parted
+        if parted is not None and not self._apart:
+            self._apart.append(self._errand(self._kept_out(parted.direction)))
+
+    async def _kept_out(self, direction: Direction) -> None:
+        await shut_out(self._world, direction, self._lease, Runner(self._recorder, self._orders.scenario.steps, self._lease).action)
+        if self._recorder.state.owed is not None:
+            await tell(self._world, direction, self._recorder)  # now it can be counted
+
+    async def _released(self, direction: Direction) -> None:
+        runner = Runner(self._recorder, self._orders.scenario.steps, self._lease)
+        await made_so(self._world.servers.released(direction.target), self._lease, runner.action)
+        if any(alarm.id == "mirror" for alarm in self._recorder.state.alarms):
+            self._recorder.record(ev.AlarmCleared("mirror"))
+
+    def _let_go(self) -> None:
+        """A flight decides about the origin now, and nobody else."""
+        for task in self._apart:
+            task.cancel()
+        self._apart.clear()
 
     def _errand(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -134,14 +134,16 @@ class Servers(Protocol):
         last seen; reads only, within a few seconds."""
 
     async def heard(self, by: Side, of: Side) -> float | None:
-        """Seconds since the server `by` last received anything of `of` over the mirror; None while it is not connected to it."""
+        """Seconds since the server `by` last received anything of `of` over the mirror; None while it is not connected to it, or has asked
+        it for a sign of life in vain. Any number says that `of` lives: a mirror with nothing to carry is silent for long."""
 
     def parted(self, origin: Side, target: Side) -> Action:
         """`target` applies nothing more of `origin`, and, where `origin` answers, that one nothing of `target`. The slot on `origin`
         stays where it is: it keeps what `target` has not. Evidence: `applied`, the origin's position up to which `target` has it."""
 
     def released(self, side: Side) -> Action:
-        """`side` keeps no log for the other one any more: the slot of its own mirror is gone. Asks the other side nothing."""
+        """`side` keeps no log for the other one any more: the slot of its own mirror is gone. And it can follow the other one no more, by
+        nobody's hand, until `gone`: what the slot there keeps stays. Asks the other side nothing."""
 
     async def census(self, side: Side) -> tuple[Session, ...]:
         """Every app session (not ours, not replication's) on the side, now."""
@@ -160,7 +162,8 @@ class Servers(Protocol):
         """A digest of each side's schema: changes when anyone runs DDL that matters. Cheap while nobody does: asked every second."""
 
     def gone(self, side: Side) -> Action:
-        """No `cockpit_*` object is left on the side (slots, subscriptions, publications, schema)."""
+        """No `cockpit_*` object is left on the side (slots, subscriptions, publications, schema). Evidence: `parted` where the side can follow
+        the other one no more (`released`), whose slot may keep what this one has not."""
 
 
 class Pooler(Protocol):

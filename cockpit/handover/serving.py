@@ -110,9 +110,9 @@ async def _channels(world: World) -> Named:
     return _by_side((channel.name, side) for channel, side in zip(world.channels, sides, strict=True))
 
 
-async def _sessions(world: World, spec: PairSpec) -> Named:
-    sessions = [session for found in await asyncio.gather(*(world.servers.census(side) for side in Side)) for session in found]
-    apps = ((plain(app.name), side, app) for side in Side for app in spec.apps)
+async def _sessions(world: World, spec: PairSpec, sides: Sequence[Side] = tuple(Side)) -> Named:
+    sessions = [session for found in await asyncio.gather(*map(world.servers.census, sides)) for session in found]
+    apps = ((plain(app.name), side, app) for side in sides for app in spec.apps)
     return _by_side((name, side) for name, side, app in apps if any(s.side is side and belongs(app, s) for s in sessions))
 
 
@@ -169,6 +169,8 @@ class FenceOfTheIdle:
         return await self.fence.apply()
 
     async def _going_there(self) -> list[str]:
-        poolers, channels, apps = await asyncio.gather(_poolers(self.world), _channels(self.world), _sessions(self.world, self.spec))
+        poolers, channels, apps = await asyncio.gather(
+            _poolers(self.world), _channels(self.world), _sessions(self.world, self.spec, (self.side,))
+        )
         named = {"poolers lead there": poolers, "channels lead there": channels, "apps have sessions there": apps}
         return [f"{what}: {_some(names[self.side])}" for what, names in named.items() if self.side in names]

@@ -3,7 +3,7 @@
 The origin may answer or not. Where it does it is fenced and quiesced like any other day, and a failure of that ends the handover: two
 sides that take writes are worse than none. Where it does not, three witnesses are asked: the target, whose mirror would still hear of
 it; the apps' own counters; and the lead, who types that it goes without. A witness that hears of it stops the handover: an origin that
-only we cannot reach may still take writes. It is fenced as soon as it answers again (`fence_when_back`).
+only we cannot reach may still take writes. It is fenced, quiesced and parted as soon as it answers again (`shut_out`).
 
 What it holds alone stays: neither side applies anything of the other any more, and its slot keeps the log that `cockpit bill` reads.
 """
@@ -28,12 +28,18 @@ from cockpit.model.words import Direction, Known, Side
 
 ANSWER_S = 2.0
 """Seconds an origin has to answer before it is taken for one that does not."""
-QUIET_S = 5.0
-"""A mirror that heard of the origin more recently speaks for an origin that lives."""
-FADE_S = 8.0
-"""Seconds in which what was heard of the origin's last moments must fade."""
+LISTEN_S = 6.0
+"""So long nobody may hear of an origin that is taken for dead: apps may write seldom, and a worker that lost it tries again every 5 s."""
+FADE_S = 45.0
+"""Seconds in which what was heard of the origin's last moments must fade: a worker whose origin vanished notices it after half a minute."""
+COUNTED_S = 8.0
+"""Seconds after which no app's counters hold anything of an origin that is gone."""
+SKEW_S = 1.0
+"""A worker's last message this much younger than our listening is news of the origin."""
 BACK_S = 0.1
 """Seconds between two looks whether the origin answers again."""
+SLOWEST_S = 5.0
+"""Seconds between two tries of what a server that came back refuses, at most."""
 
 
 @dataclass(slots=True)
@@ -41,6 +47,8 @@ class Contact:
     """Whether the origin answers, as found when it was looked for last; None before."""
 
     answers: bool | None = None
+    listened: bool = False
+    """It does not answer, and nobody heard of it for long enough."""
 
 
 def ungraceful_steps(world: World, spec: PairSpec, scenario: Scenario) -> tuple[Step, ...]:
@@ -80,6 +88,31 @@ def ungraceful_steps(world: World, spec: PairSpec, scenario: Scenario) -> tuple[
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What the witnesses say of a side that does not answer us."""
+
+    target: Side
+    heard: float | None
+    writing: tuple[str, ...]
+    counting: int
+
+    @property
+    def of_it(self) -> list[str]:
+        """Who hears of it; empty where nobody does."""
+        mirror = [] if self.heard is None else [f"{self.target} heard of it {self.heard:.1f} s ago"]
+        return mirror + ([f"apps count writes: {', '.join(self.writing[:3])}"] if self.writing else [])
+
+    @property
+    def evidence(self) -> Evidence:
+        return {"mirror_heard_s": self.heard, "apps_that_count": self.counting}
+
+    def since(self, seconds: float) -> bool:
+        """Something of it was heard within these seconds, not only before: it lives."""
+        news = self.heard is not None and self.heard < seconds - SKEW_S
+        return news or (bool(self.writing) and seconds > COUNTED_S)
+
+
+@dataclass(frozen=True, slots=True)
 class Silence:
     """Nobody hears of a side that does not answer us."""
 
@@ -89,15 +122,35 @@ class Silence:
 
     async def seen(self) -> Evidence:
         """What each witness says; `StepError` where one of them hears of the side."""
+        said = await self.ask()
+        if said.of_it:
+            raise self.lives(said)
+        return said.evidence
+
+    async def lasting(self) -> Evidence:
+        """Nobody hears of it for as long as `LISTEN_S`. Who has heard of it a moment ago is asked again: the counters of its last seconds fade."""
+        loop = asyncio.get_running_loop()
+        began = silent_since = loop.time()
+        while True:
+            said, now = await self.ask(), loop.time()
+            if said.of_it:
+                silent_since = now
+                if now - began > FADE_S or said.since(now - began):
+                    raise self.lives(said)
+            elif now - silent_since >= LISTEN_S:
+                return {"listened_s": LISTEN_S, **said.evidence}
+            await asyncio.sleep(BACK_S)
+
+    async def ask(self) -> Said:
         heard, writes = await asyncio.gather(self._mirror(), self._writes())
-        who = [why for why in (self._by_mirror(heard), self._by_apps(writes)) if why]
-        if who:
-            raise StepError(
-                f"{self.origin} does not answer us, but it lives: {'; '.join(who)}",
-                where=f"fence {self.origin}",
-                remedy=f"make {self.origin} reachable, or make certain that nobody reaches it (stop it, cut its network), then again",
-            )
-        return {"mirror_heard_s": heard, "apps_that_count": len(writes)}
+        return Said(self.target, heard, tuple(sorted(name for name, rate in writes.items() if rate > 0)), len(writes))
+
+    def lives(self, said: Said) -> StepError:
+        return StepError(
+            f"{self.origin} does not answer us, but it lives: {'; '.join(said.of_it)}",
+            where=f"fence {self.origin}",
+            remedy=f"make {self.origin} reachable, or make certain that nobody reaches it (stop it, cut its network), then again",
+        )
 
     async def _mirror(self) -> float | None:
         async with asyncio.timeout(ANSWER_S):
@@ -110,14 +163,6 @@ class Silence:
                 return await self.world.feed.writes_s()
         except (CockpitError, TimeoutError):
             return {}
-
-    def _by_mirror(self, heard: float | None) -> str:
-        fresh = heard is not None and heard < QUIET_S
-        return f"{self.target} heard of it {heard:.1f} s ago" if fresh else ""
-
-    def _by_apps(self, writes: dict[str, float]) -> str:
-        writing = sorted(name for name, rate in writes.items() if rate > 0)
-        return f"apps count writes: {', '.join(writing[:3])}" if writing else ""
 
 
 async def _answers(fence: Action) -> Probe | None:
@@ -149,20 +194,14 @@ class Sought:
         return Probe(Known.DONE if self.contact.answers is not None else Known.PENDING, {"answers": self.contact.answers})
 
     async def apply(self) -> Evidence:
-        """Who has heard of it a moment ago is asked again: the counters of its last seconds fade."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + FADE_S
-        while True:
-            seen = await _answers(self.world.servers.fence(self.origin, on=True))
-            self.contact.answers = seen is not None
-            if seen is not None:
-                return {"answers": True}
-            try:
-                return {"answers": False, **await self.silence.seen()}
-            except StepError:
-                if loop.time() > until:
-                    raise
-            await asyncio.sleep(BACK_S)
+        """One that does not answer is listened for, and asked once more."""
+        fence = self.world.servers.fence(self.origin, on=True)
+        heard: Evidence = {}
+        if await _answers(fence) is None:
+            heard = await self.silence.lasting()
+        self.contact.answers = not heard or await _answers(fence) is not None
+        self.contact.listened = not self.contact.answers
+        return {"answers": True} if self.contact.answers else {"answers": False, **heard}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +228,12 @@ class PausedOrCut:
 
     async def apply(self) -> Evidence:
         if self.contact.answers:
-            return await self.paused.apply()
+            try:
+                return await self.paused.apply()
+            except CockpitError:
+                if await _answers(self.world.servers.fence(self.paused.origin, on=True)) is not None:
+                    raise
+                self.contact.answers = False  # it died while the bill was read
         try:
             return await all_or_first_error([pooler.pause() for pooler in self.world.poolers])
         except CockpitError as err:
@@ -223,8 +267,8 @@ class FencedOrSilent:
         """An origin that has come back meanwhile is fenced, one that has gone meanwhile must be silent."""
         seen = await _answers(self.fence)
         self.contact.answers = seen is not None
-        if seen is None:
-            return {"fenced": False, **await self.silence.seen()}
+        if seen is None:  # one that answered when it was armed has to be silent for long: a link that broke just now is no death
+            return {"fenced": False, **await (self.silence.seen() if self.contact.listened else self.silence.lasting())}
         return seen.evidence if seen.done else await self.fence.apply()
 
 
@@ -258,17 +302,28 @@ class QuietWhereItAnswers:
         return await self.quiesce.apply() if self.contact.answers else {"answers": False}
 
 
-async def fence_when_back(world: World, origin: Side, lease: Lease, act: Callable[[Action], Awaitable[Evidence]]) -> None:
-    """The origin is fenced; looked for until it answers. `act` applies and records."""
-    fence = world.servers.fence(origin, on=True)
+async def shut_out(world: World, direction: Direction, lease: Lease, act: Callable[[Action], Awaitable[object]]) -> None:
+    """The origin is fenced, no app session that could still commit is left on it, and it follows the target no more; looked for until it
+    answers. A session that came in before its fence writes on under it, so the fence alone is not enough. `act` applies and records."""
+    origin, target = direction.origin, direction.target
+    servers = world.servers
+    for wanted in (servers.fence(origin, on=True), servers.quiesce(origin), servers.parted(target, origin)):
+        await made_so(wanted, lease, act)
+
+
+async def made_so(wanted: Action, lease: Lease, act: Callable[[Action], Awaitable[object]]) -> None:
+    """It is seen to be so, however long the server takes to answer. `act` ends with the seeing, or raises."""
+    pause = BACK_S
     while True:
-        seen = await _answers(fence)
-        if seen is not None and seen.done:
-            return
-        if seen is not None:
-            try:
+        try:
+            seen = await _answers(wanted)
+            if seen is not None and seen.done:
+                return
+            if seen is not None:
                 await lease.hold()
-                await act(fence)
-            except CockpitError:
-                pass  # looked at again
-        await asyncio.sleep(BACK_S)
+                await act(wanted)
+                return
+            pause = BACK_S
+        except Exception:  # whatever a server that is just coming back says: it is looked at again
+            pause = min(pause * 2, SLOWEST_S)
+        await asyncio.sleep(pause)

@@ -30,6 +30,8 @@ class Bill:
     """How long ago it was seen; None where nobody has."""
     exact: bool = False
     """Every change was counted in the origin's log. Else the rows are what the servers' own counters showed, at least."""
+    unkept: str = ""
+    """Why nothing keeps it, so that it can never be read; empty while something does, as far as is known."""
 
     @property
     def total(self) -> int | None:
@@ -37,7 +39,11 @@ class Bill:
 
 
 def in_words(bill: Bill) -> str:
-    """`at least 412 changes in 7 tables, the oldest 3.2 s old, 0/5A to 0/5C; seen 4 s ago`."""
+    """`at least 412 changes in 7 tables, the oldest 3.2 s old, 0/5A to 0/5C; seen 4 s ago`; before it, where nothing keeps them, that they cannot be read."""
+    return f"UNREADABLE ({bill.unkept}): {_counted(bill)}" if bill.unkept else _counted(bill)
+
+
+def _counted(bill: Bill) -> str:
     seen = f"; seen {bill.seen_s:.0f} s ago" if bill.seen_s is not None and bill.seen_s >= 1 else ""
     if bill.total is None:
         return f"nobody knows what: {bill.origin} was not seen since this pilot started{_range(bill)}"

@@ -110,7 +110,7 @@ def _refuse_resume(state: RunState, argument: str) -> str:
         return "no handover was left half way"
     if handover.outcome is Outcome.STUCK:
         return "it has ended: A, then Y settles what stayed open"
-    return "" if argument == state.pair else f"type {state.pair} to confirm"
+    return "" if argument == to_type(state) else f"type {to_type(state)} to confirm"
 
 
 def _refuse_force(state: RunState) -> str:

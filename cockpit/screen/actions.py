@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cockpit.model.intents import Ask, refusal
+from cockpit.model.intents import Ask, refusal, to_type
 from cockpit.model.words import Mode
 from cockpit.screen.view import View
 
@@ -27,7 +27,7 @@ def _asks(ask: Ask, argument: str = "") -> Callable[[View, str], str]:
             return "this screen only watches"
         if view.state.seq == 0:
             return "the pilot has not started yet"
-        typed = view.state.pair if ask in (Ask.CLOSE, Ask.RESUME) else argument
+        typed = {Ask.CLOSE: view.state.pair, Ask.RESUME: to_type(view.state)}.get(ask, argument)
         return refusal(view.state, ask, typed)
 
     return refused

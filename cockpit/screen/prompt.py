@@ -163,7 +163,7 @@ class Prompt:
 
     def _wanted(self, view: View) -> str:
         """What is to be typed."""
-        return to_type(view.state) if self.kind is Kind.GO else view.state.pair
+        return view.state.pair if self.kind is Kind.CLOSE else to_type(view.state)
 
     def _enter(self, view: View) -> Decision:
         left = view.armed_left_s
@@ -221,7 +221,7 @@ class Prompt:
                 title: Line = (("CLOSE the run", "warn"), (f"  {view.state.pair}: the pilot settles and leaves", "text"))
                 rows = (self._said() or title, self._field_row(view.state.pair, "enter=CLOSE  esc=stay", width))
             case Kind.RESUME:
-                rows = (self._said() or _resume_title(view), self._field_row(view.state.pair, "enter=GO ON  esc=stay", width))
+                rows = (self._said() or _resume_title(view), self._field_row(to_type(view.state), "enter=GO ON  esc=stay", width))
             case Kind.LEAVE:
                 rows = ((("end the drill?", "title"), ("  the rig goes with it", "text")),
                         (("Y", "key"), (" ends it and cleans up   ", "text"), ("d", "key"), (" leaves it running   ", "text"), ("esc", "key"), (" stays", "text")))  # fmt: skip
@@ -318,7 +318,8 @@ def _resume_title(view: View) -> Line:
     if handover is None:
         return (("GO ON?", "warn"),)
     rest = "it goes forward" if handover.past_return else "every step of the window again: found so, or made so; what fails goes home"
-    return (("GO ON?", "warn"), (f"  {handover.direction.value} {handover.number}: {rest}", "text"))
+    name = f"{'ungraceful ' if handover.ungraceful else ''}{handover.direction.value}"
+    return (("GO ON?", "warn"), (f"  {name} {handover.number}: {rest}", "text"))
 
 
 def _back_rows(view: View, since: float, width: int) -> tuple[Line, Line]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cockpit.left import left_open
+from cockpit.left import billed, left_open, owing
 from cockpit.model import events as ev
-from cockpit.model.words import Side
+from cockpit.model.words import Direction, Outcome, Side
 from cockpit.timeline.folder import RunFolder, create
 from cockpit.timeline.journal import Journal, is_closed
 from cockpit.wiring import Launch
@@ -98,3 +98,23 @@ def test_the_last_line_tells_a_closed_run(tmp_path: Path) -> None:
     assert is_closed(run_in(tmp_path, CLOSED).timeline)
     assert not is_closed(run_in(tmp_path).timeline)
     assert not is_closed(tmp_path / "none")
+
+
+FORCED = (
+    ev.HandoverOpened(2, Direction.ROLLBACK, "digest", "arp ungraceful", ungraceful=True),
+    ev.ReturnPassed(Side.BLUE),
+    ev.HandoverClosed(2, Outcome.DONE, 3.0, Side.BLUE),
+)
+"""An ungraceful rollback that was flown."""
+BILLED = ev.BillExported("ana", 7, 1, "0/10", "0/20", "/somewhere/changes.jsonl", "abc")
+
+
+def test_what_a_run_left_behind_is_owed_until_it_was_read(tmp_path: Path) -> None:
+    config = tmp_path / "arp.toml"
+    run_in(tmp_path, config=config)
+    assert (owing(tmp_path, config, "arp"), billed(tmp_path, config, "arp")) == (None, False)
+    run_in(tmp_path, *FORCED, BILLED, CLOSED, config=config)
+    assert (owing(tmp_path, config, "arp"), billed(tmp_path, config, "arp")) == (None, True)
+    unread = run_in(tmp_path, *FORCED, CLOSED, config=config)
+    assert (owing(tmp_path, config, "arp"), billed(tmp_path, config, "arp")) == (unread, False)
+    assert owing(tmp_path, config, "otc") is None

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from cockpit.errors import Refused, SystemFault
 from cockpit.handover.procedure import IDS
 from cockpit.handover.ungraceful import ungraceful_steps
 from cockpit.model import events as ev
@@ -15,8 +19,11 @@ from cockpit.model.intents import Ask
 from cockpit.model.state import RunState
 from cockpit.model.words import Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
+from cockpit.systems.memory.apps import AppPlan
 from cockpit.systems.memory.oracle import lost
+from cockpit.systems.memory.servers import MemoryServers
 from cockpit.timeline.journal import read
+from cockpit.wiring import cleanup
 from tests.handover.harness import Seat, flying, quick_scenario
 from tests.handover.test_guardian import bury, take_over
 from tests.handover.test_taken_up import taken_up
@@ -268,7 +275,8 @@ def test_a_killed_pilot_is_gone_on_from(tmp_path: Path, call: str, green_dead: b
             async with taken_up(memory, first, tmp_path) as seat:
                 assert seat.state.mode is Mode.STUCK
                 assert seat.state.handover.ungraceful
-                assert (await seat.ask(Ask.RESUME, "arp")).ok, seat.tail()
+                assert (await seat.ask(Ask.RESUME, "arp")).reason == f"type {WORDS} to confirm"
+                assert (await seat.ask(Ask.RESUME, WORDS)).ok, seat.tail()
                 state = await seat.until(lambda s: s.mode in {Mode.READY, Mode.STUCK} and s.handover.outcome is not None)
                 assert state.handover.outcome is Outcome.DONE, seat.tail()
                 assert memory.serving is Side.BLUE
@@ -297,6 +305,9 @@ def test_a_guardian_brings_it_home_or_forward(tmp_path: Path, call: str, green_d
             if call in TAIL:
                 assert closed.serving is Side.BLUE
                 assert memory.serving is Side.BLUE
+                assert not memory.cluster.streams[Side.BLUE].exists, "blue keeps no log for a side that will not come back"
+                assert any("green holds what blue has not" in end for end in closed.open_ends)
+                assert any("green did not answer and may not be fenced" in end for end in closed.open_ends) is green_dead
             elif green_dead:
                 assert (closed.outcome, closed.serving) == ("failed", Side.GREEN)
                 assert any("fence green off" in end for end in closed.open_ends)
@@ -304,10 +315,273 @@ def test_a_guardian_brings_it_home_or_forward(tmp_path: Path, call: str, green_d
             else:
                 assert (closed.outcome, closed.serving) == ("aborted", Side.GREEN)
                 assert memory.serving is Side.GREEN
+                assert memory.cluster.streams[Side.GREEN].running, "the sides follow each other again"
+                assert memory.cluster.streams[Side.BLUE].running
             assert not any(pooler.paused for pooler in memory.poolers)
             first.task.cancel()
             await asyncio.gather(first.task, return_exceptions=True)
             await memory.settle()
             assert [what for what in memory.watch.violations if "diverged" not in what] == []
+
+    run_warped(main())
+
+
+def _follows(memory: MemoryWorld) -> list[str]:
+    """Which side still follows the other, or could when the other comes back."""
+    return [f"{side.other} follows {side}" for side, stream in memory.cluster.streams.items() if stream.enabled]
+
+
+@pytest.mark.parametrize("heard", [20.0, 0.0])
+def test_a_mirror_that_is_connected_speaks_for_green_however_little_it_carries(tmp_path: Path, heard: float) -> None:
+    """At night no app writes and nothing comes over the mirror for half a minute: green lives all the same, we alone cannot reach it."""
+
+    async def main() -> None:
+        memory = _world()
+        async with flying(memory, tmp_path) as seat:
+            await _on_green(seat)
+            for app in memory.apps:
+                app.running = False
+            await asyncio.sleep(3)
+            memory.faults.link_down(Side.GREEN)
+            real = MemoryServers.heard
+
+            async def quiet(servers: MemoryServers, by: Side, of: Side) -> float | None:
+                return None if await real(servers, by, of) is None else heard
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(MemoryServers, "heard", quiet)
+                assert await _forced(seat) is Outcome.ABORTED
+            assert "green does not answer us, but it lives" in seat.state.handover.why
+            assert memory.serving is Side.GREEN
+
+    run_warped(main())
+
+
+def test_apps_that_write_seldom_speak_for_green_too(tmp_path: Path) -> None:
+    """One silent moment is no silence."""
+
+    async def main() -> None:
+        memory = _world(apps=1, poolers=1, rate=1.5)
+        async with flying(memory, tmp_path) as seat:
+            await _on_green(seat)
+            memory.faults.link_down(Side.GREEN)
+            memory.cluster.streams[Side.GREEN].enabled = False
+            assert await _forced(seat) is Outcome.ABORTED
+            assert "apps count writes: app-01" in seat.state.handover.why
+
+    run_warped(main())
+
+
+def test_a_green_that_comes_back_is_shut_out_whole(tmp_path: Path) -> None:
+    """A session that came in before its fence would write on under it, and its own subscription would bring it what blue writes."""
+
+    async def main() -> None:
+        memory = _world()
+        async with flying(memory, tmp_path) as seat:
+            await _on_green(seat)
+            green = memory.cluster.nodes[Side.GREEN]
+            green.crash()
+            await asyncio.sleep(1)
+            assert await _forced(seat) is Outcome.DONE, seat.tail()
+            green.recover()
+            session = green.login("stray", "stray", "direct")
+            await seat.until(lambda s: "open: fence green on" not in {alarm.id for alarm in s.alarms} and not _follows(memory), 20)
+            assert not session.alive
+            assert not green.writable
+            assert seat.state.handover.bill.exact, "what nobody could count before is counted now"
+            assert _bill(seat.state) == len(_kept_on_green(memory))
+
+    run_warped(main())
+
+
+def test_a_green_that_is_just_starting_does_not_end_the_watch_for_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = _world()
+        async with flying(memory, tmp_path) as seat:
+            await _on_green(seat)
+            memory.cluster.nodes[Side.GREEN].crash()
+            await asyncio.sleep(1)
+            assert await _forced(seat) is Outcome.DONE, seat.tail()
+            memory.faults.add("probe fence green on", "error", error=SystemFault("the database system is starting up"), times=3)
+            memory.cluster.nodes[Side.GREEN].recover()
+            await seat.until(lambda s: memory.cluster.nodes[Side.GREEN].fenced, 20)
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("back", [True, False], ids=["green back", "green dead"])
+def test_a_run_that_is_taken_up_after_it_keeps_green_out(tmp_path: Path, back: bool) -> None:
+    async def main() -> None:
+        memory = _world()
+        async with memory:
+            first = Seat(memory, tmp_path, quick_scenario())
+            await _on_green(first)
+            green = memory.cluster.nodes[Side.GREEN]
+            green.crash()
+            await asyncio.sleep(1)
+            assert await _forced(first) is Outcome.DONE
+            bury(memory, first)
+            await asyncio.sleep(10)
+            if back:
+                green.recover()
+            async with taken_up(memory, first, tmp_path) as seat:
+                assert seat.state.mode is Mode.READY, seat.tail()
+                assert seat.state.serving is Side.BLUE
+                green.recover()
+                await seat.until(lambda s: green.fenced and not _follows(memory), 20)
+
+    run_warped(main())
+
+
+def test_nobody_fences_green_behind_the_back_of_a_flight_that_opens_it(tmp_path: Path) -> None:
+    """Stuck past the return with blue still fenced, green comes back: taken up, it goes one way and stays there."""
+
+    async def main() -> None:
+        memory = _world()
+        async with flying(memory, tmp_path) as seat:
+            await _on_green(seat)
+            memory.cluster.nodes[Side.GREEN].crash()
+            await asyncio.sleep(1)
+            assert (await seat.ask(Ask.FORCE)).ok
+            await seat.until(lambda s: s.mode is Mode.ARMED)
+            memory.faults.add("apply fence blue off", "error", times=0)
+            memory.faults.add("probe fence blue *", "error", times=0)
+            assert (await seat.ask(Ask.GO, WORDS)).ok
+            assert await seat.landed(1) is Outcome.STUCK
+            memory.faults.clear()
+            memory.faults.add("apply fence green on", "error", times=3)
+            memory.cluster.nodes[Side.GREEN].recover()
+            assert (await seat.ask(Ask.ABORT)).ok
+            state = await seat.until(lambda s: s.mode is Mode.READY)
+            await asyncio.sleep(20)
+            assert memory.serving is state.serving, seat.tail()
+
+    run_warped(main())
+
+
+def test_green_dies_while_the_bill_is_read(tmp_path: Path) -> None:
+    """It answered when it was armed; a pooler full of dead connections is cut, not waited for."""
+
+    async def main() -> None:
+        memory = _world(pause_attempt_s=0.5)
+        async with flying(memory, tmp_path) as seat:
+            await _on_green(seat)
+            memory.cluster.streams[Side.GREEN].stalled = True
+            assert (await seat.ask(Ask.FORCE)).ok
+            await seat.until(lambda s: s.mode is Mode.ARMED)
+            for app in memory.apps:
+                app.running = False
+            await asyncio.sleep(3)
+            memory.faults.link_down(Side.GREEN)
+            memory.cluster.streams[Side.GREEN].enabled = False
+            stuck = [pooler.server("old", "hangs") for pooler in memory.poolers]
+            for context in stuck:
+                (await context.__aenter__()).read_only = True
+            assert (await seat.ask(Ask.GO, WORDS)).ok
+            assert await seat.landed(1) is Outcome.DONE, seat.tail()
+            for context in stuck:
+                await context.__aexit__(None, None, None)
+
+    run_warped(main())
+
+
+def test_a_later_run_that_arms_does_not_take_away_what_green_keeps(tmp_path: Path) -> None:
+    """Its timeline knows nothing of it; the servers do."""
+
+    async def main() -> None:
+        memory = _world()
+        (tmp_path / "later").mkdir()
+        async with memory:
+            async with _flown(memory, tmp_path) as seat:
+                await _on_green(seat)
+                memory.cluster.streams[Side.GREEN].stalled = True
+                await asyncio.sleep(3)
+                assert await _forced(seat) is Outcome.DONE
+            memory.cluster.streams[Side.GREEN].stalled = False
+            memory.cluster.streams[Side.BLUE].exists = True  # somebody made it again
+            kept = _kept_on_green(memory)
+            async with _flown(memory, tmp_path / "later") as seat:
+                await seat.ready()
+                assert (await seat.ask(Ask.ARM)).ok
+                assert await seat.landed(0) is Outcome.ABORTED
+                assert "was parted from its slot: green keeps what blue has not" in seat.state.handover.why
+            assert _kept_on_green(memory) == kept
+            assert len(kept) > 5
+
+    run_warped(main())
+
+
+@asynccontextmanager
+async def _flown(memory: MemoryWorld, folder: Path) -> AsyncIterator[Seat]:
+    """A run of its own on a world that others use before and after."""
+    seat = Seat(memory, folder, quick_scenario())
+    try:
+        yield seat
+    finally:
+        seat.pilot.close("the test is over")
+        await asyncio.wait_for(asyncio.shield(seat.task), 300)
+        seat.samples.close()
+        seat.journal.close()
+
+
+def test_the_way_home_from_a_dead_green_is_given_up_in_a_minute(tmp_path: Path) -> None:
+    """Then the lead can go without it again; a downtime budget of minutes is not waited out for a server that is dead."""
+
+    async def main() -> None:
+        memory = _world()
+        async with flying(memory, tmp_path) as seat:
+            await _on_green(seat)
+            memory.cluster.nodes[Side.GREEN].crash()
+            await asyncio.sleep(1)
+            assert (await seat.ask(Ask.FORCE)).ok
+            await seat.until(lambda s: s.mode is Mode.ARMED)
+            memory.faults.add("apply sequences*", "error", error=SystemFault("no"))
+            began = asyncio.get_running_loop().time()
+            assert (await seat.ask(Ask.GO, WORDS)).ok
+            assert await seat.landed(1) is Outcome.STUCK
+            assert asyncio.get_running_loop().time() - began < 90
+            assert await _forced(seat) is Outcome.DONE, seat.tail()
+            assert memory.serving is Side.BLUE
+
+    run_warped(main())
+
+
+def test_a_link_that_breaks_while_the_bill_is_read_is_no_death(tmp_path: Path) -> None:
+    """The mirror is off and a direct app writes now and then: one silent moment inside the window would be believed."""
+
+    async def main() -> None:
+        memory = _world(apps=[AppPlan("direct", "hard-coded", rate=0.9)], poolers=1, serving=Side.GREEN)
+        memory.cluster.nodes[Side.BLUE].fenced = memory.cluster.nodes[Side.BLUE].fence_kept = True
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            assert (await seat.ask(Ask.FORCE)).ok
+            await seat.until(lambda s: s.mode is Mode.ARMED)
+            memory.faults.link_down(Side.GREEN)
+            assert (await seat.ask(Ask.GO, WORDS)).ok
+            assert await seat.landed(0) is Outcome.STUCK, seat.tail()
+            assert "apps count writes: direct" in seat.state.handover.why
+            assert not memory.cluster.nodes[Side.BLUE].writable
+
+    run_warped(main())
+
+
+def test_cleanup_gives_no_bill_away_of_which_no_run_here_knows(tmp_path: Path) -> None:
+    """The run may have been flown on another machine: the servers say that the sides have parted."""
+
+    async def main() -> None:
+        memory = _world()
+        async with memory:
+            async with _flown(memory, tmp_path) as seat:
+                await _on_green(seat)
+                memory.cluster.streams[Side.GREEN].stalled = True
+                await asyncio.sleep(3)
+                assert await _forced(seat) is Outcome.DONE
+            order = SimpleNamespace(world=memory.world)
+            with pytest.raises(Refused, match="green keeps what an ungraceful rollback left behind"):
+                await cleanup(order)  # type: ignore[arg-type]
+            assert memory.cluster.streams[Side.GREEN].exists
+            assert not (await cleanup(order, without_bill=True)).failed  # type: ignore[arg-type]
+            assert not memory.cluster.streams[Side.GREEN].exists
+            assert not (await cleanup(order)).failed, "cleaned up, nothing keeps anything"  # type: ignore[arg-type]
 
     run_warped(main())

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cockpit.model.intents import Ask, Intent
+from cockpit.model.intents import Ask, Intent, to_type
 from cockpit.model.state import EMPTY, RunState
 from cockpit.model.words import Mode
 from cockpit.timeline.wire import Reply
+from tests.simulate.worst import FORCE, WORST
 
 if TYPE_CHECKING:
     from tests.simulate.scene import Scene
@@ -64,6 +65,11 @@ class Lead:
                 await self._settled()
             case "close":
                 await self._close()
+            case "worst":
+                self._reach_for(WORST)
+                await asyncio.sleep(move.wait)
+            case "force" | "force-abort" | "force-wrong" | "force-late":
+                await self._force(move)
             case "resume" | "abort-left":
                 await self._go_on(Ask.RESUME if move.what == "resume" else Ask.ABORT)
             case other:
@@ -99,8 +105,34 @@ class Lead:
     async def _go_on(self, ask: Ask) -> None:
         """What was left half way goes on, or home."""
         if self._state.mode is Mode.STUCK:
-            await self._ask(ask)
+            await self._ask(ask, to_type(self._state) if ask is Ask.RESUME else "")
             await self._settled()
+
+    def _reach_for(self, call: str) -> None:
+        """What waits for this moment comes."""
+        for listener in tuple(self._scene.memory.faults.heard):
+            listener(call)
+
+    async def _force(self, move: Move) -> None:
+        """Back without what blue has not: as the bill says, with another word, too late, or with second thoughts."""
+        self._reach_for(FORCE)
+        await asyncio.sleep(1.0)
+        reply = await self._ask(Ask.FORCE)
+        if reply is None or not reply.ok:
+            return
+        state = await self._until(lambda s: s.mode is Mode.ARMED or s.mode in STILL, 400)
+        if state.mode is not Mode.ARMED:
+            return
+        if move.what in {"force-wrong", "force-late"}:
+            await self._ask(Ask.GO, state.pair)
+            await self._ask(Ask.DISARM if move.what == "force-wrong" else Ask.NOTE, "so much")
+        else:
+            await asyncio.sleep(0.0 if move.what == "force-abort" else move.wait)
+            await self._ask(Ask.GO, to_type(state))
+        if move.what == "force-abort":
+            await asyncio.sleep(move.wait)
+            await self._ask(Ask.ABORT)
+        await self._settled()
 
     async def _settled(self) -> None:
         """The handover is over; a stuck one is taken up again once, if the story says so."""

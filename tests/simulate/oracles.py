@@ -22,6 +22,7 @@ from cockpit.systems.memory import oracle
 from cockpit.systems.memory.apps import MemoryApp
 from cockpit.systems.memory.world import HARDCODED
 from cockpit.timeline.journal import Reading, verify
+from tests.simulate import parting
 from tests.simulate.troubles import CANARY
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def ending(scene: Scene) -> str:
 
 def standing(scene: Scene) -> list[str]:
     reading, state = timeline(scene)
-    return [*_journal(scene, reading, state), *_ends(scene, state), *_open_ends(scene, reading), *_budgets(scene, state)]
+    events = reading.events if reading is not None else ()
+    apart = parting.standing(scene, state, events, named(state))
+    return [*_journal(scene, reading, state), *_ends(scene, state), *_open_ends(scene, reading), *_budgets(scene, state), *apart]
 
 
 def _journal(scene: Scene, reading: Reading | None, state: RunState) -> Iterator[str]:
@@ -102,7 +105,8 @@ def _ends(scene: Scene, state: RunState) -> Iterator[str]:
     mute = scene.disk.failed  # nothing can be named on a disk that takes no record: what is out of reach stays out of reach
     if here.fenced and not (f"fence {side} off" in said or f"{side} was left as it is" in said or (mute and _out(scene, str(side)))):
         yield f"law 3: {side} serves and is left fenced"
-    if scene.memory.watch.guarded and not there.fenced and not here.fenced and not _opened(scene, there.side) and there.up:
+    told = state.parted is not None and parting.UNFENCED in said  # what it says of it, `parting` judges
+    if scene.memory.watch.guarded and not there.fenced and not here.fenced and not _opened(scene, there.side) and there.up and not told:
         yield f"law 1: {side} serves and {there.side} is open"
     for pooler in scene.memory.poolers:
         named_here = pooler.name in said or (mute and _out(scene, pooler.name))
@@ -129,6 +133,8 @@ def _opened(scene: Scene, side: Side) -> bool:
 def _open_ends(scene: Scene, reading: Reading | None) -> Iterator[str]:
     """Law 3: what a way out left open was out of reach for most of the time that it was tried."""
     for alarm in _left_open(reading.events if reading is not None else ()):
+        if parting.UNFENCED in alarm.what:
+            continue  # no way out was tried: it is said of a green that is judged by what it does
         systems = _systems(scene, alarm.what)
         fence = alarm.id.startswith("open: fence") and alarm.id.endswith("on")
         back, mostly = (FENCE_LOOKED_BACK_S, FENCE_MOSTLY_S) if fence else (LOOKED_BACK_S, MOSTLY_S)
@@ -204,9 +210,12 @@ async def _tries(scene: Scene, app: MemoryApp) -> list[str]:
 
 def contents(scene: Scene) -> list[str]:
     """O1, O2, O4, O5."""
-    _, state = timeline(scene)
+    reading, state = timeline(scene)
     side, memory = serving(scene, state), scene.memory
     strays = _strays(scene)
+    left = parting.parted(state, reading.events if reading is not None else ())
+    if left is not None:
+        return list(parting.contents(scene, left, strays, named(state)))
     found = [f"O2: {text}" for text in memory.watch.violations if not _by_hand(scene, text, strays)]
     found += [
         f"O1: {op} was acknowledged and {side} does not have it"

@@ -30,6 +30,7 @@ from cockpit.model.words import Direction, Side
 from cockpit.scenario import load_scenario
 from cockpit.systems.memory import Faults, MemoryWorld, WarpLoop
 from cockpit.systems.memory.cluster import now
+from cockpit.systems.memory.faults import Fault
 from cockpit.timeline.journal import Journal
 from cockpit.timeline.samples import Samples
 from tests.simulate import oracles
@@ -145,6 +146,14 @@ class Scene:
         self.changed_by_hand: dict[str, float] = {}
         self.hand_opened: list[tuple[Side, float]] = []
         self.flown: Pilot | None = None
+        self.flights: list[tuple[float, float]] = []
+        """Of every pilot, from when until when it lived."""
+        self.struck: list[Fault] = []
+        """Faults that are over."""
+        self.came_back: list[float] = []
+        """When green answered the cockpit again."""
+        self.kept: tuple[str, ...] = ()
+        """What green's slot kept when the run had ended, of an ungraceful rollback."""
         self.recorder: Recorder | None = None
         self.code: int | None = None
         self._ended = asyncio.Event()
@@ -250,7 +259,8 @@ class Scene:
 
     async def _fly(self, end: socket.socket) -> None:
         """The pilot's process, from its first instruction to its exit code."""
-        code, process = 1, self.pilot
+        code, process, seated = 1, self.pilot, now()
+        process.at_death.append(lambda: self.flights.append((seated, now())))
         try:
             code = await self._flight(end)
         finally:
@@ -268,7 +278,9 @@ class Scene:
         self.recorder = recorder
         try:
             recorder.record(ev.PilotSeated("pilot", pid, ""))
-            orders = Orders(self.memory.pair, self.scenario, plans, plans[Direction.ROLLBACK], self.folder / "pilot.sock", owner(pid))
+            orders = Orders(
+                self.memory.pair, self.scenario, plans, ungraceful_of(self.memory, self.scenario), self.folder / "pilot.sock", owner(pid)
+            )
             self.flown = Pilot(self._world(self.pilot), orders, recorder, Unkept(), watch=watch)
             self.flown.telemetry.pace = PACE
             return await self.flown.fly()
@@ -345,6 +357,7 @@ class Scene:
 
     def _mend_all(self) -> None:
         """Everything works again."""
+        self.struck += self.memory.faults.faults
         self.memory.faults.clear()
         self.disk.ache = None
         for act in tuple(self._mend):
@@ -392,6 +405,10 @@ def scenario() -> Scenario:
 
 def plans_of(memory: MemoryWorld, scenario: Scenario) -> dict[Direction, Plan]:
     return {d: make_plan(memory.world(), memory.pair, scenario, "config", d) for d in Direction}
+
+
+def ungraceful_of(memory: MemoryWorld, scenario: Scenario) -> Plan:
+    return make_plan(memory.world(), memory.pair, scenario, "config", Direction.ROLLBACK, ungraceful=True)
 
 
 def opened(plans: dict[Direction, Plan], pair: str) -> ev.RunOpened:

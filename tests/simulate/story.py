@@ -10,7 +10,11 @@ from cockpit.systems.memory.apps import AppPlan
 from cockpit.systems.memory.world import HARDCODED
 from tests.simulate import troubles as tr
 from tests.simulate.disk import Ache, Fail, Moment
+from tests.simulate.moves import Move
 from tests.simulate.troubles import FOR_EVER, Trouble, When
+from tests.simulate.worst import worst_day
+
+__all__ = ["Move", "Story", "draw"]
 
 WINDOW = (
     "apply route channel*", "reconciler.catch_up", "apply pause*", "apply fence * on", "apply quiesce*", "apply drain*",
@@ -28,17 +32,6 @@ LATE = ("apply pause*", "apply resume*", "apply quiesce*", "apply sequences*", "
 Not a route: a pooler's file is replaced at once, the late RELOAD reads what it says then; a channel's late change fails its compare."""
 KINDS = ("error", "error", "lost", "lost", "hang", "hang-after", "delay", "partial", "late")
 MOVES = ("fly", "fly", "fly", "fly", "back", "back", "expire", "disarm", "abort", "abort", "wrong", "note", "duty", "recheck", "soak")
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One thing the lead does."""
-
-    what: str
-    wait: float = 0.0
-
-    def __str__(self) -> str:
-        return f"{self.what} {self.wait:.4f}" if self.wait else self.what
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +66,7 @@ def draw(seed: int) -> Story:
         moves = (Move("fly"), *moves[1:])
     count = dice.choice((0, 1, 1, 1, 2, 2, 3, 4))
     found = tuple(_trouble(dice, poolers, channels) for _ in range(count))
+    moves, found = worst_day(seed, poolers) or (moves, found)
     return Story(seed, poolers, channels, dice.choice((0.002, 0.005, 0.05, 0.3)), apps, moves, found, dice.random() < 0.7)
 
 

@@ -12,15 +12,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cockpit.model.intents import Ask, refusal
+from cockpit.model.bill import phrase
+from cockpit.model.intents import Ask, refusal, to_type
 from cockpit.model.state import replay
 from cockpit.model.words import Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, WarpLoop
+from cockpit.systems.memory.oracle import lost
 from cockpit.timeline.journal import read
 from tests.handover.harness import Seat
 from tests.simulate.scene import PACE, scenario
 
-TYPED = st.sampled_from(["", "arp", "otc", "+", "-", "all well", " "])
+TYPED = st.sampled_from(["", "arp", phrase("arp"), "otc", "+", "-", "all well", " "])
 MOMENTS = st.sampled_from([0.0003, 0.001, 0.002, 0.004, 0.008, 0.02, 0.1, 0.5, 1.2, 3.0, 12.0, 25.0])
 AT_REST = {Mode.READY, Mode.STUCK, Mode.CLOSED}
 
@@ -55,6 +57,23 @@ class Commands(RuleBasedStateMachine):
     def go(self) -> None:
         self.runner.run(self._say(Ask.GO, "arp"))
 
+    @rule()
+    def force(self) -> None:
+        """Back without what blue has not, once that can be said; with the phrase that confirms it."""
+        self.runner.run(self._say(Ask.FORCE, ""))
+        self.runner.run(self._until({Mode.ARMED, *AT_REST}))
+        self.runner.run(self._say(Ask.GO, to_type(self.seat.state)))
+
+    @rule(stalled=st.booleans())
+    def mirror_stands(self, stalled: bool) -> None:
+        """What green has, blue has not, for a while."""
+        self.runner.run(self._stand(stalled))
+
+    async def _stand(self, stalled: bool) -> None:
+        stream = self.memory.cluster.streams[Side.GREEN]
+        stream.pump()
+        stream.stalled = stalled
+
     @rule(seconds=MOMENTS)
     def wait(self, seconds: float) -> None:
         self.runner.run(asyncio.sleep(seconds))
@@ -78,7 +97,23 @@ class Commands(RuleBasedStateMachine):
 
     @invariant()
     def two_sides_never_diverge(self) -> None:
-        assert self.memory.watch.violations == []
+        """But for what blue went without on the lead's word: green keeps that."""
+        parted, kept = self.seat.state.parted is not None, set(self._kept())
+        assert [text for text in self.memory.watch.violations if not (parted and self._gone_without(text, kept))] == []
+
+    @invariant()
+    def every_acknowledged_write_is_there_or_kept(self) -> None:
+        if self.seat.state.parted is None:
+            return
+        assert set(lost(self.memory.cluster, self.memory.ledger, Side.BLUE)) <= set(self._kept())
+        assert not any(stream.enabled for stream in self.memory.cluster.streams.values())
+        assert self.memory.cluster.nodes[Side.GREEN].fenced
+
+    def _kept(self) -> list[str]:
+        return [row.op for row in self.memory.cluster.streams[Side.GREEN].waiting() if not row.ours]
+
+    def _gone_without(self, text: str, kept: set[str]) -> bool:
+        return "diverged" in text and "committed on blue" in text and not kept.isdisjoint(text.replace(",", "").split())
 
     def teardown(self) -> None:
         try:
@@ -99,10 +134,17 @@ class Commands(RuleBasedStateMachine):
         assert replay(read(self.seat.timeline).events) == state
         assert all(handover.outcome in {Outcome.DONE, Outcome.ABORTED} for handover in state.past)
         side = state.serving or Side.BLUE
+        self.memory.cluster.streams[Side.GREEN].stalled = False
         assert await self.memory.probe_apps() == []
         await self.memory.settle()
-        streams = self.memory.cluster.streams.values()
-        assert self.memory.oracle(expect=side, equal=all(stream.running for stream in streams)) == [], self.seat.tail()
+        streams, kept = self.memory.cluster.streams.values(), set(self._kept())
+        broken = self.memory.oracle(expect=side, equal=all(stream.running for stream in streams))
+        if state.parted is not None:
+            broken = [text for text in broken if not self._gone_without(text, kept) and not kept & set(text.split()[1:2])]
+            bill = state.parted.bill
+            assert bill is not None
+            assert (bill.exact, bill.total) == (True, len(kept)), self.seat.tail()
+        assert broken == [], self.seat.tail()
 
 
 Commands.TestCase.settings = settings(

@@ -111,16 +111,31 @@ def server_down(side: Side, seconds: float) -> Callable[[Scene], None]:
         node = scene.memory.cluster.nodes[side]
         node.crash()
         scene.outages.add(str(side), seconds)
-        scene.later(seconds, node.recover)
+        scene.later(seconds, lambda: recovered(scene, side))
 
     return act
+
+
+def recovered(scene: Scene, side: Side) -> None:
+    scene.memory.cluster.nodes[side].recover()
+    _back(scene, side)
+
+
+def reachable(scene: Scene, side: Side) -> None:
+    scene.memory.faults.link_up(side)
+    _back(scene, side)
+
+
+def _back(scene: Scene, side: Side) -> None:
+    if side is Side.GREEN:
+        scene.came_back.append(now())
 
 
 def link_cut(side: Side, seconds: float) -> Callable[[Scene], None]:
     def act(scene: Scene) -> None:
         scene.memory.faults.link_down(side)
         scene.outages.add(str(side), seconds)
-        scene.later(seconds, lambda: scene.memory.faults.link_up(side))
+        scene.later(seconds, lambda: reachable(scene, side))
 
     return act
 

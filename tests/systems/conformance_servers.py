@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from cockpit.errors import Refused
+from cockpit.errors import Refused, SystemFault
 from cockpit.handover.ports import Action, Servers
 from cockpit.model.words import Known, Severity, Side
 
@@ -148,10 +148,25 @@ class ServersConformance:
         assert not (await pair.parted(BLUE, GREEN).probe()).done
         await made_so(pair.parted(BLUE, GREEN))
         assert await pair.heard(GREEN, BLUE) is None
-        await made_so(pair.released(GREEN))
         await pair.sequences_beyond(BLUE, GREEN).apply()
         evidence = await pair.sequences_beyond(BLUE, GREEN).apply()
         assert {"count", "moved", "unseen"} == evidence.keys()
         await made_so(pair.replicate(BLUE, GREEN, copy=False))
         await pair.canary(BLUE, GREEN).apply()
         assert (await pair.bill(BLUE, GREEN)).total == 0, "what the cockpit writes itself is on no bill"
+
+    async def test_what_a_slot_keeps_after_the_release_nobody_takes_away(self, pair: Servers) -> None:
+        await arm(pair)
+        await made_so(pair.parted(BLUE, GREEN))
+        assert not (await pair.released(GREEN).probe()).done
+        await made_so(pair.released(GREEN))
+        await pair.released(GREEN).apply()
+        with pytest.raises(SystemFault, match="was parted from its slot: blue keeps what green has not"):
+            await pair.replicate(BLUE, GREEN, copy=False).apply()
+        assert (await pair.bill(BLUE, GREEN)).exact, "the slot is there and readable"
+        assert (await pair.gone(GREEN).probe()).evidence["parted"]
+        assert "parted" not in (await pair.gone(BLUE).probe()).evidence
+        await made_so(pair.parted(GREEN, BLUE))
+        for side in (GREEN, BLUE):
+            await made_so(pair.gone(side))
+        await arm(pair)

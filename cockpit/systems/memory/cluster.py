@@ -202,6 +202,8 @@ class Stream:
     subscribed: bool = False
     """The subscription is there, enabled or not."""
     enabled: bool = False
+    severed: bool = False
+    """The subscription knows its slot no more: nobody can enable it."""
     stalled: bool = False
     """The worker runs and nothing moves: the lag that looks like none."""
     position: int = 0

@@ -92,6 +92,9 @@ class MemoryServers:
 
         def slot_made() -> None:
             self._reach(stream.origin), self._reach(stream.target)
+            if stream.severed:
+                what = f"subscription cockpit_{origin} was parted from its slot: {origin} keeps what {target} has not"
+                raise SystemFault(what, where=str(target), remedy="`cockpit bill`, then `cockpit cleanup` and a new copy", code="slot")
             if stream.exists:
                 return
             if stream.subscribed:
@@ -263,7 +266,8 @@ class MemoryServers:
         missing = [row for row in stream.waiting() if not row.ours]
         rows = {"public.orders": len(missing)} if missing else {}
         behind = now() - missing[0].at if missing else None
-        return Bill(origin, target, rows, lsn.show(stream.confirmed), lsn.show(stream.origin.wal), behind, 0.0, True)
+        unkept = "" if stream.exists else f"slot cockpit_{origin} is gone"
+        return Bill(origin, target, rows, lsn.show(stream.confirmed), lsn.show(stream.origin.wal), behind, 0.0, not unkept, unkept)
 
     async def heard(self, by: Side, of: Side) -> float | None:
         def look() -> float | None:
@@ -290,16 +294,21 @@ class MemoryServers:
         return self._action(f"part {target} from {origin}", see, make, (target,), "ALTER SUBSCRIPTION ... DISABLE")
 
     def released(self, side: Side) -> Action:
-        stream = self.cluster.streams[side]
+        stream, followed = self.cluster.streams[side], self.cluster.streams[side.other]
 
         async def make() -> Evidence:
             self._reach(stream.origin)
+            stream.pump()
             stream.exists = False
-            return {"slot": False}
+            if followed.enabled:
+                raise SystemFault("cannot set slot_name = NONE for enabled subscription", where=str(side), code="55000")
+            followed.severed = followed.subscribed
+            return {"slot": False, "could_follow": False}
 
         def see() -> Probe:
             self._reach(stream.origin)
-            return seen(not stream.exists, slot=stream.exists)
+            could = followed.subscribed and not followed.severed
+            return seen(not (stream.exists or could), slot=stream.exists, could_follow=could)
 
         return self._action(f"keep no log on {side}", see, make, (side,), "SELECT pg_drop_replication_slot(...)")
 
@@ -310,12 +319,13 @@ class MemoryServers:
             self._reach(node).installed = False
             for stream in (out, into):
                 stream.pump()
-                stream.exists = stream.subscribed = stream.enabled = False
+                stream.exists = stream.subscribed = stream.enabled = stream.severed = False
             return {"left": 0}
 
         def see() -> Probe:
             self._reach(node)
-            return seen(not (node.installed or any(stream.exists or stream.subscribed for stream in (out, into))))
+            kept = {"parted": True} if into.severed else {}
+            return seen(not (node.installed or any(stream.exists or stream.subscribed for stream in (out, into))), **kept)
 
         return self._action(
             f"gone {side}", see, make, (side,), "DROP SUBSCRIPTION ...; DROP PUBLICATION ...; DROP SCHEMA cockpit_control CASCADE"

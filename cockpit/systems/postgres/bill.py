@@ -13,7 +13,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from cockpit.errors import CockpitError, SystemFault
@@ -205,11 +205,13 @@ async def applied(link: Link, subscription: str) -> str | None:
 
 
 async def draw(wires: Wires, origin: Side, target: Side, meter: Meter) -> Bill:
-    """The bill now: counted where `origin` answers, else as `meter` saw it last."""
+    """The bill now: counted where `origin` answers, else as `meter` saw it last; and whether anything keeps it, where that is seen."""
     try:
         return await _counted(wires, origin, target)
-    except CockpitError:
-        return await _remembered(wires, origin, target, meter)
+    except CockpitError as err:
+        seen = await _remembered(wires, origin, target, meter)
+        lost = isinstance(err, SystemFault) and err.code == "slot"
+        return replace(seen, unkept=plain(err.what, 200)) if lost else seen
 
 
 async def _counted(wires: Wires, origin: Side, target: Side) -> Bill:

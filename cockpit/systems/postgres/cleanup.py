@@ -82,7 +82,7 @@ class Gone:
 
     async def probe(self) -> Probe:
         left = await self._left()
-        return Probe(Known.PENDING if left else Known.DONE, {"left": left, **await self._fence()})
+        return Probe(Known.PENDING if left else Known.DONE, {"left": left, **await self._fence(), **await self._parted()})
 
     async def apply(self) -> Evidence:
         """Ends with `StepError` naming what is left when a slot stays in use."""
@@ -106,6 +106,11 @@ class Gone:
         link = self.wires.work[self.side]
         rows = await link.rows(_REOPEN) if (await link.row(_HAS_FENCE))["made"] else []
         return {"fence_stays": [plain(row["text"]) for row in rows]} if rows else {}
+
+    async def _parted(self) -> dict[str, object]:
+        """Whether this side was parted for good from what the other one's slot keeps for it."""
+        rows = await self.wires.work[self.side].rows(_SUBSCRIPTION, self.wires.names.link(self.side.other))
+        return {"parted": True} if rows and rows[0]["subslotname"] is None else {}
 
     async def _drop_subscription(self) -> dict[str, object]:
         link, name = self.wires.work[self.side], self.wires.names.link(self.side.other)

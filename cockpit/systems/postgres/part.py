@@ -32,14 +32,22 @@ _FOLLOWS = (
     "SELECT s.subenabled AS enabled, EXISTS (SELECT FROM pg_stat_subscription w WHERE w.subid = s.oid AND w.pid IS NOT NULL) AS worker"
     " FROM pg_subscription s WHERE s.subname = $1 AND s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
+SIGN_S = 5.0
+"""Seconds a living origin has to answer a worker that asks it for a sign of life."""
+# A worker that hears nothing asks for a sign after half of `wal_receiver_timeout` (apply loop, `worker.c`): an idle mirror is silent that long.
 _HEARD = (
-    "SELECT extract(epoch FROM clock_timestamp() - max(w.last_msg_receipt_time))::float8 AS age"
-    " FROM pg_stat_subscription w WHERE w.subname = $1 AND w.pid IS NOT NULL"
+    "SELECT age FROM (SELECT extract(epoch FROM clock_timestamp() - max(w.last_msg_receipt_time))::float8 AS age FROM pg_stat_subscription w"
+    " WHERE w.subname = $1 AND w.pid IS NOT NULL) seen, (SELECT setting::float8 / 1000 AS patience FROM pg_settings"
+    f" WHERE name = 'wal_receiver_timeout') set WHERE patience = 0 OR age < patience / 2 + {SIGN_S}"
 )
 _END_WORKERS = "SELECT pg_terminate_backend(w.pid) FROM pg_stat_subscription w WHERE w.subname = $1 AND w.pid IS NOT NULL"
 _SLOT = "SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1 AND database = current_database()"
 _END = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NOT NULL"
 _DROP = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND database = current_database()"
+_COULD_FOLLOW = (
+    "SELECT 1 FROM pg_subscription WHERE subname = $1 AND subslotname IS NOT NULL"
+    " AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 _IN_USE = "55006"
 
 
@@ -103,7 +111,8 @@ class Parted:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The slot through which the other side followed `side` is gone."""
+    """The slot through which the other side followed `side` is gone, and `side` can follow the other one no more: its own subscription is
+    parted from its slot there, so that nobody who enables it (a later run that arms, a person) takes away what that slot keeps."""
 
     wires: Wires
     side: Side
@@ -114,11 +123,13 @@ class Released:
 
     def describe(self) -> tuple[Statement, ...]:
         slot = literal(self.wires.names.link(self.side))
-        return tuple(Statement(self.side, text.replace("$1", slot)) for text in (_END, _DROP))
+        return (*(Statement(self.side, text.replace("$1", slot)) for text in (_END, _DROP)), Statement(self.side, self._sever()))
 
     async def probe(self) -> Probe:
-        there = await self.wires.watch[self.side].rows(_SLOT, self.wires.names.link(self.side))
-        return Probe(Known.PENDING if there else Known.DONE, {"slot": bool(there)})
+        link = self.wires.watch[self.side]
+        there = await link.rows(_SLOT, self.wires.names.link(self.side))
+        could = await link.rows(_COULD_FOLLOW, self.wires.names.link(self.side.other))
+        return Probe(Known.PENDING if there or could else Known.DONE, {"slot": bool(there), "could_follow": bool(could)})
 
     async def apply(self) -> Evidence:
         link, slot, now = self.wires.act[self.side], self.wires.names.link(self.side), asyncio.get_running_loop().time
@@ -131,10 +142,15 @@ class Released:
                 if err.code != _IN_USE or now() > until:
                     raise
             await asyncio.sleep(POLL_S)
-        return {"slot": False}
+        if await link.rows(_COULD_FOLLOW, self.wires.names.link(self.side.other)):
+            await link.run(self._sever())
+        return {"slot": False, "could_follow": False}
+
+    def _sever(self) -> str:
+        return f"ALTER SUBSCRIPTION {ident(self.wires.names.link(self.side.other))} SET (slot_name = NONE)"
 
 
 async def heard(wires: Wires, by: Side, of: Side) -> float | None:
-    """Seconds since the apply worker of `by` received anything of `of`; None while it is not connected."""
-    row = await wires.watch[by].row(_HEARD, wires.names.link(of), within=ASK_S)
-    return None if row["age"] is None else float(row["age"])
+    """Seconds since the apply worker of `by` received anything of `of`; None while it is not connected, or has asked in vain."""
+    rows = await wires.watch[by].rows(_HEARD, wires.names.link(of), within=ASK_S)
+    return None if not rows or rows[0]["age"] is None else float(rows[0]["age"])

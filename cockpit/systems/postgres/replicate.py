@@ -44,6 +44,7 @@ FROM (SELECT 1) one LEFT JOIN pg_replication_slots s ON s.slot_name = $1"""
 
 TARGET = """\
 SELECT u.oid IS NOT NULL AS subscription, u.subenabled AS enabled, w.pid IS NOT NULL AS worker,
+  u.oid IS NOT NULL AND u.subslotname IS NULL AS parted,
   ARRAY(SELECT n.nspname || '.' || c.relname FROM pg_subscription_rel r JOIN pg_class c ON c.oid = r.srrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE r.srsubid = u.oid ORDER BY 1) AS subscribed,
   ARRAY(SELECT n.nspname || '.' || c.relname || ' ' || r.srsubstate::text FROM pg_subscription_rel r JOIN pg_class c ON c.oid = r.srrelid
@@ -194,6 +195,13 @@ class Replicate:
         link, where = self.wires.work[self.origin], str(self.origin)
         here = await link.row(ORIGIN, self.link)
         there = await self.wires.work[self.target].row(TARGET, self.link)
+        if there["parted"]:
+            raise SystemFault(
+                f"subscription {self.link} was parted from its slot: {self.origin} keeps what {self.target} has not",
+                where=str(self.target),
+                remedy="`cockpit bill` reads it, then `cockpit cleanup` and a new copy",
+                code="slot",
+            )
         if here["slot"] and here["wal_status"] != "lost" and here["ours"]:
             return
         if here["slot"] and not here["ours"]:

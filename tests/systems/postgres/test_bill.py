@@ -7,6 +7,7 @@ import pytest
 from cockpit.errors import SystemFault
 from cockpit.model.bill import in_words
 from cockpit.model.words import Side
+from cockpit.systems.postgres import part
 from cockpit.systems.postgres.bill import Change, Changes, Keeper, applied
 from cockpit.systems.postgres.pgoutput import Garbled
 from tests.systems.conformance_servers import arm
@@ -129,3 +130,24 @@ def test_what_is_not_of_the_format_is_refused(message: bytes) -> None:
         return
     with pytest.raises(Garbled):
         reader.feed(message)
+
+
+async def test_an_idle_mirror_is_heard_and_one_that_asked_in_vain_is_not(rig: Rig) -> None:
+    """With nothing to carry the origin is silent for half of `wal_receiver_timeout`, and lives: so the receiver asks it for a sign."""
+    await arm(rig.pair)
+    await rig.pair.canary(BLUE, GREEN).apply()
+    age = await rig.pair.heard(GREEN, BLUE)
+    assert age is not None
+    await until(lambda: _silent_for(rig, age + 0.5))
+    assert await rig.pair.heard(GREEN, BLUE) is not None
+    for patience, alive in (("1ms", False), ("0", True)):
+        with_patience = part._HEARD.replace(
+            "setting::float8 / 1000", f"{float(patience.removesuffix('ms')) / 1000 - (10 if not alive else 0)}::float8"
+        )
+        rows = await rig.pair._wires.watch[GREEN].rows(with_patience, rig.pair._wires.names.link(BLUE))
+        assert bool(rows) is alive
+
+
+async def _silent_for(rig: Rig, seconds: float) -> bool:
+    heard = await rig.pair.heard(GREEN, BLUE)
+    return heard is not None and heard > seconds

@@ -15,7 +15,7 @@ from cockpit.model.secret import Secret
 from cockpit.model.settings import AppSpec
 from cockpit.model.words import Severity
 from cockpit.systems.postgres import PostgresPair, replicate
-from tests.systems.postgres.conftest import BLUE, GREEN, PASSWORD, Rig, Waiver, quoted
+from tests.systems.postgres.conftest import BLUE, GREEN, PASSWORD, Rig, Waiver, quoted, until
 
 pytestmark = pytest.mark.servers
 
@@ -230,3 +230,19 @@ async def test_limits_are_counted(rig: Rig) -> None:
         assert ("R2", "blue max_replication_slots") in blocks(found)
     finally:
         await rig.run(BLUE, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'full\\_%'")
+
+
+async def test_an_idle_limit_on_slots_is_found(rig: Rig) -> None:
+    """What an ungraceful rollback leaves behind is kept by a slot that nobody reads."""
+    assert ("R4", "green idle limit") not in warnings(await rig.pair.preflight(BLUE))
+    await rig.run(GREEN, "ALTER SYSTEM SET idle_replication_slot_timeout = '1d'")
+    try:
+        await rig.run(GREEN, "SELECT pg_reload_conf()")
+        await until(lambda: _warned(rig))
+    finally:
+        await rig.run(GREEN, "ALTER SYSTEM RESET idle_replication_slot_timeout")
+        await rig.run(GREEN, "SELECT pg_reload_conf()")
+
+
+async def _warned(rig: Rig) -> bool:
+    return ("R4", "green idle limit") in warnings(await rig.pair.preflight(BLUE))

@@ -129,7 +129,18 @@ async def slots(look: Look) -> list[FindingSeen]:
             found.append(
                 warn("R4", str(side), seen, query, "raise it above what is written in the longest pause, or set -1 while the move lasts")
             )
+        found += await _idle_limit(look, side)
     return found
+
+
+async def _idle_limit(look: Look, side: Side) -> list[FindingSeen]:
+    """18 and later end a slot that nobody reads: the mirror's while it stands still, and what an ungraceful rollback left behind."""
+    query = "SELECT setting FROM pg_settings WHERE name = 'idle_replication_slot_timeout'"
+    rows = await look.wires.work[side].rows(query)
+    if not rows or rows[0]["setting"] == "0":
+        return []
+    seen = "idle_replication_slot_timeout is set: a slot that nobody reads for so long is lost, and with it the mirror and any bill"
+    return [warn("R4", f"{side} idle limit", seen, query, "set it to 0 while the move lasts")]
 
 
 async def sane(look: Look) -> list[FindingSeen]:
