@@ -195,12 +195,19 @@ def _open(arguments: argparse.Namespace) -> int:
     import signal
 
     from cockpit import left, wiring
+    from cockpit.config import runs_folder
+    from cockpit.errors import Refused
     from cockpit.opening import announce
+    from cockpit.timeline.folder import said
 
     for lost in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(lost, signal.default_int_handler)
     order = _order(arguments)
     runs = arguments.runs or Path(order.config.runs)
+    flown = left.flown_here(runs, arguments.config, order.spec.name)
+    if flown is not None:
+        opens = f"`cockpit join {said(flown, runs_folder())}` opens it, `cockpit watch` looks at it"
+        raise Refused("this pair is flown already", where=flown.name, remedy=f"{opens}; a second pilot is not possible")
     left_run = left.left_open(runs, arguments.config, order.spec.name)
     if left_run is not None:
         asyncio.run(left.check_unflown(left_run))

@@ -31,6 +31,15 @@ def left_open(runs: Path, config: Path, pair: str) -> RunFolder | None:
     return None
 
 
+def flown_here(runs: Path, config: Path, pair: str) -> RunFolder | None:
+    """The run of this config's pair that is flown on this machine; None where none is."""
+    for folder in reversed(list(every(runs))):
+        launch = _launch_of(folder) if is_flown(folder.timeline) else None
+        if launch is not None and (launch.pair, launch.config) == (pair, str(config.resolve())):
+            return folder
+    return None
+
+
 async def check_unflown(folder: RunFolder) -> None:
     """`Flown` where another process flies the run's pair, told before anything of the run is started. A server that does not answer says
     nothing: what is left of the pair can be taken up all the same."""

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cockpit.cli import found, say
+from cockpit.config import runs_folder
 from cockpit.errors import Refused
 from cockpit.opening import Opening
-from cockpit.timeline.folder import RunFolder
+from cockpit.timeline.folder import RunFolder, said
 
 if TYPE_CHECKING:
     from cockpit.screen.curtain import Curtain
@@ -27,9 +28,9 @@ def run(arguments: argparse.Namespace, again: Sequence[str]) -> int:
     except BaseException:
         opening.give_up()
         raise
-    code, said = opening.end()
+    code, words = opening.end()
     if code:
-        say(said)
+        say(words)
         return code
     assert root is not None
     return ending or _afterwards(RunFolder(root))
@@ -107,7 +108,7 @@ def _shown(
     raised.hand_over()
     ending = run_screen(folder.root, watch=watch, drill=False, gone=gone, theme=arguments.theme, ascii=arguments.ascii)
     if ending == Ending.CRASHED:
-        say(f"the screen failed, the run goes on: `cockpit join {folder.name}` opens it again")
+        say(f"the screen failed, the run goes on: `cockpit join {said(folder, runs_folder())}` opens it again")
         return 1
     return 0
 
@@ -120,7 +121,7 @@ def _afterwards(folder: RunFolder) -> int:
         say(f"run {folder.name} never opened: {last_words(folder) or 'its processes said nothing'}")
         return 1
     if state is None:
-        say(f"run {folder.name} is still flown: `cockpit join {folder.name}` opens it again")
+        say(f"run {folder.name} is still flown: `cockpit join {said(folder, runs_folder())}` opens it again")
         return 0
     why = state.alarms[-1].what if state.alarms else ""
     say(f"run {folder.name}: {state.outcome or 'left open'}; {state.serving or 'unknown'} serves{'; ' + why if why else ''}")

@@ -238,5 +238,5 @@ def _settled(state: RunState, wish: Wish, found: dict[str, str], tell: Callable[
         return Settled(state.run, wish, state.outcome, str(state.serving or ""), state.exit_code or 0, found, ends)
     last = state.handover.outcome if state.handover else None
     code = 1 if state.mode is Mode.STUCK else 4 if last is Outcome.ABORTED and found else 0
-    tell(f"run {state.run} is flown on, {state.serving or 'nobody'} serves: `cockpit join {state.run}` opens it")
+    tell(f"run {state.run} is flown on, {state.serving or 'nobody'} serves: `cockpit join` opens it")
     return Settled(state.run, wish, str(last or "flown"), str(state.serving or ""), code, found, ends)

@@ -30,8 +30,11 @@ from cockpit.drill.striker import Striker, due_of
 from cockpit.errors import CockpitError
 from cockpit.model.text import plain
 from cockpit.timeline.folder import RunFolder
+from cockpit.timeline.journal import is_closed
 
 _LOOK_S = 0.1
+CLOSED_S = 10.0
+"""Seconds a rig stays when its screen is gone and its run is closed: there is nothing left to fly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ async def supervise(folder: Path) -> int:
 
 
 async def _fly(rig: Rig, order: Order, asked: asyncio.Event) -> CockpitError | None:
-    ending = asyncio.create_task(_until_asked(rig.folder, order.owner, asked))
+    ending = asyncio.create_task(_until_asked(rig.folder, order.owner, asked, order.run))
     start = asyncio.create_task(rig.start())
     guardian: subprocess.Popen[bytes] | None = None
     try:
@@ -128,13 +131,16 @@ async def _struck(rig: Rig, order: Order, guardian: int, ending: asyncio.Task[No
         await striker.undo()
 
 
-async def _until_asked(folder: Path, owner: Owner, asked: asyncio.Event) -> None:
+async def _until_asked(folder: Path, owner: Owner, asked: asyncio.Event, run: str | None) -> None:
+    """Until somebody asks; or nobody is there any more, for as long as a drill may fly alone, or for a moment once its run is closed."""
     alone_since: float | None = None
     while not asked.is_set() and not await asyncio.to_thread((folder / "stop").exists):
         now = asyncio.get_running_loop().time()
         alone_since = None if owner.here else alone_since if alone_since is not None else now
-        if owner.linger_s is not None and alone_since is not None and now - alone_since > owner.linger_s:
-            return
+        if owner.linger_s is not None and alone_since is not None:
+            over = run is not None and await asyncio.to_thread(is_closed, RunFolder(Path(run)).timeline)
+            if now - alone_since > (min(owner.linger_s, CLOSED_S) if over else owner.linger_s):
+                return
         await asyncio.sleep(_LOOK_S)
 
 

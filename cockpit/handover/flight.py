@@ -327,7 +327,8 @@ class Flight:
     def _note(self, step: str, seen: dict[str, ev.Evidence]) -> None:
         if step == "quiesce":
             lsn = next((str(evidence["lsn"]) for evidence in seen.values() if "lsn" in evidence), "")
-            self._recorder.record(ev.FenceSet(self.direction.origin, lsn), durable=False)
+            if lsn:
+                self._recorder.record(ev.FenceSet(self.direction.origin, lsn), durable=False)
         if step == "verify":
             self._unproven = next((_unproven(evidence) for evidence in seen.values() if evidence.get("equal", True) is None), "")
 

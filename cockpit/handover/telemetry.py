@@ -41,6 +41,8 @@ T = TypeVar("T")
 REPORT = "the run goes on without it; say so to whoever keeps this part"
 SAME_THERE = "make the same change on the other side before the next handover, then run the preflight again (r)"
 SET_ON = "setval() it beyond the highest number in use: the apps' next ones collide, and a handover would carry it over so"
+AT_REST = frozenset({Mode.READY, Mode.ARMED, Mode.STUCK})
+"""Modes in which a side that does not answer is news: a flight tells what it meets by itself."""
 CENSUS_QUERY = "SELECT usename, application_name, client_addr, state, backend_xid, xact_start FROM pg_stat_activity"
 
 
@@ -83,6 +85,8 @@ class Telemetry:
     shape_mono: float | None = None
     readings: tuple[GateReading, ...] = ()
     _read_at: float = 0.0
+    _missed: dict[Side, int] = field(default_factory=dict)
+    """How often in a row a side did not answer."""
     _quiet: bool = False
     _gates: Gates = field(default_factory=Gates)
 
@@ -212,6 +216,25 @@ class Telemetry:
     async def _servers(self) -> None:
         await asyncio.gather(*(self._server(side) for side in Side))
         self._say_set_back()
+        if self.recorder.state.mode in AT_REST:
+            for side in Side:
+                self._say_down(side)
+
+    def _say_down(self, side: Side) -> None:
+        """An alarm stands while a side does not answer, from the second look in a row on."""
+        server = self.latest.servers.get(side)
+        if server is None:
+            return
+        self._missed[side] = 0 if server.up else self._missed.get(side, 0) + 1
+        raised = any(alarm.id == f"down: {side}" for alarm in self.recorder.state.alarms)
+        if self._missed[side] >= 2 and not raised:
+            serves = side is self.recorder.state.serving
+            what = f"{side} {'SERVES AND ' if serves else ''}DOES NOT ANSWER: {server.error or 'no answer'}"
+            self.recorder.record(
+                ev.AlarmRaised(f"down: {side}", what, remedy=_ways(side) if serves else f"start {side} again"), durable=False
+            )
+        if raised and server.up:
+            self.recorder.record(ev.AlarmCleared(f"down: {side}"), durable=False)
 
     def _say_set_back(self) -> None:
         """An alarm stands while a sequence of the serving side is behind where it was: its next numbers are taken."""
@@ -306,6 +329,11 @@ class Telemetry:
             except Exception as err:
                 self._went_wrong("reconciliation", err)
             await asyncio.sleep(1.0)
+
+
+def _ways(side: Side) -> str:
+    """What a lead can do while the serving side is gone."""
+    return "start green again; or U: blue takes over without what it has not" if side is Side.GREEN else "start blue again"
 
 
 def _no_lag(now: float, serving: Side, error: str) -> LagSample:

@@ -48,7 +48,11 @@ def _counted(bill: Bill) -> str:
     if bill.total is None:
         return f"nobody knows what: {bill.origin} was not seen since this pilot started{_range(bill)}"
     if not bill.rows:
-        return f"nothing{_range(bill)}" if bill.exact else f"what it wrote last, and nobody saw: before that, nothing{_range(bill)}{seen}"
+        return (
+            f"nothing{_range(bill)}"
+            if bill.exact
+            else f"an unknown number of changes: none was missing when it was seen last{_range(bill)}{seen}"
+        )
     count = f"{'' if bill.exact else 'at least '}{bill.total} change{'' if bill.total == 1 else 's'}"
     age = f", the oldest {bill.behind_s:.1f} s old" if bill.behind_s is not None else ""
     return f"{count} in {len(bill.rows)} table{'' if len(bill.rows) == 1 else 's'}{age}{_range(bill)}{seen}"

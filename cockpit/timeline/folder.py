@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,6 +113,12 @@ def find(runs: Path, name: str) -> RunFolder:
     known = ", ".join(run.name for run in list(every(runs))[-5:]) or "there is none yet"
     what = f"{len(found)} runs end in {name!r}" if found else f"no run {name!r}"
     raise Refused(what, where=str(runs), remedy=f"one of: {known}")
+
+
+def said(folder: RunFolder, usual: Path) -> str:
+    """The run as a command finds it: its name, and where it is kept where that is not the `usual` place."""
+    here = folder.root.parent.absolute()
+    return folder.name if here == usual.absolute() else f"{folder.name} --runs {shlex.quote(str(here))}"
 
 
 def every(runs: Path) -> Iterator[RunFolder]:

@@ -17,7 +17,7 @@ COUNTED = Bill(Side.GREEN, Side.BLUE, {"b": 1, "a": 5, "c": 5}, "0/10", "0/20", 
     (replace(COUNTED, exact=False, seen_s=4.4), "at least 11 changes in 3 tables, the oldest 3.2 s old, 0/10 to 0/20; seen 4 s ago"),
     (replace(COUNTED, rows={"a": 1}, behind_s=None), "1 change in 1 table, 0/10 to 0/20"),
     (replace(COUNTED, rows={}), "nothing, 0/10 to 0/20"),
-    (replace(COUNTED, rows={}, exact=False, from_lsn="0/30", seen_s=9.0), "what it wrote last, and nobody saw: before that, nothing, behind 0/30; seen 9 s ago"),
+    (replace(COUNTED, rows={}, exact=False, from_lsn="0/30", seen_s=9.0), "an unknown number of changes: none was missing when it was seen last, behind 0/30; seen 9 s ago"),
     (replace(COUNTED, rows=None, to_lsn=""), "nobody knows what: green was not seen since this pilot started, behind 0/10"),
     (Bill(Side.GREEN, Side.BLUE, None), "nobody knows what: green was not seen since this pilot started"),
 ])  # fmt: skip

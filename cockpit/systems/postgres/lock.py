@@ -55,7 +55,7 @@ class PairLock:
             f"this pair is flown by {who}{seen}",
             owner=plain(holders[0]["who"], 80).removeprefix("cockpit ") if holders else "",
             where=link.where,
-            remedy="`cockpit watch` follows it; a second pilot is not possible",
+            remedy="`cockpit join` opens it where its run is kept (--runs), `cockpit watch` looks at it; a second pilot is not possible",
         )
 
     async def release(self) -> None:

@@ -66,6 +66,7 @@ def _handover(story: Story) -> dict[str, object]:
         "approval": view.approval,
         "ungraceful": view.ungraceful,
         "bill": view.bill,
+        "unanswered_s": story.unanswered_s,
         "steps": [
             {
                 "id": step.id,

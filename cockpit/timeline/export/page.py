@@ -105,7 +105,8 @@ def _summary(report: Report) -> Callable[[Story], tuple[object, ...]]:
         share = f"{view.downtime_s / budget:.2%}" if view.downtime_s is not None and budget > 0 else ""
         outcome = view.outcome or "not finished"
         times = clock(story.opened_at), clock(story.closed_at)
-        return view.number, view.direction, outcome, seconds(view.downtime_s), share, seconds(view.seconds), *times, view.why
+        flown = f"ungraceful {view.direction}" if view.ungraceful else view.direction
+        return view.number, flown, outcome, seconds(view.downtime_s), share, seconds(view.seconds), *times, view.why
 
     return row
 
@@ -115,6 +116,10 @@ def _story(story: Story) -> Iterator[Block]:
     yield Heading(3, f"Handover {view.number}: {'ungraceful ' if view.ungraceful else ''}{view.direction}")
     if view.bill is not None:
         yield from _bill(view.bill, flown=view.past_return)
+    if story.unanswered_s is not None:
+        origin, target = view.direction.origin, view.direction.target
+        gone = f"{origin} had not answered for {seconds(story.unanswered_s)} when {target} took writes: that long nobody was served."
+        yield Words(plain(gone), loud=True)
     if view.approval is not None:
         yield Words(plain(_second(view.approval)))
     if view.fence_lsn:

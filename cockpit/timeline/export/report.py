@@ -43,6 +43,8 @@ class Story:
     opened_at: str
     closed_at: str
     events: tuple[ev.Event, ...]
+    unanswered_s: float | None = None
+    """How long an origin that did not answer had been gone when the target took writes."""
 
     def evidence(self, step: str) -> ev.Evidence:
         return next((e.fact.evidence for e in self.events if isinstance(e.fact, ev.StepFinished) and e.fact.step == step), {})
@@ -106,7 +108,16 @@ def _stories(events: tuple[ev.Event, ...]) -> Iterable[Story]:
         if view is not None:
             within = events[start:end]
             closed = next((e.at for e in within if isinstance(e.fact, ev.HandoverClosed)), "")
-            yield Story(view, events[start].at, closed, within)
+            yield Story(view, events[start].at, closed, within, _unanswered_s(view, events[:end], within) if view.ungraceful else None)
+
+
+def _unanswered_s(view: HandoverView, before: tuple[ev.Event, ...], within: tuple[ev.Event, ...]) -> float | None:
+    """Seconds from the last sight of the origin until the target took writes; None where the origin answered."""
+    took = next((e for e in within if isinstance(e.fact, ev.ReturnPassed)), None)
+    alarm = f"down: {view.direction.origin}"
+    marks = [e for e in before if took is not None and e.seq < took.seq and getattr(e.fact, "alarm", "") == alarm]
+    gone = marks[-1] if marks and isinstance(marks[-1].fact, ev.AlarmRaised) else None
+    return took.mono - gone.mono if took is not None and gone is not None else None
 
 
 def _scorecard(path: Path) -> tuple[dict[str, object] | None, str]:
