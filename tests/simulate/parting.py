@@ -40,8 +40,8 @@ class Parted:
     """When: blue took no write before."""
     bills: tuple[ev.BillDrawn, ...]
     """As drawn since."""
-    held: bool
-    """Blue could not let go of its log at once."""
+    released: float
+    """When blue let go of its log."""
 
 
 def parted(state: RunState, events: Sequence[ev.Event]) -> Parted | None:
@@ -52,8 +52,8 @@ def parted(state: RunState, events: Sequence[ev.Event]) -> Parted | None:
     since = [event for event in events if event.seq > view.opened_seq]
     at = next(event.mono for event in since if isinstance(event.fact, ev.ReturnPassed))
     bills = tuple(e.fact for e in since if isinstance(e.fact, ev.BillDrawn) and e.mono > at)
-    failed = (e.fact.action for e in since if isinstance(e.fact, ev.ActionFailed))
-    return Parted(view, at, bills, any(action.startswith("keep no log") for action in failed))
+    done = (e.mono for e in since if isinstance(e.fact, ev.ActionDone | ev.ActionProbed) and e.fact.action.startswith("keep no log"))
+    return Parted(view, at, bills, next((mono for mono in done if mono > at), float("inf")))
 
 
 def kept(scene: Scene) -> list[Row]:
@@ -172,9 +172,8 @@ def _crossed(scene: Scene, left: Parted, said: str) -> Iterator[str]:
 
 
 def _let_in(scene: Scene, row: Row, left: Parted) -> bool:
-    """Green came back a moment before; or before a pilot had shut it out, to a log that blue could not let go of."""
-    waited = left.held and any(row.at <= back + SHUT_S for back in scene.came_back if back > left.at)
-    return waited or _back_at(scene, row.at, left.at, SHUT_S)
+    """Green came back to a log that blue had not let go of yet, and a pilot had not shut it out."""
+    return any(row.at <= back + SHUT_S for back in scene.came_back if left.at - SHUT_S < back <= left.released)
 
 
 def _excused(scene: Scene, left: Parted, text: str, ops: set[str], said: str) -> bool:
