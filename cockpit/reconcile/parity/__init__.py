@@ -7,10 +7,10 @@ Objects of extensions are compared through their extension, nothing of the cockp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
-from cockpit.model.parity import Parity
+from cockpit.model.parity import Difference, Parity
 from cockpit.model.settings import PairSpec
 from cockpit.model.words import Side
 from cockpit.reconcile.parity import (
@@ -70,9 +70,7 @@ async def parity(lines: Mapping[Side, Line], excluded: Collection[str], *, servi
     found = [d for family, rows in families for d in compare(family, rows, abouts, serving, lost)]
     behind = {side: rows for side, (_, _, rows) in zip(Side, both, strict=True)}
     found += uncarried.large_objects(behind, serving)
-    uneven = _uneven(families)
-    told = tuple(d for d in found if d.kind != "column order" or d.object not in uneven)
-    return Parity(told, _compared(families), uncarried.not_carried(behind))
+    return Parity(tuple(_without_echoes(found, families)), _compared(families), uncarried.not_carried(behind))
 
 
 async def _matter(lines: Mapping[Side, Line], apps: Sequence[str]) -> list[str]:
@@ -102,6 +100,22 @@ def _uneven(families: Sequence[tuple[Family, Rows]]) -> set[str]:
     """Relations of which one side has columns that the other has not: their order is no news."""
     rows = next(rows for family, rows in families if family is columns.COLUMNS)
     return {rel for rel, _ in rows[Side.BLUE].keys() ^ rows[Side.GREEN].keys()}
+
+
+def _without_echoes(found: Sequence[Difference], families: Sequence[tuple[Family, Rows]]) -> Iterator[Difference]:
+    """Not the order of columns where the columns are not the same, nor the comment on what one side lacks."""
+    uneven = _uneven(families)
+    lone = {d.object for d in found if d.kind != "comment" and not (d.blue and d.green)}
+    for difference in found:
+        about, _, _ = difference.object.rpartition(": ")
+        part, _, whole = about.rpartition(" on ")
+        silent = (
+            {about, f"{whole}.{part}", whole, about.rpartition(".")[0]} & lone
+            if difference.kind == "comment"
+            else difference.object in uneven
+        )
+        if difference.kind not in {"comment", "column order"} or not silent:
+            yield difference
 
 
 def _compared(families: Sequence[tuple[Family, Rows]]) -> dict[str, int]:

@@ -53,6 +53,8 @@ class Aspect:
     """How much it weighs that the object is missing (the first aspect's)."""
     broken: str = ""
     """A value that no side is to be made like."""
+    undo: Callable[[Row, About], str] | None = None
+    """Takes it away again: for what the serving side is not to be given though the other one has it."""
     same: Callable[[str, str, Mapping[Side, About]], bool] | None = None
     """Whether blue's and green's value mean the same though their texts differ."""
 
@@ -117,20 +119,25 @@ def compare(family: Family, rows: Rows, abouts: Mapping[Side, About], serving: S
     for key in sorted(blue.keys() | green.keys()):
         here, there = blue.get(key), green.get(key)
         if here is None or there is None:
-            found += _lone(family, here, there, abouts, lost)
+            found += _lone(family, here, there, abouts, serving, lost)
         elif any(here[a.field] != there[a.field] for a in family.aspects):
             found += [d for a in family.aspects for d in _both(family, a, here, there, abouts, serving)]
     return found
 
 
-def _lone(family: Family, blue: Row | None, green: Row | None, abouts: Mapping[Side, About], lost: Collection[str]) -> list[Difference]:
+def _lone(
+    family: Family, blue: Row | None, green: Row | None, abouts: Mapping[Side, About], serving: Side, lost: Collection[str]
+) -> list[Difference]:
     row, lacks = (blue, Side.GREEN) if blue is not None else (green, Side.BLUE)
     assert row is not None
     if family.implied(row) or (row["name"] and row["rel"] in lost):
         return []
     aspect = family.aspects[0]
-    remedy = aspect.remedy(row, None, abouts[lacks])
-    return [_difference(family, aspect, row, (blue, green), aspect.lost, remedy, lacks)]
+    if aspect.undo and lacks is serving:
+        on, remedy = lacks.other, aspect.undo(row, abouts[lacks.other])
+    else:
+        on, remedy = lacks, aspect.remedy(row, None, abouts[lacks])
+    return [_difference(family, aspect, row, (blue, green), aspect.lost, remedy, on)]
 
 
 def _both(family: Family, aspect: Aspect, blue: Row, green: Row, abouts: Mapping[Side, About], serving: Side) -> list[Difference]:

@@ -65,6 +65,10 @@ def _grant(here: Row, there: Row | None, about: About) -> str:
     )
 
 
+def _revoke(row: Row, about: About) -> str:
+    return _grant({**row, "privileges": ""}, row, about)
+
+
 def _privileges(row: Row | None) -> set[str]:
     return set(row["privileges"].split(", ")) - {"", "none"} if row is not None else set()
 
@@ -98,7 +102,7 @@ GRANTS = Family(
     + """) o CROSS JOIN LATERAL (SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' WHEN o.owner THEN '(owner)' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee,
   a.privilege_type || CASE WHEN a.is_grantable AND a.grantee <> o.owner THEN '*' ELSE '' END AS privilege FROM aclexplode(o.acl) a WHERE a.privilege_type <> 'MAINTAIN') g
 GROUP BY o.rel, o.part, o.word, o.owner, g.grantee""",
-    (Aspect("privileges", "grant", BAD, _grant),),
+    (Aspect("privileges", "grant", BAD, _grant, undo=_revoke),),
     "SELECT relacl, ARRAY(SELECT attname || ' ' || attacl::text FROM pg_attribute WHERE attrelid = c.oid AND attacl IS NOT NULL) FROM pg_class c"
     " WHERE oid = to_regclass(<rel>) UNION ALL SELECT nspacl, '{}' FROM pg_namespace WHERE quote_ident(nspname) = <rel> UNION ALL"
     " SELECT proacl, '{}' FROM pg_proc WHERE oid = to_regprocedure(<rel>) UNION ALL SELECT typacl, '{}' FROM pg_type WHERE oid = to_regtype(<rel>)"
@@ -118,7 +122,7 @@ SELECT '(database)' AS rel, 'to ' || CASE e.grantee WHEN 0 THEN 'PUBLIC' WHEN e.
   CASE e.grantee WHEN 0 THEN 'PUBLIC' WHEN e.datdba THEN '(owner)' ELSE quote_ident(pg_get_userbyid(e.grantee)) END AS grantee, '' AS part, 'DATABASE' AS word,
   quote_ident(pg_get_userbyid(e.datdba)) AS owner,
   string_agg(DISTINCT e.privilege || CASE WHEN e.option AND e.grantee <> e.datdba THEN '*' ELSE '' END, ', ') AS privileges FROM entry e GROUP BY e.grantee, e.datdba""",
-    (Aspect("privileges", "grant", BAD, _grant),),
+    (Aspect("privileges", "grant", BAD, _grant, undo=_revoke),),
     "SELECT datacl FROM pg_database WHERE datname = current_database()",
     joint=" ",
 )
@@ -136,10 +140,14 @@ def _default(here: Row, there: Row | None, about: About) -> str:
     return "; ".join(made)
 
 
+def _default_again(row: Row, about: About) -> str:
+    return _default({**row, "privileges": row["built_in"]}, row, about)
+
+
 DEFAULTS = Family(
     """WITH entry AS (
   SELECT d.oid, d.defaclrole AS role, d.defaclnamespace AS schema, d.defaclobjtype AS type, d.defaclacl AS acl,
-    CASE d.defaclnamespace WHEN 0 THEN acldefault(CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype END::"char", d.defaclrole) ELSE '{}' END AS built_in
+    CASE d.defaclnamespace WHEN 0 THEN acldefault(CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype END::"char", d.defaclrole) END AS built_in
   FROM pg_default_acl d),
 told AS (SELECT coalesce(x.oid, y.oid) AS oid, coalesce(x.grantee, y.grantee) AS grantee, coalesce(x.list, 'none') AS list, coalesce(y.list, '') AS built_in
   FROM (SELECT e.oid, a.grantee, string_agg(a.privilege_type || CASE WHEN a.is_grantable AND a.grantee <> e.role THEN '*' ELSE '' END, ', ' ORDER BY a.privilege_type) AS list
@@ -153,7 +161,7 @@ CROSS JOIN LATERAL (SELECT CASE t.grantee WHEN 0 THEN 'PUBLIC' WHEN e.role THEN 
 CROSS JOIN LATERAL (SELECT CASE e.type WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS'
   ELSE 'LARGE OBJECTS' END AS word) w
 WHERE t.list IS DISTINCT FROM t.built_in AND (n.nspname IS NULL OR {user})""",
-    (Aspect("privileges", "default privilege", BAD, _default),),
+    (Aspect("privileges", "default privilege", BAD, _default, undo=_default_again),),
     "SELECT defaclrole::regrole, defaclnamespace::regnamespace, defaclobjtype, defaclacl FROM pg_default_acl WHERE <rel> IN"
     " (quote_ident(pg_get_userbyid(defaclrole)), quote_ident(pg_get_userbyid(defaclrole)) || ' in ' || defaclnamespace::regnamespace)",
     joint=": ",

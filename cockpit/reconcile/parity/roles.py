@@ -56,7 +56,7 @@ MEMBERSHIPS = Family(
     CASE WHEN NOT bool_or({16:a.set_option else true}) THEN 'no SET ROLE' END) AS membership
 FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member JOIN pg_roles g ON g.oid = a.roleid
 WHERE m.rolname = ANY ($2::text[]) AND $1::text[] IS NOT NULL GROUP BY 1, 2, 3""",
-    (Aspect("membership", "membership", BAD, _member),),
+    (Aspect("membership", "membership", BAD, _member, undo=lambda row, about: f"REVOKE {row['role']} FROM {row['rel']}"),),
     "SELECT a.* FROM pg_auth_members a WHERE quote_ident(pg_get_userbyid(a.member)) = <rel> AND 'in ' || quote_ident(pg_get_userbyid(a.roleid)) = <name>",
     joint=" ",
 )
@@ -66,11 +66,18 @@ _LISTS = {"search_path", "temp_tablespaces", "session_preload_libraries", "local
 
 def _setting(here: Row, there: Row | None, about: About) -> str:
     """Settings that are lists of names keep them quoted one by one ("GUC_LIST_QUOTE" in the sources)."""
-    whose = f"ALTER ROLE {here['role'] or 'ALL'}" if here["role"] or not here["here"] else ""
-    where = f"ALTER DATABASE {ident(about.database)}" if here["here"] and not here["role"] else ""
-    within = f" IN DATABASE {ident(about.database)}" if here["here"] and here["role"] else ""
     value = here["value"] if here["name"] in _LISTS and here["value"] else literal(here["value"])
-    return f"{whose}{where}{within} SET {here['name']} TO {value}"
+    return f"{_whose(here, about)} SET {here['name']} TO {value}"
+
+
+def _reset(row: Row, about: About) -> str:
+    return f"{_whose(row, about)} RESET {row['name']}"
+
+
+def _whose(row: Row, about: About) -> str:
+    if row["here"] and not row["role"]:
+        return f"ALTER DATABASE {ident(about.database)}"
+    return f"ALTER ROLE {row['role'] or 'ALL'}" + (f" IN DATABASE {ident(about.database)}" if row["here"] else "")
 
 
 SETTINGS = Family(
@@ -83,7 +90,7 @@ kept AS (
 SELECT CASE WHEN k.setrole = 0 AND k.setdatabase <> 0 THEN '(database)' ELSE coalesce(quote_ident(r.rolname), '(all roles)')
   || CASE k.setdatabase WHEN 0 THEN '' ELSE ' in (database)' END END AS rel, k.name, k.value, k.setdatabase <> 0 AS here, coalesce(quote_ident(r.rolname), '') AS role
 FROM kept k LEFT JOIN pg_roles r ON r.oid = k.setrole WHERE (k.setrole = 0 OR r.rolname = ANY ($2::text[])) AND $1::text[] IS NOT NULL""",
-    (Aspect("value", "role or database setting", LOOK, _setting, lost=LOOK),),
+    (Aspect("value", "role or database setting", LOOK, _setting, lost=LOOK, undo=_reset),),
     "SELECT setdatabase, setrole, setconfig FROM pg_db_role_setting WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))"
     " AND EXISTS (SELECT FROM unnest(setconfig) v WHERE split_part(v, '=', 1) = <name>)",
     joint=": ",
