@@ -7,8 +7,9 @@ Objects of extensions are compared through their extension, nothing of the cockp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Any, TypeVar
 
 from cockpit.model.parity import Difference, Parity
 from cockpit.model.settings import PairSpec
@@ -30,6 +31,7 @@ from cockpit.reconcile.parity import (
 from cockpit.reconcile.parity.facts import About, Family, Rows, by_key, compare, missing, statement
 from cockpit.reconcile.sessions import Line, Row
 
+T = TypeVar("T")
 DEADLINE_S = 60.0
 FAMILIES: tuple[Family, ...] = (
     *relations.FAMILIES,
@@ -61,7 +63,7 @@ async def parity(lines: Mapping[Side, Line], excluded: Collection[str], *, servi
     """Everything in which the sides differ. `excluded` are `schema.table` names that are not compared; `apps` the roles apps log in as.
     `LinkError` where a side is out of reach, `SystemFault` where it refuses: what was not seen is never taken as equal."""
     matter = await _matter(lines, apps)
-    both = await asyncio.gather(*(_read(lines[side], excluded, matter) for side in Side))
+    both = await _at_once([_read(lines[side], excluded, matter) for side in Side])
     abouts = {side: about for side, (about, _, _) in zip(Side, both, strict=True)}
     families: list[tuple[Family, Rows]] = []
     for n, family in enumerate((*FAMILIES, settings.SERVER)):
@@ -73,9 +75,20 @@ async def parity(lines: Mapping[Side, Line], excluded: Collection[str], *, servi
     return Parity(tuple(_without_echoes(found, families)), _compared(families), uncarried.not_carried(behind))
 
 
+async def _at_once(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results; where one fails, the others have ended when its error is raised."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def _matter(lines: Mapping[Side, Line], apps: Sequence[str]) -> list[str]:
     """Roles that matter on either side: on the other one they may be without any right yet."""
-    told = await asyncio.gather(*(lines[side].fetch(roles.THAT_MATTER, list(apps)) for side in Side))
+    told = await _at_once([lines[side].fetch(roles.THAT_MATTER, list(apps)) for side in Side])
     return sorted({row["name"] for rows in told for row in rows} | set(apps))
 
 
@@ -93,7 +106,7 @@ async def _read(line: Line, excluded: Collection[str], matter: Sequence[str]) ->
 
 async def _asked(line: Line, sql: str, excluded: Collection[str], matter: Sequence[str]) -> list[Row]:
     args = [list(excluded), list(matter)][: 2 if "$2" in sql else 1 if "$1" in sql else 0]
-    return await line.fetch(sql, *args, deadline=DEADLINE_S)
+    return await line.run(sql, *args, deadline=DEADLINE_S)
 
 
 def _uneven(families: Sequence[tuple[Family, Rows]]) -> set[str]:

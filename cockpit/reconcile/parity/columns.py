@@ -108,8 +108,8 @@ LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN (pg_collation co JOIN pg_namespace cn ON cn.oid = co.collnamespace) ON co.oid = a.attcollation
 WHERE r.relkind IN ('r', 'p', 'f', 'c') AND a.attnum > 0 AND NOT a.attisdropped""",
     (
-        Aspect("type", "column", BAD, _type),
-        Aspect("collation", "column collation", BAD, _type),
+        Aspect("type", "column", BAD, _type, follows="inherited"),
+        Aspect("collation", "column collation", BAD, _type, follows="inherited"),
         Aspect("generated", "column generation", BAD, _generated),
         Aspect("fallback", "column default", BAD, _fallback),
         Aspect("required", "column nullability", BAD, _required, broken="NOT NULL NOT VALID"),

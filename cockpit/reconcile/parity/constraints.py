@@ -29,20 +29,20 @@ def _firing(here: Row, there: Row | None, about: About) -> str:
 
 
 CONSTRAINTS = Family(
-    """WITH {rel}, k AS MATERIALIZED (SELECT k.oid, k.conname, k.conrelid, k.contypid, k.coninhcount, k.conislocal, pg_get_constraintdef(k.oid) AS def
-  FROM pg_constraint k WHERE k.contype IN ('p', 'u', 'f', 'c', 'x') AND k.conparentid = 0)
+    """WITH {rel}, k AS MATERIALIZED (SELECT k.oid, k.conname, k.conparentid, k.conrelid, k.contypid, k.coninhcount, k.conislocal, pg_get_constraintdef(k.oid) AS def
+  FROM pg_constraint k WHERE k.contype IN ('p', 'u', 'f', 'c', 'x'))
 SELECT o.rel, quote_ident(k.conname) AS name, o.word, k.def AS full, regexp_replace(k.def, ' NOT VALID$', '') AS def,
   CASE WHEN k.def ~ ' NOT VALID$' THEN 'NOT VALID' ELSE 'valid' END AS validity,
   CASE WHEN f.mend IS NULL THEN 'enforced' ELSE 'DISABLED' END AS firing, coalesce(f.mend, '') AS mend,
-  k.coninhcount > 0 AND NOT k.conislocal AS inherited
+  k.conparentid <> 0 OR (k.coninhcount > 0 AND NOT k.conislocal) AS inherited
 FROM k JOIN (SELECT r.oid, 0::oid AS typ, r.shown AS rel, 'TABLE' AS word FROM rel r
   UNION ALL SELECT 0, t.oid, format('%I.%I', n.nspname, t.typname), 'DOMAIN' FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
     WHERE t.typtype = 'd' AND {user} AND {own:pg_type:t.oid}) o ON o.oid = k.conrelid AND o.typ = k.contypid
 LEFT JOIN (SELECT t.tgconstraint, string_agg(format('ALTER TABLE %s ENABLE TRIGGER %I', t.tgrelid::regclass, t.tgname), '; ') AS mend
   FROM pg_trigger t WHERE t.tgisinternal AND t.tgconstraint <> 0 AND t.tgenabled <> 'O' GROUP BY 1) f ON f.tgconstraint = k.oid""",
     (
-        Aspect("def", "constraint", BAD, _constraint),
-        Aspect("validity", "constraint validity", BAD, _validity, broken="NOT VALID"),
+        Aspect("def", "constraint", BAD, _constraint, follows="inherited"),
+        Aspect("validity", "constraint validity", BAD, _validity, broken="NOT VALID", follows="inherited"),
         Aspect("firing", "constraint enforcement", BAD, _firing, broken="DISABLED"),
     ),
     "SELECT pg_get_constraintdef(oid), convalidated FROM pg_constraint WHERE <rel> IN (conrelid::regclass::text, contypid::regtype::text)"
@@ -71,11 +71,11 @@ def _usable(here: Row, there: Row | None, about: About) -> str:
 INDEXES = Family(
     """WITH {rel} SELECT r.shown AS rel, quote_ident(x.relname) AS name, format('%I.%I', n.nspname, x.relname) AS at, x.relkind::text AS relkind,
   pg_get_indexdef(i.indexrelid) AS def, CASE WHEN i.indisvalid AND i.indisready THEN 'valid' ELSE 'INVALID' END AS validity,
-  o.conindid IS NOT NULL AS owned, o.conindid IS NOT NULL OR x.relispartition AS implied
+  o.conindid IS NOT NULL AS owned, x.relispartition AS attached, o.conindid IS NOT NULL OR x.relispartition AS implied
 FROM pg_index i JOIN rel r ON r.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
 LEFT JOIN (SELECT DISTINCT conindid FROM pg_constraint WHERE contype IN ('p', 'u', 'x')) o ON o.conindid = i.indexrelid""",
     (
-        Aspect("def", "index", BAD, _index),
+        Aspect("def", "index", BAD, _index, follows="attached"),
         Aspect("validity", "index validity", BAD, _usable, broken="INVALID"),
     ),
     "SELECT pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisready FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid"

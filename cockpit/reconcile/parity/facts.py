@@ -53,6 +53,8 @@ class Aspect:
     """How much it weighs that the object is missing (the first aspect's)."""
     broken: str = ""
     """A value that no side is to be made like."""
+    follows: str = ""
+    """A column that says that the object has this from its parent, whose difference it then is."""
     undo: Callable[[Row, About], str] | None = None
     """Takes it away again: for what the serving side is not to be given though the other one has it."""
     same: Callable[[str, str, Mapping[Side, About]], bool] | None = None
@@ -142,7 +144,11 @@ def _lone(
 
 def _both(family: Family, aspect: Aspect, blue: Row, green: Row, abouts: Mapping[Side, About], serving: Side) -> list[Difference]:
     left, right = blue[aspect.field], green[aspect.field]
-    if left == right or (aspect.same and aspect.same(left, right, abouts)):
+    if (
+        left == right
+        or (aspect.follows and blue[aspect.follows] and green[aspect.follows])
+        or (aspect.same and aspect.same(left, right, abouts))
+    ):
         return []
     rows = {Side.BLUE: blue, Side.GREEN: green}
     model = serving.other if aspect.broken and rows[serving][aspect.field] == aspect.broken else serving

@@ -104,6 +104,7 @@ FOREIGN = (
         " FROM pg_foreign_data_wrapper w WHERE {own:pg_foreign_data_wrapper:w.oid}",
         (Aspect("def", "foreign data wrapper", BAD, _remade("FOREIGN DATA WRAPPER")),),
         "SELECT fdwhandler::regproc, fdwvalidator::regproc FROM pg_foreign_data_wrapper WHERE quote_ident(fdwname) = <rel>",
+        holds=True,
     ),
     Family(
         "SELECT quote_ident(s.srvname) AS rel, '' AS name, coalesce(' TYPE ' || quote_literal(s.srvtype), '') || coalesce(' VERSION ' || quote_literal(s.srvversion), '')"
@@ -111,6 +112,7 @@ FOREIGN = (
         " FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw WHERE {own:pg_foreign_server:s.oid}",
         (Aspect("def", "foreign server", BAD, _remade("SERVER")),),
         "SELECT srvtype, srvversion, srvfdw FROM pg_foreign_server WHERE quote_ident(srvname) = <rel>",
+        holds=True,
     ),
     Family(
         "SELECT quote_ident(m.srvname) AS rel, 'for ' || CASE m.umuser WHEN 0 THEN 'PUBLIC' ELSE quote_ident(m.usename) END AS name, 'mapped' AS value"

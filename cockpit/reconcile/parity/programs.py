@@ -50,7 +50,8 @@ FUNCTIONS = Family(
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
 WHERE {user} AND {own:pg_proc:p.oid} AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'i')""",
     (Aspect("def", "function", BAD, _function, same=_same_function),),
-    "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE oid = to_regprocedure(<rel>) AND prokind <> 'a'",
+    "SELECT CASE prokind WHEN 'a' THEN (SELECT a::text FROM pg_aggregate a WHERE a.aggfnoid = p.oid) ELSE pg_get_functiondef(oid) END"
+    " FROM pg_proc p WHERE oid = to_regprocedure(<rel>)",
     holds=True,
 )
 

@@ -34,14 +34,14 @@ CREATE TABLE s.parted_26 PARTITION OF s.parted FOR VALUES FROM ('2026-01-01') TO
 CREATE INDEX parted_day ON s.parted (day DESC);
 CREATE INDEX by_lower ON s.base (lower(v) text_pattern_ops) WHERE n > 3;
 CREATE INDEX "weird ""i"" x" ON s."a.b "" %s $1 ; --" ("Wert ""x"".y");
-CREATE TABLE s.guarded (id int PRIMARY KEY, who text);
+CREATE TABLE s.guarded (id int PRIMARY KEY, who text, note text);
 ALTER TABLE s.guarded ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_rows ON s.guarded FOR SELECT TO parity_app USING (who = CURRENT_USER);
 CREATE UNLOGGED TABLE s.scratch (id int PRIMARY KEY);
 CREATE TABLE s."left out" (id int PRIMARY KEY);
 CREATE VIEW s.v AS SELECT p.id, p.v FROM s.base p WHERE p.n > 1;
 CREATE VIEW s.wide AS SELECT b.id, i.other FROM s.base b JOIN s.ident i ON i.base = b.id;
-CREATE VIEW s.checked WITH (security_barrier = true) AS SELECT * FROM s.guarded WHERE id > 0 WITH LOCAL CHECK OPTION;
+CREATE VIEW s.checked WITH (security_barrier = true) AS SELECT id, who FROM s.guarded WHERE id > 0 WITH LOCAL CHECK OPTION;
 CREATE MATERIALIZED VIEW s.mv AS SELECT count(*) AS n FROM s.base;
 CREATE FUNCTION s.touch() RETURNS trigger LANGUAGE plpgsql SET search_path = s, pg_temp AS $$
 BEGIN
@@ -77,5 +77,13 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA s GRANT SELECT ON TABLES TO parity_readers;
 ALTER DEFAULT PRIVILEGES FOR ROLE parity_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 COMMENT ON TABLE s.base IS 'it''s the base';
 COMMENT ON COLUMN s.base.n IS E'two\nlines';
-COMMENT ON CONSTRAINT n_positive ON s.base IS 'positive';
+COMMENT ON CONSTRAINT ident_pkey ON s.ident IS 'positive';
 '''
+
+SETTINGS_OF_BOTH = {
+    "array_nulls": "off",
+    "IntervalStyle": "'iso_8601'",
+    "bytea_output": "'escape'",
+    "search_path": '"$user", public, "odd x"',
+}
+"""Settings of which the reconciliation's own sessions fix some."""
