@@ -67,11 +67,14 @@ async def parity(lines: Mapping[Side, Line], excluded: Collection[str], *, servi
     abouts = {side: about for side, (about, _, _) in zip(Side, both, strict=True)}
     families: list[tuple[Family, Rows]] = []
     for n, family in enumerate((*FAMILIES, settings.SERVER)):
-        families.append((family, {side: by_key(told[n]) for side, (_, told, _) in zip(Side, both, strict=True)}))
+        families.append((family, {side: by_key(told[n], family.aspects[0].field) for side, (_, told, _) in zip(Side, both, strict=True)}))
     lost = set(chain.from_iterable(missing(family, rows) for family, rows in families))
-    found = [d for family, rows in families for d in compare(family, rows, abouts, serving, lost)]
+    found: list[Difference] = []
+    for family, rows in families:
+        found += compare(family, rows, abouts, serving, lost)
+        await asyncio.sleep(0)  # of a large database it takes a while, and others wait for the loop
     behind = {side: rows for side, (_, _, rows) in zip(Side, both, strict=True)}
-    found += uncarried.large_objects(behind, serving)
+    found += uncarried.large_objects(behind, serving) + settings.unseen(families[-1][1])
     return Parity(tuple(_without_echoes(found, families)), _compared(families), uncarried.not_carried(behind))
 
 

@@ -92,8 +92,7 @@ def _options(here: Row, there: Row | None, about: About) -> str:
 
 COLUMNS = Family(
     """WITH {rel} SELECT r.shown AS rel, quote_ident(a.attname) AS name, r.relkind::text AS relkind, format_type(a.atttypid, a.atttypmod) AS type,
-  CASE WHEN NOT a.attnotnull THEN 'NULL' WHEN EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
-    AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated) THEN 'NOT NULL NOT VALID' ELSE 'NOT NULL' END AS required,
+  CASE WHEN NOT a.attnotnull THEN 'NULL' WHEN k.att IS NOT NULL THEN 'NOT NULL NOT VALID' ELSE 'NOT NULL' END AS required,
   CASE a.attgenerated WHEN '' THEN '' ELSE 'GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ') '
     || CASE a.attgenerated WHEN 'v' THEN 'VIRTUAL' ELSE 'STORED' END END AS generated,
   CASE a.attgenerated WHEN '' THEN '' ELSE pg_get_expr(d.adbin, d.adrelid) END AS expression,
@@ -105,6 +104,7 @@ COLUMNS = Family(
   coalesce(array_to_string(a.attoptions, ', '), '') AS options, a.attinhcount > 0 AND NOT a.attislocal AS inherited
 FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+LEFT JOIN (SELECT conrelid, conkey[1] AS att FROM pg_constraint WHERE contype = 'n' AND NOT convalidated) k ON (k.conrelid, k.att) = (a.attrelid, a.attnum)
 LEFT JOIN (pg_collation co JOIN pg_namespace cn ON cn.oid = co.collnamespace) ON co.oid = a.attcollation
 WHERE r.relkind IN ('r', 'p', 'f', 'c') AND a.attnum > 0 AND NOT a.attisdropped""",
     (

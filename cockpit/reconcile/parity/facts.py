@@ -100,9 +100,9 @@ def statement(sql: str, about: About) -> str:
     return _SINCE.sub(lambda m: m[2] if about.version >= int(m[1]) * 10000 else m[3], text)
 
 
-def by_key(rows: Iterable[Row]) -> dict[Key, Row]:
-    """The rows by name, without the cockpit's own."""
-    return {(row["rel"], row["name"]): row for row in rows if not _ours(row["rel"], row["name"])}
+def by_key(rows: Iterable[Row], first: str) -> dict[Key, Row]:
+    """The rows by name, without the cockpit's own, and without those that went away while they were read: their first aspect is NULL."""
+    return {(row["rel"], row["name"]): row for row in rows if row[first] is not None and not _ours(row["rel"], row["name"])}
 
 
 def _ours(*names: str) -> bool:

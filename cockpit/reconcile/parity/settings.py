@@ -6,7 +6,9 @@ session of this role would.
 
 from __future__ import annotations
 
-from cockpit.reconcile.parity.facts import BAD, LOOK, About, Aspect, Family, words
+from cockpit.model.parity import Difference
+from cockpit.model.words import Side
+from cockpit.reconcile.parity.facts import BAD, LOOK, About, Aspect, Family, Rows, words
 from cockpit.reconcile.parity.oneline import literal
 from cockpit.reconcile.sessions import Row
 from cockpit.systems.postgres.names import ident
@@ -40,6 +42,23 @@ SERVER = Family(
 )
 
 _LOCALE = words("it is fixed when the database is made: make it anew with this, and copy")
+
+
+_HIDDEN = ("session_preload_libraries", "shared_preload_libraries")
+"""Shown to superusers and members of pg_read_all_settings alone."""
+
+
+def unseen(rows: Rows) -> list[Difference]:
+    """That a side does not show what it is to be compared by: unknown is not equal."""
+    found = []
+    for name in _HIDDEN:
+        told = {side: rows[side].get((name, "")) for side in Side}
+        for side in (side for side, row in told.items() if row is None):
+            blue, green = ("not shown" if row is None else str(row["value"]) for row in told.values())
+            remedy = f"GRANT pg_read_all_settings TO the cockpit's role on {side}"
+            query = SERVER.query.replace("<rel>", literal(name))
+            found.append(Difference("server setting", name, blue, green, LOOK, remedy, query, side))
+    return found
 
 
 def _limit(here: Row, there: Row | None, about: About) -> str:

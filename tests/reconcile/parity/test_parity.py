@@ -210,6 +210,18 @@ async def test_what_cannot_be_seen_is_never_equal(two: Two) -> None:
         await run(two.green, "DROP ROLE parity_guest")
 
 
+async def test_a_role_that_is_not_shown_everything_is_told_so(two: Two) -> None:
+    await run(two.green, "CREATE ROLE parity_guest LOGIN PASSWORD 'guest'")
+    try:
+        guest = replace(two.green, user="parity_guest", password=Secret("guest"))
+        found = (await of_pair(replace(two.spec, green=replace(two.spec.green, control=guest)), Side.BLUE)).differences
+        assert {(d.object, d.green, d.on) for d in found} == {
+            (name, "not shown", Side.GREEN) for name in ("session_preload_libraries", "shared_preload_libraries")
+        }
+    finally:
+        await run(two.green, "DROP ROLE parity_guest")
+
+
 async def test_the_port_reads_it_while_the_background_works(two: Two) -> None:
     for end in (two.blue, two.green):
         await run(end, "CREATE TABLE t (id int PRIMARY KEY, v text)")

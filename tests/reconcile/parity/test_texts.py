@@ -75,7 +75,7 @@ def test_a_family_asks_each_version_what_it_knows() -> None:
 
 def test_only_the_cockpits_own_names_are_left_out() -> None:
     rows = [
-        {"rel": rel, "name": ""}
+        {"rel": rel, "name": "", "value": "v"}
         for rel in (
             "public.cockpit_x",
             'cockpit_control."y"',
@@ -85,4 +85,5 @@ def test_only_the_cockpits_own_names_are_left_out() -> None:
             '"cockpit_"',
         )
     ]
-    assert {rel for rel, _ in by_key(rows)} == {'public."a.cockpit_b"', "public.my_cockpit_c"}
+    rows.append({"rel": "public.gone", "name": "", "value": None})
+    assert {rel for rel, _ in by_key(rows, "value")} == {'public."a.cockpit_b"', "public.my_cockpit_c"}
