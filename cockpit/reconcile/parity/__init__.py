@@ -2,6 +2,9 @@
 
 Catalogue queries only, one round trip for each family of objects and side, both sides at once, the rows compared as sets by name.
 Objects of extensions are compared through their extension, nothing of the cockpit's counts. Safe to run at any time outside the window.
+
+Measured on two cores, 16 and 18 side by side: 2,000 tables of 10 columns with 4 indexes, a trigger, a sequence and 3 grants each, some
+50,000 objects a side, take 2.0 s; 4.5 to 6.4 s where other work kept both cores busy. The drill's database takes 0.2 s.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cockpit.reconcile.parity.facts import BAD, LOOK, About, Aspect, Family
+from cockpit.reconcile.parity.facts import BAD, LOOK, About, Aspect, Family, words
 from cockpit.reconcile.sessions import Row
 
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
@@ -101,7 +101,7 @@ COLUMNS = Family(
   coalesce(cn.nspname::text || '.' || quote_ident(co.collname), '') AS collation,
   CASE WHEN r.relkind IN ('r', 'p') THEN a.attstorage::text ELSE '' END AS storage,
   {14:a.attcompression::text else ''} AS compression, coalesce(nullif(a.attstattarget, -1)::text, '') AS target,
-  coalesce(array_to_string(a.attoptions, ', '), '') AS options, a.attinhcount > 0 AND NOT a.attislocal AS inherited
+  coalesce(array_to_string(a.attoptions, ', '), '') AS options, coalesce(array_to_string(a.attfdwoptions, ', '), '') AS far, a.attinhcount > 0 AND NOT a.attislocal AS inherited
 FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN (SELECT conrelid, conkey[1] AS att FROM pg_constraint WHERE contype = 'n' AND NOT convalidated) k ON (k.conrelid, k.att) = (a.attrelid, a.attnum)
@@ -118,6 +118,7 @@ WHERE r.relkind IN ('r', 'p', 'f', 'c') AND a.attnum > 0 AND NOT a.attisdropped"
         Aspect("compression", "column compression", LOOK, _compression),
         Aspect("target", "column statistics target", LOOK, _target),
         Aspect("options", "column option", LOOK, _options),
+        Aspect("far", "foreign column option", BAD, words("ALTER FOREIGN TABLE <rel> ALTER COLUMN <name> OPTIONS (..)")),
     ),
     "SELECT format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated, a.attcollation::regcollation,"
     " pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"

@@ -14,6 +14,7 @@ from cockpit.reconcile.parity.facts import LOOK, About, Aspect, Family
 from cockpit.reconcile.sessions import Row
 
 _TOKEN = re.compile(r"""[eE]?'(?:[^']|'')*'|"(?:[^"]|"")*"|[\w$]+|[^\s\w]""")
+_TAKES_FROM = {"extract", "overlay", "substring", "trim"}
 _TABLE_NEXT = {"from", "join", "only", "into", "update"}
 
 
@@ -30,15 +31,24 @@ def same_text(blue: str, green: str, abouts: Mapping[Side, About]) -> bool:
 
 def _unqualified(older: list[str], newer: list[str]) -> bool:
     """Whether `newer` is `older` without some qualifiers of columns."""
-    at = 0
+    at, called = 0, [""]
     for n, token in enumerate(newer):
         dropped = older[at + 1 : at + 2] == ["."] and newer[n + 1 : n + 2] != ["."]
-        if dropped and re.match(r'[\w"]', older[at]) and not (at and older[at - 1].lower() in _TABLE_NEXT):
+        if dropped and re.match(r'[\w"]', older[at]) and not _table_next(older, at, called[-1]):
             at += 2
         if older[at : at + 1] != [token]:
             return False
         at += 1
+        if token == "(":
+            called.append(newer[n - 1].lower())
+        elif token == ")" and len(called) > 1:
+            called.pop()
     return at == len(older)
+
+
+def _table_next(tokens: list[str], at: int, called: str) -> bool:
+    """Whether a table's name stands at `at`; `called` is what the bracket around it belongs to."""
+    return bool(at) and tokens[at - 1].lower() in _TABLE_NEXT and called not in _TAKES_FROM
 
 
 def _view(here: Row, there: Row | None, about: About) -> str:

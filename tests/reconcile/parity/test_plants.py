@@ -251,6 +251,12 @@ TYPES = (
         "s.far",
         words="ALTER FOREIGN TABLE s.far OPTIONS (SET t 'x')",
     ),
+    one(
+        "ALTER FOREIGN TABLE s.far ALTER COLUMN id OPTIONS (column_name 'x')",
+        "foreign column option",
+        "s.far.id",
+        words="ALTER FOREIGN TABLE s.far ALTER COLUMN id OPTIONS (DROP column_name)",
+    ),
     one("CREATE FOREIGN DATA WRAPPER another", "foreign data wrapper", "another"),
     one("DROP STATISTICS s.pair_stats", "extended statistics", "s.pair_stats", look=True),
     one("COMMENT ON COLUMN s.base.n IS NULL", "comment", "s.base.n: table column", look=True),

@@ -42,6 +42,11 @@ def test_a_literal_is_one_line() -> None:
 
 def test_qualifiers_that_only_the_older_server_writes_are_no_difference() -> None:
     assert same_text("SELECT p.e, p.x\n FROM s.p\n WHERE (p.n > 1.5)", "SELECT e, x FROM s.p WHERE (n > 1.5)", ACROSS)
+    assert same_text(
+        "SELECT EXTRACT(epoch FROM a.at), SUBSTRING(a.v FROM a.n) FROM x.a",
+        "SELECT EXTRACT(epoch FROM at), SUBSTRING(v FROM n) FROM x.a",
+        ACROSS,
+    )
     assert same_text("SELECT v.v FROM s.v", "SELECT v FROM s.v", ACROSS)
     assert same_text('SELECT "a.b"."c d" FROM s."a.b"', 'SELECT "c d" FROM s."a.b"', ACROSS)
 
