@@ -16,6 +16,7 @@ from typing import Protocol
 
 from cockpit.model.bill import Bill
 from cockpit.model.events import Evidence, FindingSeen
+from cockpit.model.parity import Parity
 from cockpit.model.plan import Statement
 from cockpit.model.telemetry import LagSample, PoolerSample, ReconSample, ServerSample
 from cockpit.model.words import Known, Side
@@ -254,6 +255,10 @@ class Reconciler(Protocol):
 
     async def verify_changed(self, origin: Side, target: Side, box_s: float) -> Verification:
         """Proves, within `box_s` seconds and with both sides quiet, every row that changed since it was last proven."""
+
+    async def parity(self) -> Parity:
+        """Everything but rows in which the sides differ: what replication neither carries nor checks. Reads catalogues only; not called
+        inside the window. What could not be seen raises, it is never taken as equal."""
 
     async def preflight(self) -> tuple[FindingSeen, ...]: ...
 

@@ -15,6 +15,7 @@ from typing import Any
 from cockpit.errors import CockpitError, SystemFault
 from cockpit.handover.ports import Action, Verification
 from cockpit.model.events import Evidence, FindingSeen
+from cockpit.model.parity import Parity
 from cockpit.model.settings import PairSpec, Tuning
 from cockpit.model.telemetry import ReconSample
 from cockpit.model.text import plain
@@ -27,6 +28,7 @@ from cockpit.reconcile.findings import findings, waiver
 from cockpit.reconcile.keyless import grows
 from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Ledger
+from cockpit.reconcile.parity import of_pair
 from cockpit.reconcile.passage import Passage
 from cockpit.reconcile.schedule import next_table
 from cockpit.reconcile.selftest import faults
@@ -182,6 +184,10 @@ class PostgresReconciler:
             return await window.verify(origin, target, max(box_s - (loop.time() - started), 0.001))
         finally:
             turn.release()
+
+    async def parity(self) -> Parity:
+        """Everything but rows in which the sides differ, through connections of its own: the background goes on."""
+        return await of_pair(self._spec, self._serving)
 
     async def preflight(self) -> tuple[FindingSeen, ...]:
         """Whether both servers hash alike, which tables cannot be proven and why, and whether the taps can be had."""

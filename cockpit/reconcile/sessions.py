@@ -114,6 +114,12 @@ class Line:
         finally:
             await self._end()
 
+    def unset(self) -> Line:
+        """A line of its own to the same side that sets nothing which a setting of the server's could be read by."""
+        line = Line(self.side, self._endpoint)
+        line._settings = {"application_name": APPLICATION}
+        return line
+
     async def close(self) -> None:
         """The connection is closed; at the latest after two seconds, the hard way."""
         connection, self._connection, self._statements = self._connection, None, {}

@@ -51,6 +51,7 @@ def test_the_model_is_standard_library_only() -> None:
         "events",
         "intents",
         "lsn",
+        "parity",
         "plan",
         "secret",
         "settings",

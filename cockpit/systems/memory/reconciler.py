@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cockpit.errors import LinkError
 from cockpit.handover.ports import Action, Verification
 from cockpit.model.events import Evidence, FindingSeen
+from cockpit.model.parity import Parity
 from cockpit.model.telemetry import ReconSample, TableProof
 from cockpit.model.words import Exactness, ProofState, Severity, Side
 from cockpit.systems.memory.action import RTT_S, MemoryAction, seen
@@ -29,6 +30,8 @@ class MemoryReconciler:
     """Rows of the serving side's log that were proven."""
     serving: Side = Side.BLUE
     findings: tuple[FindingSeen, ...] = ()
+    differs: Parity = field(default_factory=Parity)
+    """What the parity of everything but rows is; told, for the twins have no catalogues."""
 
     async def open(self, serving: Side) -> None:
         self.serving = serving
@@ -112,6 +115,16 @@ class MemoryReconciler:
         young = {row.op for node in (blue, green) for row in node.rows[-2000:] if row.at > now() - 1.0} if settled else set()
         ops = {row.op for node in (blue, green) for row in node.rows if not row.ours}
         return sorted(op for op in ops - young if blue.counts.get(op) != 1 or green.counts.get(op) != 1)
+
+    async def parity(self) -> Parity:
+        async def look() -> Parity:
+            await self._touch()
+            return self.differs
+
+        for side in Side:
+            if not self.cluster.nodes[side].up:
+                raise LinkError("connection refused", where=str(side))
+        return await self.faults.around("reconciler.parity", look, Side)
 
     async def preflight(self) -> tuple[FindingSeen, ...]:
         good = FindingSeen("P11", "public.orders", Severity.GOOD, "every table can be compared", "SELECT ...", "")
