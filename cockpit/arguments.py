@@ -45,6 +45,9 @@ def pair_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 def reconciling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duty", type=share, metavar="SHARE", help="share of the time it may keep a server busy, 0.01 to 0.5")
     parser.add_argument("--within", type=float, default=86400.0, metavar="SECONDS", help="after this it ends with what is proven by then")
+    parser.add_argument(
+        "--rows-only", action="store_true", help="leave out what else makes a database: definitions, indexes, rights, settings"
+    )
     parser.add_argument("--serving", choices=("blue", "green"), help="which side's writes count (default: as it is seen)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 

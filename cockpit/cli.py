@@ -318,7 +318,7 @@ def _reconcile(arguments: argparse.Namespace) -> int:
 
     order, serving = _order(arguments), Side(arguments.serving) if arguments.serving else None
     with headline.shown(sys.stderr) as tell:
-        found = asyncio.run(comparing.compare(order, arguments.duty, arguments.within, tell, serving))
+        found = asyncio.run(comparing.compare(order, arguments.duty, arguments.within, tell, serving, parity=not arguments.rows_only))
     put(_json(found) if arguments.json else comparing.render(found))
     return found.exit_code
 

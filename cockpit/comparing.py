@@ -17,10 +17,12 @@ from cockpit import wiring
 from cockpit.handover.pilot import close
 from cockpit.handover.ports import Reconciler, World
 from cockpit.handover.serving import who_serves
+from cockpit.model.parity import Parity
 from cockpit.model.settings import Tuning
 from cockpit.model.telemetry import ReconSample, RowDifference, TableProof
 from cockpit.model.text import plain
 from cockpit.model.words import ProofState, Side
+from cockpit.timeline.parity import render as render_parity
 
 CATCH_UP_S = 5.0
 ROUNDS = 6
@@ -36,7 +38,8 @@ Tell = Callable[[ReconSample, float | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What was found. `equal`: every row that is owed was proven equal, and what changed since was proven again but for `dirty` rows."""
+    """What was found. `equal`: every row that is owed was proven equal, and what changed since was proven again but for `dirty` rows; and
+    nothing beside the rows differs that changes how the database behaves."""
 
     verdict: str
     pair: str
@@ -50,13 +53,17 @@ class Compared:
     unproven: tuple[str, ...]
     """Tables that are owed and were not proven, each with why."""
     note: str = ""
+    parity: Parity | None = None
+    """Whether both are the same database in everything beside the rows; None where that was not asked."""
 
     @property
     def exit_code(self) -> int:
         return VERDICTS[self.verdict]
 
 
-async def compare(order: wiring.Order, duty: float | None, within_s: float, tell: Tell, serving: Side | None = None) -> Compared:
+async def compare(
+    order: wiring.Order, duty: float | None, within_s: float, tell: Tell, serving: Side | None = None, *, parity: bool = True
+) -> Compared:
     """Everything that can be compared was, or `within_s` seconds are over. `Flown` while a pilot has the pair."""
     world = wiring.build_world(order.spec, replace(order.scenario, tuning=_tuned(order.scenario.tuning, duty)))
     started = time.monotonic()
@@ -66,7 +73,8 @@ async def compare(order: wiring.Order, duty: float | None, within_s: float, tell
         serves = serving or await _serving(world, order)
         await world.reconciler.open(serves)
         tables, last, complete = await _work(world.reconciler, within_s, tell)
-        return _found(order.spec.name, serves, time.monotonic() - started, tables, last, complete)
+        beside = await world.reconciler.parity() if parity else None
+        return _found(order.spec.name, serves, time.monotonic() - started, tables, last, complete, beside)
     finally:
         await close(world)
 
@@ -129,14 +137,16 @@ class Pace:
         return left * took / sample.proven_rows if sample.proven_rows > 0 and took > 1 else None
 
 
-def _found(pair: str, serving: Side, seconds: float, tables: dict[str, TableProof], last: ReconSample, complete: bool) -> Compared:
+def _found(
+    pair: str, serving: Side, seconds: float, tables: dict[str, TableProof], last: ReconSample, complete: bool, parity: Parity | None
+) -> Compared:
     owed = [proof for proof in tables.values() if proof.owed]
     unproven = tuple(f"{p.table}: {p.reason or p.state}" for p in owed if p.state is ProofState.UNVERIFIABLE or not _settled(p))
-    different = last.differences > 0
+    different = last.differences > 0 or (parity is not None and bool(parity.bad))
     verdict = "different" if different else "equal" if complete and not unproven and last.dirty_keys is not None else "not proven"
     proofs = tuple(sorted(tables.values(), key=lambda p: (p.state is not ProofState.DIFFERS, p.table)))
     return Compared(
-        verdict, pair, str(serving), round(seconds, 3), last.all_rows, last.proven_rows, last.dirty_keys, last.differences, proofs, unproven, last.note
+        verdict, pair, str(serving), round(seconds, 3), last.all_rows, last.proven_rows, last.dirty_keys, last.differences, proofs, unproven, last.note, parity
     )  # fmt: skip
 
 
@@ -155,7 +165,8 @@ def render(found: Compared) -> str:
     lines += [f"  · {proof.table}: {proof.reason}" for proof in found.tables if not proof.owed]
     if found.note:
         lines.append(f"  note: {found.note}")
-    return plain_lines(lines)
+    beside = "" if found.parity is None else "\n" + render_parity(found.parity)
+    return plain_lines(lines) + beside
 
 
 def row_lines(row: RowDifference) -> Iterator[str]:

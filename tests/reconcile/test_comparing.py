@@ -34,9 +34,10 @@ async def order(blue16: Server, green18: Server, make_database: MakeDatabase) ->
     yield wiring.Order(Config({}, "", ""), load_scenario("arp"), pair(blue, green))
 
 
-async def compared(order: wiring.Order, within_s: float = 60.0) -> tuple[Compared, list[ReconSample]]:
+async def compared(order: wiring.Order, within_s: float = 60.0, *, parity: bool = False) -> tuple[Compared, list[ReconSample]]:
     heard: list[ReconSample] = []
-    return await compare(order, 0.5, within_s, lambda sample, left: heard.append(sample), Side.BLUE), heard
+    found = await compare(order, 0.5, within_s, lambda sample, left: heard.append(sample), Side.BLUE, parity=parity)
+    return found, heard
 
 
 async def test_equal_under_load_is_exit_0(order: wiring.Order) -> None:
@@ -73,6 +74,15 @@ async def test_what_cannot_be_proven_is_exit_3(order: wiring.Order) -> None:
     assert (found.verdict, found.exit_code) == ("not proven", 3)
     assert found.unproven == ("public.account: column extra is only on green",)
     assert "? public.account" in render(found)
+
+
+async def test_an_index_that_is_missing_is_a_difference_too(order: wiring.Order) -> None:
+    await run(order.spec.blue.control, "CREATE INDEX by_owner ON account (owner)")
+    found, _ = await compared(order, parity=True)
+    assert (found.verdict, found.differences) == ("different", 0)
+    assert found.parity is not None
+    assert [d.object for d in found.parity.bad] == ["public.account.by_owner"]
+    assert "CREATE INDEX CONCURRENTLY by_owner ON public.account" in render(found)
 
 
 async def test_time_that_is_over_is_no_proof(order: wiring.Order) -> None:
