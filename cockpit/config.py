@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from cockpit._checks import DbtFile, dbt_lint, dbt_of
 from cockpit._mistakes import Checked, Mistakes, dotted
 from cockpit._secrets import resolver
 from cockpit.errors import ConfigError
@@ -197,8 +198,13 @@ class _Cockpit(_Strict):
     approvals: _Approvals | None = None
 
 
+class _Checks(_Strict):
+    dbt: DbtFile | None = None
+
+
 class _File(_Strict):
     cockpit: _Cockpit = _Cockpit()
+    checks: _Checks = _Checks()
     pairs: Annotated[dict[_PairName, _Pair], Field(min_length=1)]
 
 
@@ -233,6 +239,7 @@ def _config(file: _File, options: Options, checked: Checked, folder: Path, env: 
         digest=hashlib.sha256(checked.document.text.encode()).hexdigest(),
         path=str(checked.path.absolute()),
         approvals=_approvals(file.cockpit.approvals, folder),
+        dbt=dbt_of(file.checks.dbt, folder),
     )
 
 
@@ -343,6 +350,7 @@ def _options_model(checked: Checked, kind: str, path: tuple[str | int, ...]) -> 
 
 
 def _cross_check(checked: Checked) -> None:
+    dbt_lint(checked, _dict(_dict(checked.content, "checks"), "dbt"), tuple(_dict(checked.content, "pairs")))
     for name, pair in _dict(checked.content, "pairs").items():
         if isinstance(pair, dict):
             for rule in _RULES:

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from cockpit._checks import ChecksFile, checks_of, lint
 from cockpit._mistakes import Checked, Mistakes
 from cockpit.handover.procedure import IDS, WINDOW
 from cockpit.model.budgets import rollback_parts
@@ -154,6 +155,7 @@ class _File(_Strict):
     steps: dict[str, _Step]
     gates: _Gates
     tuning: _Tuning = _Tuning()
+    checks: ChecksFile = ChecksFile()
     drill: _Drill = _Drill()
 
 
@@ -207,6 +209,7 @@ def _scenario(file: _File) -> Scenario:
         cutover_confirmation=Confirmation(**file.confirm.cutover.model_dump()),
         rollback_confirmation=Confirmation(**file.confirm.rollback.model_dump()),
         tuning=Tuning(**file.tuning.model_dump()),
+        checks=checks_of(file.checks),
         drill=DrillSpec(**file.drill.model_dump()),
     )
 
@@ -322,6 +325,10 @@ def _tuning_fits(checked: Checked, file: _File) -> None:
         checked.add(("tuning", "terminate_blockers_after"), what)
 
 
+def _checks(checked: Checked, file: _File) -> None:
+    lint(checked, file.checks)
+
+
 def _handovers_alternate(checked: Checked, file: _File) -> None:
     for number, direction in enumerate(file.drill.handovers):
         wanted = "rollback" if number % 2 else "cutover"
@@ -341,5 +348,6 @@ _RULES: tuple[Callable[[Checked, _File], None], ...] = (
     _gates_needed,
     _gates_quick,
     _tuning_fits,
+    _checks,
     _handovers_alternate,
 )

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 from cockpit.model.bill import phrase
+from cockpit.model.checks import Checks, DbtSpec
 from cockpit.model.secret import Secret
 from cockpit.model.words import Side
 
@@ -191,6 +192,8 @@ class Scenario:
     cutover_confirmation: Confirmation = Confirmation()
     rollback_confirmation: Confirmation = Confirmation(gesture="keys", expires=10.0)
     tuning: Tuning = Tuning()
+    checks: Checks = field(default_factory=Checks)
+    """What both sides must agree on beside their rows."""
     drill: DrillSpec = field(default_factory=DrillSpec)
 
 
@@ -216,3 +219,5 @@ class Config:
     path: str = ""
     approvals: Approvals | None = None
     """None where nobody is named: a scenario that asks for a second person is then refused."""
+    dbt: DbtSpec | None = None
+    """A dbt project that is run for both sides."""

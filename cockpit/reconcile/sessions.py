@@ -90,6 +90,15 @@ class Line:
                 statement = await self._prepared(sql)
                 return list(await statement.fetch(*args))
 
+    async def shape(self, sql: str, deadline: float = 6.0) -> list[tuple[str, str]]:
+        """Name and type (a domain's base type) of each column that `sql` gives; it is parsed, not run. It may take no parameters."""
+        async with self._turn, self._border():
+            async with asyncio.timeout(deadline):
+                statement = await (await self._connected()).prepare(sql)
+                if statement.get_parameters():
+                    raise SystemFault("the statement takes a parameter ($1): write the value itself", where=str(self.side))
+                return [(a.name, a.type.name) for a in statement.get_attributes()]
+
     async def stream(self, sql: str, *args: object, size: int = 5000, deadline: float = 30.0) -> AsyncIterator[list[Row]]:
         """The rows of `sql` in lists of at most `size`, so that a large result never is in memory as a whole."""
         async with self._turn, self._border():

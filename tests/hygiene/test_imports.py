@@ -48,6 +48,7 @@ def test_the_model_is_standard_library_only() -> None:
         "asides",
         "bill",
         "budgets",
+        "checks",
         "events",
         "intents",
         "lsn",
