@@ -199,6 +199,8 @@ class Judge:
             try:
                 async with asyncio.timeout(limit + 1):
                     columns = await line.shape(_bare(self.metric.sql), limit + 1)
+                    if self._spot:
+                        columns = [(f"{name} ({n})" if _twice(name, columns) else name, kind) for n, (name, kind) in enumerate(columns, 1)]
                     _check_columns(columns, self.metric.key)
                     return reading(columns, self.metric.key, await self._rows(line, len(columns)))
             except TimeoutError:
@@ -225,9 +227,13 @@ def _bare(sql: str) -> str:
     return sql.strip().rstrip(";").rstrip()
 
 
+def _twice(name: str, columns: Sequence[tuple[str, str]]) -> bool:
+    return sum(name == other for other, _ in columns) > 1
+
+
 def _check_columns(columns: Sequence[tuple[str, str]], key: Sequence[str]) -> None:
     names = [name for name, _ in columns]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted({name for name in names if _twice(name, columns)}):
         raise _Failed(f"two columns are named {plain(twice[0])}: give each a name of its own")
     for name in key:
         if name not in names:

@@ -27,6 +27,7 @@ COUNTS = ("in_a", "in_b", "identical", "modified", "only_a", "only_b")
 RESTARTS = 5
 """Statements that may fail before the rest is left unasked: each costs a start of dbt."""
 SETTINGS = (
+    "BEGIN",
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
     "SET LOCAL TimeZone = 'UTC'",
     "SET LOCAL DateStyle = 'ISO, YMD'",
@@ -37,6 +38,8 @@ SETTINGS = (
     "SET LOCAL row_security = off",
     "SET LOCAL jit = off",
 )
+GUARD = "SELECT current_setting('transaction_isolation') || ', ' || current_setting('transaction_read_only')"
+SAFE = "repeatable read, on"
 
 _CATALOG = """
 WITH RECURSIVE rel AS (
@@ -107,12 +110,16 @@ class Asker:
 
         def each(event: Mapping[str, Any]) -> None:
             text = event["info"].get("msg")
-            if isinstance(text, str) and text.startswith(mark):
-                number = len(asked.answers)
+            if isinstance(text, str) and text.startswith(mark) and len(asked.answers) <= len(statements):
                 asked.answers.append(text.removeprefix(mark))
-                self._tell(DbtProgress(None, "relations", done + number + 1, done + len(statements), plain(names[number], 120), "read"))
+                if number := len(asked.answers) - 1:
+                    name = plain(names[number - 1], 120)
+                    self._tell(DbtProgress(None, "relations", done + number, done + len(statements), name, "read"))
 
         code, last = await self._ask(self._folder, each)
+        if asked.answers[:1] != [SAFE]:
+            return Asked(failed=f"exit {code}: {last}" if not asked.answers else "dbt gave no read-only snapshot to read in")
+        asked.answers = asked.answers[1:]
         if len(asked.answers) < len(statements):
             asked.failed = f"exit {code}: {last}"
         return asked
@@ -127,12 +134,13 @@ class Asker:
 def macro(statements: Sequence[str], mark: str) -> str:
     """The operation that asks the statements and logs each answer behind the mark."""
     settings = "\n".join(f"{{% do run_query({jinja(text)}) %}}" for text in SETTINGS)
-    listed = ", ".join(jinja(text) for text in statements)
+    listed = ", ".join(jinja(text) for text in (GUARD, *statements))
     return f"""{{% macro cockpit_ask() %}}
 {settings}
 {{% for statement in [{listed}] %}}
 {{% do log("{mark}" ~ run_query(statement).rows[0][0], info=True) %}}
 {{% endfor %}}
+{{% do run_query("COMMIT") %}}
 {{% endmacro %}}
 """
 
