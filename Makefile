@@ -63,7 +63,7 @@ $(VENV)/.synced: pyproject.toml uv.lock | $(UV)
 	@touch $@
 
 $(VENV)/.synced-test: pyproject.toml uv.lock | $(UV)
-	@$(SYNC)
+	@$(SYNC) --extra dbt
 	@touch $@ $(VENV)/.synced
 
 $(UV):

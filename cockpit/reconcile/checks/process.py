@@ -47,10 +47,10 @@ def program(spec: DbtSpec) -> str | None:
     return str(beside) if os.access(beside, os.X_OK) else shutil.which("dbt")
 
 
-def environment(spec: DbtSpec) -> dict[str, str]:
+def environment(named: Mapping[str, Secret]) -> dict[str, str]:
     """What dbt is started with. Telemetry is off whatever the user's own settings say."""
     kept = {k: v for k, v in os.environ.items() if k in _KEPT or k.startswith("LC_") or k.lower() in _PROXIES}
-    return {**kept, **{name: secret.reveal() for name, secret in spec.env.items()}, **_QUIET}
+    return {**kept, **{name: secret.reveal() for name, secret in named.items()}, **_QUIET}
 
 
 @dataclass(slots=True)
