@@ -168,7 +168,7 @@ def test_a_dbt_project(load: Callable[[str], Config], tmp_path: Path) -> None:
 def test_the_example_is_right(load: Callable[[str], Config]) -> None:
     text = Path("config.example.toml").read_text()
     part = text[text.index("# [checks.dbt]") : text.index('# --- the pair "arp"')]
-    found = load(GOOD + "\n".join(line.removeprefix("# ") for line in part.splitlines()).replace("env:DBT_PASSWORD", "env:POOL")).dbt
+    found = load(GOOD + "\n".join(line.removeprefix("# ") for line in part.splitlines()).replace("file:dbt.secret", "env:POOL")).dbt
     assert found is not None
     assert (found.commands, found.timeout, found.at_once, found.pair) == (("test",), 900.0, True, "arp")
 

@@ -1,8 +1,8 @@
 """Two schemas of one warehouse, relation by relation: how many rows are identical, and which keys are not.
 
-Both schemas are in one statement, so in one snapshot. Rows are grouped by their key and each group's row hashes are summed
-(`reconcile.rows`: exact by type, and keyed by the row itself, so that equal rows count and swapped values show); a full join returns
-counts and the first differing keys alone. The key is the primary key that both schemas have, else what a `unique` test of the project
+Both schemas are in one statement, so in one snapshot: a full join of keys and row hashes (`reconcile.rows`: exact by type) that returns
+counts and the first differing keys alone. Where a key is none after all, rows are grouped by it and each group's hashes are summed, keyed
+by the row itself, so that equal rows count and swapped values show. The key is the primary key that both schemas have, else what a `unique` test of the project
 names; without one, rows are a multiset. The statements go through the adapter and the profile that the user's project has: a project of
 ours, in a private folder, with one operation that asks them.
 """
@@ -20,10 +20,12 @@ from typing import Any
 from cockpit.model.checks import DbtProgress, RelationResult, Warehouse
 from cockpit.model.text import plain
 from cockpit.reconcile.checks.process import Each
-from cockpit.reconcile.rows import Kind, expression, quoted, row_hash
+from cockpit.reconcile.rows import COLLATED, Kind, expression, quoted, row_hash
 
 SHOWN_KEYS = 20
 COUNTS = ("in_a", "in_b", "identical", "modified", "only_a", "only_b")
+JOINED = frozenset({"int2", "int4", "int8", "numeric", "uuid", "date", "timestamp", "timestamptz", "text", "varchar"})
+"""Key types whose equality needs no help to find the same key."""
 RESTARTS = 5
 """Statements that may fail before the rest is left unasked: each costs a start of dbt."""
 SETTINGS = (
@@ -238,7 +240,8 @@ def plan(name: str, a: Relation | None, b: Relation | None, tested: tuple[str, .
         return Planned(RelationResult(shown, columns="no column in common"))
     key = next((k for k in (a.key if a.key == b.key else (), tested) if k and set(k) <= set(common)), ())
     base = RelationResult(shown, key=key, columns=_columns(a, b))
-    return Planned(base, comparison(a, b, common, key))
+    grouped = comparison(a, b, common, key)
+    return Planned(base, quick(a, b, common, key, grouped) if _joinable(a, b, key) else grouped)
 
 
 def _columns(a: Relation, b: Relation) -> str:
@@ -253,6 +256,50 @@ def _columns(a: Relation, b: Relation) -> str:
                 f"{plain(name, 63)} is {plain(column.shown)} in {plain(a.schema)} and {plain(b.columns[name].shown)} in {plain(b.schema)}"
             )
     return "; ".join(said[:10])
+
+
+def _joinable(a: Relation, b: Relation, key: Sequence[str]) -> bool:
+    """Whether the key's own equality finds a row's partner in the other schema."""
+    kinds = [(a.columns[k], b.columns[k]) for k in key]
+    return bool(key) and all(x.shown == y.shown and x.kind.built_in and x.kind.typtype == "b" and x.kind.name in JOINED for x, y in kinds)
+
+
+def quick(a: Relation, b: Relation, common: Sequence[str], key: Sequence[str], grouped: str) -> str:
+    """As `comparison`, by a join on the key itself, without grouping. That a `unique` test names a key makes it none: where the join met
+    a NULL or a key twice its counts do not add up, and only then the server goes on to the grouped statement."""
+    columns = range(len(key))
+    found = "(xh IS NOT NULL AND yh IS NOT NULL AND NOT same)"
+    return f"""
+WITH quick AS MATERIALIZED (
+SELECT pg_catalog.json_build_object('in_a', count(xh), 'in_b', count(yh), 'identical', count(*) FILTER (WHERE same),
+  'modified', count(*) FILTER (WHERE {found}), 'only_a', count(*) FILTER (WHERE yh IS NULL), 'only_b', count(*) FILTER (WHERE xh IS NULL),
+  'keys', pg_catalog.array_agg(ROW({", ".join(f"k{n}" for n in columns)})::pg_catalog.text)
+          FILTER (WHERE NOT same AND seen <= {SHOWN_KEYS}))::text AS answer,
+  count(xh) = (SELECT count(*) FROM {_source(a)}) AND count(yh) = (SELECT count(*) FROM {_source(b)})
+  AND count(*) FILTER (WHERE {" OR ".join(f"k{n} IS NULL" for n in columns)}) = 0 AS sound
+FROM (
+  SELECT *, count(*) FILTER (WHERE NOT same) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS seen
+  FROM (
+    SELECT x.h AS xh, y.h AS yh, (x.h = y.h) IS TRUE AS same, {", ".join(f"coalesce(x.k{n}, y.k{n}) AS k{n}" for n in columns)}
+    FROM ({_rows(a, b, common, key)}) x FULL JOIN ({_rows(b, a, common, key)}) y ON {" AND ".join(f"x.k{n} = y.k{n}" for n in columns)}
+  ) each_row
+) counted)
+SELECT CASE WHEN sound THEN answer ELSE ({grouped}) END AS answer FROM quick"""
+
+
+def _rows(of: Relation, beside: Relation, common: Sequence[str], key: Sequence[str]) -> str:
+    """Key columns and hash of every row; a row is compared with one other alone, so its hash needs no key."""
+    made = ", ".join(_expression(of.columns[name], beside.columns[name]) for name in common)
+    keys = [f"r.{quoted(k)}{_bytewise(of.columns[k])} AS k{n}" for n, k in enumerate(key)]
+    return f"SELECT {', '.join(keys)}, pg_catalog.hash_record_extended(ROW({made}), 1) AS h FROM {_source(of)} r"
+
+
+def _bytewise(column: Column) -> str:
+    return ' COLLATE "C"' if column.kind.name in COLLATED else ""
+
+
+def _source(of: Relation) -> str:
+    return f"{quoted(of.schema)}.{quoted(of.name)}"
 
 
 def comparison(a: Relation, b: Relation, common: Sequence[str], key: Sequence[str]) -> str:
@@ -278,7 +325,7 @@ FROM (
 def _grouped(of: Relation, beside: Relation, common: Sequence[str], key: Sequence[str]) -> str:
     """For each key the number of its rows and the sum of their hashes. As text in a row a NULL key is like no other."""
     hashed = row_hash([_expression(of.columns[name], beside.columns[name]) for name in common], [])
-    source = f"{quoted(of.schema)}.{quoted(of.name)} r"
+    source = f"{_source(of)} r"
     if not key:
         return f'SELECT {hashed}::pg_catalog.text COLLATE "C" AS k, count(*) AS n, 0 AS h FROM {source} GROUP BY 1'
     named = f"ROW({', '.join(f'r.{quoted(k)}' for k in key)})::pg_catalog.text"
