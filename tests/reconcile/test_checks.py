@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -14,6 +15,7 @@ from cockpit.model.checks import CheckProgress, CheckResult, Checks, CheckVerdic
 from cockpit.model.settings import Endpoint
 from cockpit.model.words import Side
 from cockpit.reconcile.checks import metrics, render, run_checks
+from cockpit.scenario import load_scenario
 from tests.conftest import MakeDatabase
 from tests.reconcile.pairs import ROWS, SCHEMA, connect, drained, load, pair, replicate, run
 
@@ -178,6 +180,36 @@ async def test_nothing_is_left_on_a_server(two: Two) -> None:
         finally:
             await connection.close()
 
+
+async def test_the_shipped_scenarios_metrics_on_its_own_schema(blue16: Server, green18: Server, make_database: MakeDatabase) -> None:
+    both = Two(await make_database(blue16, "checks_arp"), await make_database(green18, "checks_arp"))
+    for side in (both.blue, both.green):
+        await run(side, ARP_SCHEMA, ARP_ROWS)
+    checks = load_scenario("arp").checks
+    results = await run_checks(pair(both.blue, both.green), checks, both.told.append)
+    assert [(r.name, r.verdict, r.rows) for r in results.results] == [
+        ("payments_by_month", CheckVerdict.EQUAL, 5),
+        ("orders_by_status", CheckVerdict.EQUAL, 5),
+    ]
+    assert render(results).splitlines()[-1] == "checks: equal (2 equal)"
+    await run(both.green, "DELETE FROM sales.payment WHERE id = 70")
+    await run(both.green, """UPDATE sales."Order" SET status = 'cancelled' WHERE id = 3""")
+    results = await run_checks(pair(both.blue, both.green), checks, both.told.append)
+    payments, orders = results.results
+    assert results.outcome is Outcome.DIFFERENT
+    assert [(d.key, d.blue, d.green) for d in payments.differing] == [
+        ("month=2024-03-01", "payments=31, total=2356.00", "payments=30, total=2286.00")
+    ]
+    assert [d.key for d in orders.differing] == ["status=cancelled", "status=closed"]
+
+
+ARP_SCHEMA = Path("cockpit/drill/arp_schema.sql").read_text()
+ARP_ROWS = """
+INSERT INTO core.customer (public_id, name, created) VALUES (gen_random_uuid(), 'c', now());
+INSERT INTO sales."Order" (id, customer_id, status, "Total")
+SELECT g, 1, (enum_range(NULL::sales.order_status))[1 + g % 5], g * 1.25 FROM generate_series(1, 100) g;
+INSERT INTO sales.payment (id, paid_on, order_id, amount) SELECT g, date '2023-12-31' + g, g, g FROM generate_series(1, 130) g;
+"""
 
 Expect = tuple[tuple[Literal, ...], ...] | None
 

@@ -23,7 +23,7 @@ from cockpit.reconcile.checks import process
 from cockpit.reconcile.checks.process import FLAGS, INSTALL, Said
 from cockpit.reconcile.checks.relations import Asker, compare_schemas
 
-LARGEST = 64 << 20
+LARGEST = 256 << 20
 """Bytes of a results file or a manifest."""
 _FINE = frozenset({"pass", "success", "no-op"})
 _BAD = frozenset({"fail", "warn"})
@@ -103,7 +103,7 @@ class _Runs:
         code = await self._dbt(side, command, [], said, lambda event: self._heard(side, command, event))
         if code not in (0, 1) or not results.exists():
             raise _Failed(f"dbt {command} did not come to its end (exit {code}): {said.last}")
-        return read_results(results, said)
+        return await asyncio.to_thread(read_results, results, said)
 
     async def _dbt(self, side: Side, command: str, more: list[str], said: Said, each: process.Each, project: Path | None = None) -> int:
         """One run of dbt against the side's target, within what is left of the time."""
@@ -161,7 +161,7 @@ class _Runs:
             code = await self._dbt(Side.BLUE, "parse", [], said, lambda event: None)
             if not path.exists():
                 raise _Failed(f"dbt parse left no manifest (exit {code}): {said.last}")
-        found = json.loads(slurp(path, LARGEST))
+        found = await asyncio.to_thread(lambda: json.loads(slurp(path, LARGEST)))
         if not isinstance(found, dict):
             raise _Failed("dbt's manifest is no JSON object")
         return found

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     if libc is not None:
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(ending, lambda *_: os.close(0))
+        signal.signal(ending, _let_go)
     try:
         program = subprocess.Popen(  # noqa: S603
             argv,
@@ -45,6 +45,12 @@ def main(argv: list[str]) -> int:
     code = program.wait()
     _kill_orphans()
     return code if code >= 0 else 128 - code
+
+
+def _let_go(*_: object) -> None:
+    """As if nobody held our input any more."""
+    with contextlib.suppress(OSError):
+        os.close(0)
 
 
 def _until_ended_or_left(program: subprocess.Popen[bytes]) -> bool:

@@ -25,6 +25,8 @@ LONGEST_LINE = 16 << 20
 LEAVE_S = 15.0
 """How long the keeper may take to end dbt; its own grace is shorter."""
 TAIL = 3
+LEAST_SECRET = 3
+"""A shorter value is a number or a flag; masked it would leave no text to read."""
 INSTALL = "dbt is not installed: pip install 'cockpit[dbt]', or name the one of your project in checks.dbt.program"
 
 _KEPT = frozenset(
@@ -65,7 +67,7 @@ class Said:
         """`text` as one printable line without any of the secrets that dbt was given."""
         shown = str(text)
         for secret in sorted((s.reveal() for s in self.secrets), key=len, reverse=True):
-            shown = shown.replace(secret, "•••")
+            shown = shown.replace(secret, "•••") if len(secret) >= LEAST_SECRET else shown
         return plain(" ".join(shown.split()), limit)
 
     def take(self, line: bytes) -> Mapping[str, Any] | None:
