@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from cockpit.errors import JournalError, Refused, StepError
@@ -17,11 +16,11 @@ from cockpit.handover import reality
 from cockpit.handover.confirming import Asked, Words
 from cockpit.handover.gates import not_held
 from cockpit.handover.home import HOME_S, go_forward, go_home, keep_flowing
-from cockpit.handover.lease import Lease
 from cockpit.handover.ports import World
 from cockpit.handover.procedure import WINDOW, Step, steps
 from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
+from cockpit.handover.surroundings import Surroundings
 from cockpit.handover.watch import Stage
 from cockpit.model import events as ev
 from cockpit.model.settings import Confirmation, PairSpec, Scenario, StepSpec
@@ -37,22 +36,6 @@ REST_S = 0.1
 UNHELD_HALF_WAY = frozenset({"poolers", "census", "schema", "preflight", "long_transactions"})
 """Gates that a handover in the air cannot pass, because it has paused and fenced; or that compare with a look before the crash. What
 they guard, the steps of the window prove for themselves."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a flight needs beside the world: readings, the guardian's word, and quiet telemetry inside the window."""
-
-    readings: Callable[[], Sequence[GateReading]]
-    """The gates of the direction in the air, as read last."""
-    quiet: Callable[[bool], None]
-    """True: heartbeats and background reading stop. False: they go on."""
-    stage: Callable[[Stage, Direction], None]
-    """Tells the guardian where the handover is."""
-    lease: Lease
-    """The right to act on the pair."""
-    apart: Callable[[], None]
-    """Told when the target of an ungraceful handover takes writes: from then on its origin is shut out as soon as it answers."""
 
 
 class Flight:

@@ -22,7 +22,7 @@ import msgspec
 from cockpit.errors import CockpitError, JournalError, Refused
 from cockpit.handover.approvals import SecondDoor, SecondPerson
 from cockpit.handover.confirming import Asked
-from cockpit.handover.flight import Flight, Surroundings
+from cockpit.handover.flight import Flight
 from cockpit.handover.forced import Forced
 from cockpit.handover.lease import Lease
 from cockpit.handover.parting import tell
@@ -31,6 +31,7 @@ from cockpit.handover.procedure import WINDOW
 from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
 from cockpit.handover.serving import what_is_seen, who_serves
+from cockpit.handover.surroundings import Surroundings
 from cockpit.handover.telemetry import Telemetry
 from cockpit.handover.ungraceful import made_so, shut_out
 from cockpit.handover.watch import UNRECORDABLE, Watch
