@@ -46,8 +46,11 @@ def reconciling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duty", type=share, metavar="SHARE", help="share of the time it may keep a server busy, 0.01 to 0.5")
     parser.add_argument("--within", type=float, default=86400.0, metavar="SECONDS", help="after this it ends with what is proven by then")
     parser.add_argument(
-        "--rows-only", action="store_true", help="leave out what else makes a database: definitions, indexes, rights, settings"
+        "--rows-only",
+        action="store_true",
+        help="leave out what is beside them: definitions, indexes, rights, settings, the scenario's checks",
     )
+    parser.add_argument("--dbt", action="store_true", help="also run the config's dbt project for both sides")
     parser.add_argument("--serving", choices=("blue", "green"), help="which side's writes count (default: as it is seen)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 

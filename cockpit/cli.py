@@ -319,6 +319,8 @@ def _reconcile(arguments: argparse.Namespace) -> int:
     order, serving = _order(arguments), Side(arguments.serving) if arguments.serving else None
     with headline.shown(sys.stderr) as tell:
         found = asyncio.run(comparing.compare(order, arguments.duty, arguments.within, tell, serving, parity=not arguments.rows_only))
+    if arguments.dbt:
+        found = asyncio.run(comparing.with_dbt(found, order, say))
     put(_json(found) if arguments.json else comparing.render(found))
     return found.exit_code
 

@@ -14,21 +14,24 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cockpit import wiring
+from cockpit.errors import ConfigError
 from cockpit.handover.pilot import close
 from cockpit.handover.ports import Reconciler, World
 from cockpit.handover.serving import who_serves
+from cockpit.model.checks import CheckResults, DbtResult, Outcome
 from cockpit.model.parity import Parity
 from cockpit.model.settings import Tuning
 from cockpit.model.telemetry import ReconSample, RowDifference, TableProof
 from cockpit.model.text import plain
 from cockpit.model.words import ProofState, Side
+from cockpit.reconcile.checks import render as render_checks
+from cockpit.reconcile.checks import render_dbt, run_checks, run_dbt
 from cockpit.timeline.parity import render as render_parity
 
 CATCH_UP_S = 5.0
 ROUNDS = 6
 """How often what changed last is proven before what still changes is called so."""
 SETTLED = frozenset({ProofState.EQUAL, ProofState.DIRTY, ProofState.DIFFERS, ProofState.UNVERIFIABLE})
-VERDICTS = {"equal": 0, "different": 1, "not proven": 3}
 MOST_ROWS = 10
 """Differing rows of a table that are told."""
 
@@ -41,7 +44,7 @@ class Compared:
     """What was found. `equal`: every row that is owed was proven equal, and what changed since was proven again but for `dirty` rows; and
     nothing beside the rows differs that changes how the database behaves."""
 
-    verdict: str
+    verdict: Outcome
     pair: str
     serving: str
     seconds: float
@@ -55,10 +58,13 @@ class Compared:
     note: str = ""
     parity: Parity | None = None
     """Whether both are the same database in everything beside the rows; None where that was not asked."""
+    checks: CheckResults | None = None
+    """The scenario's metrics and spot checks; None where it has none."""
+    dbt: DbtResult | None = None
 
     @property
     def exit_code(self) -> int:
-        return VERDICTS[self.verdict]
+        return self.verdict.exit_code
 
 
 async def compare(
@@ -73,10 +79,28 @@ async def compare(
         serves = serving or await _serving(world, order)
         await world.reconciler.open(serves)
         tables, last, complete = await _work(world.reconciler, within_s, tell)
-        beside = await world.reconciler.parity() if parity else None
-        return _found(order.spec.name, serves, time.monotonic() - started, tables, last, complete, beside)
+        found = _found(order.spec.name, serves, time.monotonic() - started, tables, last, complete)
+        return await _beside(found, order, world.reconciler, serves) if parity else found
     finally:
         await close(world)
+
+
+async def _beside(found: Compared, order: wiring.Order, reconciler: Reconciler, serving: Side) -> Compared:
+    """What was found, and all that is asked beside the rows."""
+    parity, asked = await reconciler.parity(), order.scenario.checks
+    checks = await run_checks(order.spec, asked, lambda progress: None, serving=serving) if asked.metrics or asked.spots else None
+    outcomes = [found.verdict, Outcome.DIFFERENT if parity.bad else Outcome.EQUAL, *([checks.outcome] if checks else [])]
+    return replace(found, verdict=Outcome.of(outcomes), parity=parity, checks=checks)
+
+
+async def with_dbt(found: Compared, order: wiring.Order, tell: Callable[[str], None]) -> Compared:
+    """What was found, and what the config's dbt project says of both sides. `ConfigError` where it names none."""
+    if order.config.dbt is None:
+        raise ConfigError("the config names no dbt project", where=order.config.path, remedy="add [checks.dbt], see docs/checks.md")
+    result = await run_dbt(
+        order.config.dbt, lambda p: tell(f"dbt {p.command} {p.side or 'relations'} {p.number}/{p.total} {p.node}: {p.status}")
+    )
+    return replace(found, verdict=Outcome.of([found.verdict, result.outcome]), dbt=result)
 
 
 def _tuned(tuning: Tuning, duty: float | None) -> Tuning:
@@ -137,16 +161,14 @@ class Pace:
         return left * took / sample.proven_rows if sample.proven_rows > 0 and took > 1 else None
 
 
-def _found(
-    pair: str, serving: Side, seconds: float, tables: dict[str, TableProof], last: ReconSample, complete: bool, parity: Parity | None
-) -> Compared:
+def _found(pair: str, serving: Side, seconds: float, tables: dict[str, TableProof], last: ReconSample, complete: bool) -> Compared:
     owed = [proof for proof in tables.values() if proof.owed]
     unproven = tuple(f"{p.table}: {p.reason or p.state}" for p in owed if p.state is ProofState.UNVERIFIABLE or not _settled(p))
-    different = last.differences > 0 or (parity is not None and bool(parity.bad))
-    verdict = "different" if different else "equal" if complete and not unproven and last.dirty_keys is not None else "not proven"
+    proven = complete and not unproven and last.dirty_keys is not None
+    verdict = Outcome.DIFFERENT if last.differences else Outcome.EQUAL if proven else Outcome.NOT_PROVEN
     proofs = tuple(sorted(tables.values(), key=lambda p: (p.state is not ProofState.DIFFERS, p.table)))
     return Compared(
-        verdict, pair, str(serving), round(seconds, 3), last.all_rows, last.proven_rows, last.dirty_keys, last.differences, proofs, unproven, last.note, parity
+        verdict, pair, str(serving), round(seconds, 3), last.all_rows, last.proven_rows, last.dirty_keys, last.differences, proofs, unproven, last.note
     )  # fmt: skip
 
 
@@ -155,7 +177,7 @@ def render(found: Compared) -> str:
     share = found.proven / found.rows if found.rows else 1.0
     dirty = "" if found.dirty is None else f", {found.dirty} rows changed in the last moments"
     lines = [
-        f"{found.pair}: {found.verdict.upper() if found.verdict != 'equal' else 'equal'}, {found.serving} serves",
+        f"{found.pair}: {found.verdict.upper() if found.verdict is not Outcome.EQUAL else found.verdict}, {found.serving} serves",
         f"  {found.proven:,} of {found.rows:,} rows in {len(found.tables)} tables proven ({share:.1%}){dirty}, {found.seconds:.1f} s",
     ]
     for proof in found.tables:
@@ -165,8 +187,11 @@ def render(found: Compared) -> str:
     lines += [f"  · {proof.table}: {proof.reason}" for proof in found.tables if not proof.owed]
     if found.note:
         lines.append(f"  note: {found.note}")
-    beside = "" if found.parity is None else "\n" + render_parity(found.parity)
-    return plain_lines(lines) + beside
+    told = [plain_lines(lines)]
+    told += [render_checks(found.checks)] if found.checks else []
+    told += [render_dbt(found.dbt)] if found.dbt else []
+    told += [render_parity(found.parity)] if found.parity else []
+    return "\n\n".join(text.rstrip("\n") for text in told)
 
 
 def row_lines(row: RowDifference) -> Iterator[str]:

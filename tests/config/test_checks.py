@@ -13,10 +13,11 @@ from cockpit.model.checks import Checks, DbtTarget, Metric, Spot, Warehouse
 from cockpit.model.secret import Secret
 from cockpit.model.settings import Config, Scenario
 from cockpit.scenario import load_scenario
+from tests.quick import checked, with_checks
 
 from .conftest import GOOD
 
-ARP = Path("scenarios/arp.toml").read_text()
+ARP = checked()
 
 
 @pytest.fixture
@@ -28,8 +29,9 @@ def scenario(tmp_path: Path) -> Callable[[str], Scenario]:
     return of
 
 
-def test_arp_has_two_metrics() -> None:
-    found = load_scenario("arp").checks
+def test_arp_asks_for_nothing_and_shows_two_examples(tmp_path: Path) -> None:
+    assert load_scenario("arp").checks == Checks()
+    found = load_scenario(with_checks(tmp_path)).checks
     assert [(metric.name, metric.key) for metric in found.metrics] == [("payments_by_month", ("month",)), ("orders_by_status", ("status",))]
 
 

@@ -17,6 +17,7 @@ from cockpit.model.words import Side
 from cockpit.reconcile.checks import metrics, render, run_checks
 from cockpit.scenario import load_scenario
 from tests.conftest import MakeDatabase
+from tests.quick import with_checks
 from tests.reconcile.pairs import ROWS, SCHEMA, connect, drained, load, pair, replicate, run
 
 pytestmark = pytest.mark.servers
@@ -181,11 +182,13 @@ async def test_nothing_is_left_on_a_server(two: Two) -> None:
             await connection.close()
 
 
-async def test_the_shipped_scenarios_metrics_on_its_own_schema(blue16: Server, green18: Server, make_database: MakeDatabase) -> None:
+async def test_the_shipped_examples_of_metrics_on_the_drills_schema(
+    blue16: Server, green18: Server, make_database: MakeDatabase, tmp_path: Path
+) -> None:
     both = Two(await make_database(blue16, "checks_arp"), await make_database(green18, "checks_arp"))
     for side in (both.blue, both.green):
         await run(side, ARP_SCHEMA, ARP_ROWS)
-    checks = load_scenario("arp").checks
+    checks = load_scenario(with_checks(tmp_path)).checks
     results = await run_checks(pair(both.blue, both.green), checks, both.told.append)
     assert [(r.name, r.verdict, r.rows) for r in results.results] == [
         ("payments_by_month", CheckVerdict.EQUAL, 5),

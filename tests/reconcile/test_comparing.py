@@ -13,6 +13,7 @@ from cockpit import comparing, headline, wiring
 from cockpit.comparing import Compared, compare, render
 from cockpit.drill.servers import Server
 from cockpit.errors import Flown
+from cockpit.model.checks import Checks, Metric
 from cockpit.model.settings import Config
 from cockpit.model.telemetry import ReconSample
 from cockpit.model.words import Side
@@ -83,6 +84,17 @@ async def test_an_index_that_is_missing_is_a_difference_too(order: wiring.Order)
     assert found.parity is not None
     assert [d.object for d in found.parity.bad] == ["public.account.by_owner"]
     assert "CREATE INDEX CONCURRENTLY by_owner ON public.account" in render(found)
+
+
+async def test_a_scenarios_totals_count_too(order: wiring.Order) -> None:
+    total = Metric("balances", "SELECT 1 AS one, sum(balance) AS total FROM public.account", ("one",))
+    asked = replace(order, scenario=replace(order.scenario, checks=Checks((total,))))
+    found, _ = await compared(asked, parity=True)
+    assert (found.verdict, found.exit_code) == ("equal", 0)
+    wrong = replace(total, sql="SELECT 1 AS one, sum(no_such) AS total FROM public.account")
+    found, _ = await compared(replace(order, scenario=replace(order.scenario, checks=Checks((wrong,)))), parity=True)
+    assert (found.verdict, found.exit_code) == ("not proven", 3)
+    assert "no_such" in render(found)
 
 
 async def test_time_that_is_over_is_no_proof(order: wiring.Order) -> None:
