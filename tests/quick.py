@@ -39,5 +39,5 @@ def checked() -> str:
     """Its text."""
     text = SHIPPED.read_text(encoding="utf-8")
     start, end = text.index("# [[checks.metric]]"), text.index("# [[checks.spot]]")
-    examples = "\n".join(line.removeprefix("# ").removeprefix("#") for line in text[start:end].splitlines())
+    examples = "\n".join(line[2:] for line in text[start:end].splitlines())
     return text[:start] + examples + "\n" + text[end:]
