@@ -55,6 +55,8 @@ def _mode(view: View) -> Line:
     word, status = _MODE_WORDS[view.state.mode]
     if view.state.seq == 0:
         word, status = "waiting", Status.WAIT
+    if view.reading:
+        word, status = "reading", Status.RUN
     return ((fit(f"{status.symbol} {word}", 10), status.value),)
 
 

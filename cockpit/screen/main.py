@@ -17,6 +17,7 @@ from textual.screen import Screen
 
 from cockpit.errors import CockpitError
 from cockpit.model.intents import Ask, Intent
+from cockpit.model.state import EMPTY
 from cockpit.model.words import Mode
 from cockpit.screen import arrange, attention, clockband, detail, manual, panes, procedure, starting
 from cockpit.screen.actions import BY_ID, BY_KEY, LISTS, PANES, Action
@@ -31,6 +32,7 @@ from cockpit.screen.widgets import Lines, Pane
 
 TICK_S = 0.2
 _POLLS_A_TICK = 4
+_NEXT_POLL_S = 0.002
 NEXT_TO_ALL = frozenset({"foot", "side", "over"})
 """Parts that may answer any key, whatever pane it was meant for."""
 ALL = frozenset({"clock", *NEXT_TO_ALL, *PANES})
@@ -71,6 +73,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Parts that the last key may have changed; the others show it with the next tick."""
         self._billed = 0
         """The armed ungraceful handover whose bill was opened."""
+        self._read = False
+        """The run was read to its end once."""
+        self._polls_left = 0
         self.view = self._look_now()
 
     # --- parts ---------------------------------------------------------------------------------------------
@@ -102,11 +107,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def tick(self) -> None:
         """What was appended is read and shown; called by a timer, and harmless at any time."""
-        for _ in range(_POLLS_A_TICK):
-            if not self._source.poll():
-                break
+        if self._source.poll() and not self._polls_left:
+            self._polls_left = _POLLS_A_TICK - 1
+            self.set_timer(_NEXT_POLL_S, self._read_on)
+        self._read = self._read or not self._reading
         self.view = self._look_now()
-        if self.view.state.seq == 0 and self._options.gone is not None and self._options.gone():
+        if self.view.state.seq == 0 and not self.view.reading and self._options.gone is not None and self._options.gone():
             self._leave(Ending.REFUSED)
         self._start_or_fly()
         self._thaw()
@@ -114,10 +120,26 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._show_bill()
         self._paint_in_turns()
 
+    def _read_on(self) -> None:
+        """One more piece, each in a turn of its own: to the end while behind, of what is earlier only some with each tick."""
+        behind, more = self._source.behind, self._source.poll()
+        self._polls_left = max(self._polls_left - 1, 0)
+        if self._source.behind or (more and self._polls_left):
+            self.set_timer(_NEXT_POLL_S, self._read_on)
+            return
+        self._polls_left = 0
+        if behind:
+            self.tick()
+
     def _look_now(self) -> View:
         source, clock = self._source, self._source.now()
-        now = source.state.mono if source.state.mode is Mode.CLOSED else clock
-        return View(now, source.state, source.latest, source.damage, self._link is None, clock, self._playing())
+        state = source.state if self._read else EMPTY  # half of a timeline shows a run as it was, not as it is
+        now = state.mono if state.mode is Mode.CLOSED else clock
+        return View(now, state, source.latest, source.damage, self._link is None, clock, self._playing(), self._reading)
+
+    @property
+    def _reading(self) -> bool:
+        return self._source.behind and self._options.player is None
 
     def _playing(self) -> Playing | None:
         player = self._options.player
@@ -127,7 +149,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         return Playing(player.position - first, last - first, player.speed, player.playing)
 
     def _start_or_fly(self) -> None:
-        waiting = self.view.state.seq == 0 and self._options.progress is not None
+        waiting = self.view.state.seq == 0 and not self.view.reading and self._options.progress is not None
         shown = bool(self.over) and self.over[0].kind == "starting"
         if waiting and not shown:
             self.over.insert(0, Over("starting"))

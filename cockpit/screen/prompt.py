@@ -366,6 +366,8 @@ def _idle_row(view: View, width: int) -> Line:
         return ((f"✗ THE TIMELINE CANNOT BE TRUSTED: {view.damage}", "bad"),)
     if view.silence_s:
         return ((f"? no word from the pilot for {int(view.silence_s)} s: figures are old, the guardian watches it", "stale"),)
+    if view.reading:
+        return (("▸ reading the run: how it stands comes in a moment", "run"),)
     if state.seq == 0:
         return (("· waiting for the pilot; q leaves", "wait"),)
     if view.awaits_second:

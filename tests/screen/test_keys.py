@@ -400,3 +400,18 @@ def test_the_story_is_whole() -> None:
     assert [str(h.outcome) for h in made.state.past] == ["done", "done"]
     assert made.state.serving == "blue"
     assert Ask.BACK in [getattr(e.fact, "intent", None) for e in made.state.tail]
+
+
+async def test_until_a_run_is_read_it_is_not_judged_and_no_key_acts_on_half_of_it() -> None:
+    source = story(ARMED)
+    source.behind, source.seconds = True, source.seconds + 31
+    async with cockpit(source) as c:
+        assert "reading the run" in c.prompt
+        assert "LINK" not in c.text
+        assert "serves" not in c.lines()[0], "half of a timeline shows a run as it was"
+        await c.press("a", "B", "Y")
+        assert c.intents() == []
+        assert "being read" in c.prompt
+        source.behind = False
+        await c.look()
+        assert "LINK" in c.text
