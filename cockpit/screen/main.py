@@ -26,7 +26,7 @@ from cockpit.screen.cells import Line, text_of
 from cockpit.screen.content import Content, Row, Wish
 from cockpit.screen.look import Look, Status
 from cockpit.screen.options import Ending, Options
-from cockpit.screen.prompt import FREE, Decision, Kind, Prompt, enlarge
+from cockpit.screen.prompt import FREE, Decision, Ended, Kind, Prompt, ended, enlarge
 from cockpit.screen.view import Link, Playing, Source, View
 from cockpit.screen.widgets import Lines, Pane
 
@@ -303,7 +303,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """`action` is done, or the prompt row says why it cannot be."""
         refused = action.refused(self.view, self.focus_name)
         if refused:
-            self.prompt.say(Status.WARN, f"{action.short or action.id}: {refused}", self.view.clock)
+            self.prompt.say(Status.WARN, f"{action.short or action.shown}: {refused}", self.view.clock)
             return
         if action.id in ("back", "abort", "note", "close", "resume"):
             self.prompt.message = None
@@ -474,11 +474,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.prompt.say(Status.WARN, "this screen only watches", self.view.clock)
             return
         intent = Intent(ask, self._options.by, self.view.state.seq, argument)
-        task = asyncio.get_running_loop().create_task(self._ask(self._link, intent))
+        task = asyncio.get_running_loop().create_task(self._ask(self._link, intent, ended(self.view)))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
-    async def _ask(self, link: Link, intent: Intent) -> None:
+    async def _ask(self, link: Link, intent: Intent, before: Ended) -> None:
         try:
             reply = await link.ask(intent)
         except CockpitError as err:
@@ -488,8 +488,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.prompt.answered(False, f"asking failed ({type(err).__name__})", self.view.clock)
         else:
             self.prompt.answered(reply.ok, reply.reason, self.view.clock)
-            if reply.ok and intent.ask in (Ask.NOTE, Ask.RECHECK, Ask.DUTY, Ask.BACK, Ask.ABORT):
-                self.prompt.say(Status.OK, f"{intent.ask.value}: taken", self.view.clock)
+            if reply.ok and intent.ask in (Ask.BACK, Ask.ABORT):
+                self.prompt.say_taken(f"{intent.ask.value}: taken", before, self.view.clock)
+            elif reply.ok and intent.ask in (Ask.NOTE, Ask.RECHECK, Ask.DUTY):
+                self.prompt.say(Status.OK, reply.reason or f"{intent.ask.value}: taken", self.view.clock)
         self.tick()
 
     # --- the mouse: it chooses and opens, it never fires a step ----------------------------------------------
