@@ -287,7 +287,7 @@ class Telemetry:
         names = tuple(pooler.name for pooler in self.world.poolers)
         if state.mode in TURNING:
             self._turning = now
-        since = max(self._turning, self._flowing)
+        since = 0.0 if state.mode in TURNING else max(self._turning, self._flowing)
         picture = Picture(now, state, self.latest, self.scenario.tuning, *shapes, self.guardian(), names, since)
         readings = self._gates.read(gates_of(self.scenario, picture.direction), picture)
         self.readings, self._read_at = readings, now
