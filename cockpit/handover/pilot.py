@@ -313,7 +313,6 @@ class Pilot:
         return "the run is about to close" if flies and self._closing.is_set() else ""
 
     def _act(self, ask: Ask, by: str, uid: int, argument: str) -> str:
-        """`ask` is done or under way; what there is to say of it, mostly nothing."""
         match ask:
             case Ask.ARM:
                 self._take_off(self._recorder.state.next_direction, by, uid)
@@ -345,8 +344,7 @@ class Pilot:
             case Ask.BILLED | Ask.REPAIRED:
                 self._told(argument)
             case Ask.DUTY:
-                load = self._world.reconciler.duty(DUTY_STEP if argument == "+" else -DUTY_STEP)
-                return f"reconciliation: load at most {load:.0%}"
+                return f"reconciliation: load at most {self._world.reconciler.duty(DUTY_STEP if argument == '+' else -DUTY_STEP):.0%}"
         return ""
 
     def _told(self, argument: str) -> None:

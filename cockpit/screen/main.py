@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from textual import events
 from textual.app import ComposeResult
@@ -26,6 +26,7 @@ from cockpit.screen.cells import Line, text_of
 from cockpit.screen.content import Content, Row, Wish
 from cockpit.screen.look import Look, Status
 from cockpit.screen.options import Ending, Options
+from cockpit.screen.over import BILL, Over
 from cockpit.screen.prompt import FREE, Decision, Ended, Kind, Prompt, ended, enlarge
 from cockpit.screen.view import Link, Playing, Source, View
 from cockpit.screen.widgets import Lines, Pane
@@ -38,19 +39,6 @@ NEXT_TO_ALL = frozenset({"foot", "side", "over"})
 ALL = frozenset({"clock", *NEXT_TO_ALL, *PANES})
 _ORDERS = ("worst", "name", "age")
 _MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "home": -(10**6), "g": -(10**6), "end": 10**6, "G": 10**6}
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """What covers the panes: `starting`, `help`, `palette`, `attention`, or the detail of a row."""
-
-    kind: str
-    pane: str = ""
-    key: str = ""
-
-
-BILL = Over("detail", "procedure", "confirm")
-"""The page of the step that waits for the lead's word: of an ungraceful handover it has the bill."""
 
 
 class MainScreen(Screen[None], inherit_bindings=False):
