@@ -31,6 +31,8 @@ class Picture:
     """Why there is no guardian; empty while there is one."""
     poolers: tuple[str, ...] = ()
     """Every pooler of the config: one that was never seen is unknown, not absent."""
+    since: float = 0.0
+    """When the newest window ended: what it turned and was measured before is unknown until it is measured again."""
 
     @property
     def serving(self) -> Side:
@@ -40,8 +42,16 @@ class Picture:
     def direction(self) -> Direction:
         return Direction.away_from(self.serving)
 
-    def fresh(self, mono: float | None, grace: float = 1.0) -> bool:
+    def recent(self, mono: float | None, grace: float = 1.0) -> bool:
+        """Not too old."""
         return mono is not None and self.now - mono <= self.tuning.stale_after * grace
+
+    def fresh(self, mono: float | None, grace: float = 1.0) -> bool:
+        """Nor of a window that is over."""
+        return mono is not None and mono > self.since and self.recent(mono, grace)
+
+    def ago(self, mono: float) -> str:
+        return f"{self.now - mono:.0f} s ago" if mono > self.since else "before the window ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ def _lag(picture: Picture) -> LagSample | Read:
     if lag is None:
         return _unknown("not measured yet")
     if not picture.fresh(lag.mono):
-        return _unknown(f"last measured {picture.now - lag.mono:.0f} s ago", lag.query)
+        return _unknown(f"last measured {picture.ago(lag.mono)}", lag.query)
     if lag.error:
         return _unknown(lag.error, lag.query)
     if lag.origin is not picture.serving:
@@ -175,7 +185,7 @@ def _pooler(picture: Picture, name: str) -> Read:
     if pooler is None:
         return _unknown(f"{name}: not seen yet", query)
     if not picture.fresh(pooler.mono, 2):
-        return _unknown(f"{name}: last seen {picture.now - pooler.mono:.0f} s ago", query)
+        return _unknown(f"{name}: last seen {picture.ago(pooler.mono)}", query)
     if not pooler.up:
         return _fail(f"{name}: {pooler.error or 'does not answer'}", query)
     if pooler.paused is None:
@@ -202,7 +212,7 @@ def census(picture: Picture, limit: float | None) -> Read:
 
 def recon(picture: Picture, limit: float | None) -> Read:
     sample = picture.latest.recon
-    if sample is None or not picture.fresh(sample.mono, 5):
+    if sample is None or not picture.recent(sample.mono, 5):
         return _unknown("reconciliation is not running")
     if sample.differences:
         return _fail(f"{sample.differences} tables differ")
@@ -216,7 +226,7 @@ def recon(picture: Picture, limit: float | None) -> Read:
 
 def freeze_cost(picture: Picture, limit: float | None) -> Read:
     sample = picture.latest.recon
-    if sample is None or not picture.fresh(sample.mono, 5) or sample.freeze_cost_s is None:
+    if sample is None or not picture.recent(sample.mono, 5) or sample.freeze_cost_s is None:
         return _unknown("the cost of the proof inside the window is not known yet")
     bound = _strict(limit)
     text = f"the proof inside the window will take {sample.freeze_cost_s:.2f} s, limit {bound:g} s"
@@ -247,7 +257,7 @@ def schema(picture: Picture, limit: float | None) -> Read:
     server = picture.latest.servers.get(picture.serving)
     if server is not None and server.set_back:
         return _fail(f"a sequence of {picture.serving} was set back: {server.set_back[0]}", SEQUENCE_QUERY)
-    if not picture.fresh(picture.shape_mono, 3):
+    if not picture.recent(picture.shape_mono, 3):
         return _unknown(f"the schemas were last read {picture.now - picture.shape_mono:.0f} s ago", SCHEMA_QUERY)
     return _pass("unchanged since the preflight")
 

@@ -278,10 +278,10 @@ class Pilot:
                 self._recorder.record(ev.IntentRefused(intent.ask, by, intent.saw, why))
                 return Reply(False, self._recorder.state.seq, why)
             self._recorder.record(ev.IntentTaken(intent.ask, by, intent.saw, argument))
-            self._act(intent.ask, by, uid, argument)
+            said = self._act(intent.ask, by, uid, argument)
         except JournalError as err:
             return Reply(False, self._recorder.state.seq, str(err))
-        return Reply(True, self._recorder.state.seq)
+        return Reply(True, self._recorder.state.seq, said)
 
     def _outdated(self, intent: Intent) -> str:
         """A go or a way back that was said on a picture of another handover is refused."""
@@ -312,7 +312,7 @@ class Pilot:
         flies = intent.ask in {Ask.ARM, Ask.GO, Ask.BACK, Ask.RESUME}
         return "the run is about to close" if flies and self._closing.is_set() else ""
 
-    def _act(self, ask: Ask, by: str, uid: int, argument: str) -> None:
+    def _act(self, ask: Ask, by: str, uid: int, argument: str) -> str:
         match ask:
             case Ask.ARM:
                 self._take_off(self._recorder.state.next_direction, by, uid)
@@ -333,9 +333,10 @@ class Pilot:
             case Ask.CLOSE:
                 self.close(f"closed by {by}")
             case _:
-                self._aside(ask, by, argument)
+                return self._aside(ask, by, argument)
+        return ""
 
-    def _aside(self, ask: Ask, by: str, argument: str) -> None:
+    def _aside(self, ask: Ask, by: str, argument: str) -> str:
         """What fits at any time and moves nothing of a handover."""
         match ask:
             case Ask.NOTE:
@@ -343,7 +344,8 @@ class Pilot:
             case Ask.BILLED | Ask.REPAIRED:
                 self._told(argument)
             case Ask.DUTY:
-                self._world.reconciler.duty(DUTY_STEP if argument == "+" else -DUTY_STEP)
+                return f"reconciliation: load at most {self._world.reconciler.duty(DUTY_STEP if argument == '+' else -DUTY_STEP):.0%}"
+        return ""
 
     def _told(self, argument: str) -> None:
         """What a command beside the pilot did is on record; words that are no such fact change nothing."""

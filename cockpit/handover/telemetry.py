@@ -38,6 +38,7 @@ from cockpit.timeline.follow import Latest
 from cockpit.timeline.samples import Samples
 
 T = TypeVar("T")
+TURNING = frozenset({Mode.WINDOW, Mode.LANDING, Mode.ABORTING})
 REPORT = "the run goes on without it; say so to whoever keeps this part"
 SAME_THERE = "make the same change on the other side before the next handover, then run the preflight again (r)"
 SET_ON = "setval() it beyond the highest number in use: the apps' next ones collide, and a handover would carry it over so"
@@ -88,6 +89,8 @@ class Telemetry:
     _missed: dict[Side, int] = field(default_factory=dict)
     """How often in a row a side did not answer."""
     _quiet: bool = False
+    _turning: float = 0.0
+    """When a window was seen last: what it turns is no news."""
     _gates: Gates = field(default_factory=Gates)
 
     async def run(self) -> None:
@@ -119,6 +122,7 @@ class Telemetry:
         stall of 20 handovers was 158 ms without and 175 to 200 with it)."""
         self._quiet = quiet
         if quiet:
+            self._turning = asyncio.get_running_loop().time()
             gc.disable()
             self.world.reconciler.hold()
         else:
@@ -142,6 +146,14 @@ class Telemetry:
     @property
     def _serving(self) -> Side:
         return self.recorder.state.serving or Side.BLUE
+
+    @property
+    def _flowing(self) -> float:
+        """When writes flowed again after the window that was seen last; 0 while none was."""
+        handover = self.recorder.state.handover
+        if not self._turning or handover is None or handover.downtime_mono is None or handover.downtime_s is None:
+            return 0.0
+        return min(handover.downtime_mono + handover.downtime_s, asyncio.get_running_loop().time())
 
     def _put(self, sample: Sample) -> None:
         self.samples.write(sample)
@@ -191,7 +203,7 @@ class Telemetry:
         channels = self.world.channels
         said = await asyncio.gather(*(self._intended(channel) for channel in channels))
         intended = {channel.name: side for channel, side in zip(channels, said, strict=True)}
-        intended |= {name: pooler.routes_to for name, pooler in self.latest.poolers.items()}
+        intended |= {name: pooler.routes_to if pooler.mono > self._flowing else None for name, pooler in self.latest.poolers.items()}
         writes = await self._answer("activity feed", self.world.feed.writes_s()) or {}
         now = asyncio.get_running_loop().time()
         self._put(routing_sample(now, self.spec.apps, self._serving, intended, sessions, writes, CENSUS_QUERY))
@@ -273,18 +285,27 @@ class Telemetry:
         state = self.recorder.state
         shapes = (self.shape_at_preflight, self.shape_now, self.shape_mono)
         names = tuple(pooler.name for pooler in self.world.poolers)
-        picture = Picture(now, state, self.latest, self.scenario.tuning, *shapes, self.guardian(), names)
+        if state.mode in TURNING:
+            self._turning = now
+        since = 0.0 if state.mode in TURNING else max(self._turning, self._flowing)
+        picture = Picture(now, state, self.latest, self.scenario.tuning, *shapes, self.guardian(), names, since)
         readings = self._gates.read(gates_of(self.scenario, picture.direction), picture)
         self.readings, self._read_at = readings, now
         self._record_turns(readings)
         self._put(GatesSample(now, readings))
 
     def _record_turns(self, readings: Sequence[GateReading]) -> None:
-        """A gate that turned is an event, but not inside the window, where they turn because the window turns them."""
-        if self.recorder.state.mode in {Mode.WINDOW, Mode.LANDING, Mode.ABORTING}:
+        """A gate that turned is an event, but not inside the window, where they turn because the window turns them; nor that one is
+        unknown right after it, until what it reads should have been measured again."""
+        if self.recorder.state.mode in TURNING:
             return
+        settling = (
+            self._turning and asyncio.get_running_loop().time() - max(self._turning, self._flowing) <= self.scenario.tuning.stale_after
+        )
         shown = {gate.id: gate.light for gate in self.recorder.state.gates}
         for reading in readings:
+            if settling and reading.light is Light.UNKNOWN:
+                continue
             if shown.get(reading.id) is not reading.light and (reading.id in shown or reading.light is not Light.UNKNOWN):
                 fact = ev.GateTurned(reading.id, reading.light, reading.reason, reading.query)
                 self.recorder.record(fact, durable=False)

@@ -25,6 +25,8 @@ def _asks(ask: Ask, argument: str = "") -> Callable[[View, str], str]:
     def refused(view: View, pane: str) -> str:
         if view.watch:
             return "this screen only watches"
+        if view.reading and view.state.seq == 0:
+            return "the run is being read: in a moment"
         if view.state.seq == 0:
             return "the pilot has not started yet"
         typed = {Ask.CLOSE: view.state.pair, Ask.RESUME: to_type(view.state)}.get(ask, argument)

@@ -30,8 +30,9 @@ def lines(view: View, width: int) -> tuple[Line, Line]:
 
 
 def _first(view: View, width: int) -> Line:
-    left = joined((_t_clock(view), _mode(view), _pair(view), _sides(view, width), _step(view, width)))
-    right = joined((_alarms(view), _who(view, width)))
+    down = _down(view) if width < 110 else ()
+    left = joined((_t_clock(view), down, _mode(view), _pair(view), _sides(view, width), _step(view, width)))
+    right = joined((_alarms(view), () if down and width < 60 else _who(view, width)))
     return apart(left, ((" ", "text"), *right, (" ", "text")), width)
 
 
@@ -55,6 +56,8 @@ def _mode(view: View) -> Line:
     word, status = _MODE_WORDS[view.state.mode]
     if view.state.seq == 0:
         word, status = "waiting", Status.WAIT
+    if view.reading:
+        word, status = "reading", Status.RUN
     return ((fit(f"{status.symbol} {word}", 10), status.value),)
 
 
@@ -70,6 +73,12 @@ def _sides(view: View, width: int) -> Line:
         return ((f"{serving.value.upper()} serves", "text"),)
     names = [_side(view, side) for side in (Side.BLUE, Side.GREEN)]
     return (*names[0], (" → " if serving is Side.BLUE else " ← ", "dim"), *names[1], (f"  {serving.value.upper()} serves", "text"))
+
+
+def _down(view: View) -> Line:
+    """The sides that do not answer: told before all that gives way where there is little room."""
+    down = [side.value for side in Side if (server := view.latest.servers.get(side)) is not None and not server.up]
+    return ((f"✗ {' and '.join(down)} DOWN", "bad"),) if down else ()
 
 
 def _side(view: View, side: Side) -> Line:

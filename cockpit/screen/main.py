@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from textual import events
 from textual.app import ComposeResult
@@ -17,6 +17,7 @@ from textual.screen import Screen
 
 from cockpit.errors import CockpitError
 from cockpit.model.intents import Ask, Intent
+from cockpit.model.state import EMPTY
 from cockpit.model.words import Mode
 from cockpit.screen import arrange, attention, clockband, detail, manual, panes, procedure, starting
 from cockpit.screen.actions import BY_ID, BY_KEY, LISTS, PANES, Action
@@ -25,30 +26,19 @@ from cockpit.screen.cells import Line, text_of
 from cockpit.screen.content import Content, Row, Wish
 from cockpit.screen.look import Look, Status
 from cockpit.screen.options import Ending, Options
-from cockpit.screen.prompt import FREE, Decision, Kind, Prompt, enlarge
+from cockpit.screen.over import BILL, Over
+from cockpit.screen.prompt import FREE, Decision, Ended, Kind, Prompt, ended, enlarge
 from cockpit.screen.view import Link, Playing, Source, View
 from cockpit.screen.widgets import Lines, Pane
 
 TICK_S = 0.2
 _POLLS_A_TICK = 4
+_NEXT_POLL_S = 0.002
 NEXT_TO_ALL = frozenset({"foot", "side", "over"})
 """Parts that may answer any key, whatever pane it was meant for."""
 ALL = frozenset({"clock", *NEXT_TO_ALL, *PANES})
 _ORDERS = ("worst", "name", "age")
 _MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "home": -(10**6), "g": -(10**6), "end": 10**6, "G": 10**6}
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """What covers the panes: `starting`, `help`, `palette`, `attention`, or the detail of a row."""
-
-    kind: str
-    pane: str = ""
-    key: str = ""
-
-
-BILL = Over("detail", "procedure", "confirm")
-"""The page of the step that waits for the lead's word: of an ungraceful handover it has the bill."""
 
 
 class MainScreen(Screen[None], inherit_bindings=False):
@@ -71,6 +61,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Parts that the last key may have changed; the others show it with the next tick."""
         self._billed = 0
         """The armed ungraceful handover whose bill was opened."""
+        self._read = False
+        """The run was read to its end once."""
+        self._polls_left = 0
         self.view = self._look_now()
 
     # --- parts ---------------------------------------------------------------------------------------------
@@ -102,11 +95,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def tick(self) -> None:
         """What was appended is read and shown; called by a timer, and harmless at any time."""
-        for _ in range(_POLLS_A_TICK):
-            if not self._source.poll():
-                break
+        if self._source.poll() and not self._polls_left:
+            self._polls_left = _POLLS_A_TICK - 1
+            self.set_timer(_NEXT_POLL_S, self._read_on)
+        self._read = self._read or not self._reading
         self.view = self._look_now()
-        if self.view.state.seq == 0 and self._options.gone is not None and self._options.gone():
+        if self.view.state.seq == 0 and not self.view.reading and self._options.gone is not None and self._options.gone():
             self._leave(Ending.REFUSED)
         self._start_or_fly()
         self._thaw()
@@ -114,10 +108,26 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._show_bill()
         self._paint_in_turns()
 
+    def _read_on(self) -> None:
+        """One more piece, each in a turn of its own: to the end while behind, of what is earlier only some with each tick."""
+        behind, more = self._source.behind, self._source.poll()
+        self._polls_left = max(self._polls_left - 1, 0)
+        if self._source.behind or (more and self._polls_left):
+            self.set_timer(_NEXT_POLL_S, self._read_on)
+            return
+        self._polls_left = 0
+        if behind:
+            self.tick()
+
     def _look_now(self) -> View:
         source, clock = self._source, self._source.now()
-        now = source.state.mono if source.state.mode is Mode.CLOSED else clock
-        return View(now, source.state, source.latest, source.damage, self._link is None, clock, self._playing())
+        state = source.state if self._read else EMPTY  # half of a timeline shows a run as it was, not as it is
+        now = state.mono if state.mode is Mode.CLOSED else clock
+        return View(now, state, source.latest, source.damage, self._link is None, clock, self._playing(), self._reading)
+
+    @property
+    def _reading(self) -> bool:
+        return self._source.behind and self._options.player is None
 
     def _playing(self) -> Playing | None:
         player = self._options.player
@@ -127,7 +137,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         return Playing(player.position - first, last - first, player.speed, player.playing)
 
     def _start_or_fly(self) -> None:
-        waiting = self.view.state.seq == 0 and self._options.progress is not None
+        waiting = self.view.state.seq == 0 and not self.view.reading and self._options.progress is not None
         shown = bool(self.over) and self.over[0].kind == "starting"
         if waiting and not shown:
             self.over.insert(0, Over("starting"))
@@ -281,7 +291,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """`action` is done, or the prompt row says why it cannot be."""
         refused = action.refused(self.view, self.focus_name)
         if refused:
-            self.prompt.say(Status.WARN, f"{action.short or action.id}: {refused}", self.view.clock)
+            self.prompt.say(Status.WARN, f"{action.short or action.shown}: {refused}", self.view.clock)
             return
         if action.id in ("back", "abort", "note", "close", "resume"):
             self.prompt.message = None
@@ -452,11 +462,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.prompt.say(Status.WARN, "this screen only watches", self.view.clock)
             return
         intent = Intent(ask, self._options.by, self.view.state.seq, argument)
-        task = asyncio.get_running_loop().create_task(self._ask(self._link, intent))
+        task = asyncio.get_running_loop().create_task(self._ask(self._link, intent, ended(self.view)))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
-    async def _ask(self, link: Link, intent: Intent) -> None:
+    async def _ask(self, link: Link, intent: Intent, before: Ended) -> None:
         try:
             reply = await link.ask(intent)
         except CockpitError as err:
@@ -466,8 +476,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.prompt.answered(False, f"asking failed ({type(err).__name__})", self.view.clock)
         else:
             self.prompt.answered(reply.ok, reply.reason, self.view.clock)
-            if reply.ok and intent.ask in (Ask.NOTE, Ask.RECHECK, Ask.DUTY, Ask.BACK, Ask.ABORT):
-                self.prompt.say(Status.OK, f"{intent.ask.value}: taken", self.view.clock)
+            if reply.ok and intent.ask in (Ask.BACK, Ask.ABORT):
+                self.prompt.say_taken(f"{intent.ask.value}: taken", before, self.view.clock)
+            elif reply.ok and intent.ask in (Ask.NOTE, Ask.RECHECK, Ask.DUTY):
+                self.prompt.say(Status.OK, reply.reason or f"{intent.ask.value}: taken", self.view.clock)
         self.tick()
 
     # --- the mouse: it chooses and opens, it never fires a step ----------------------------------------------

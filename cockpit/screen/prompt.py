@@ -6,6 +6,7 @@ fires; pasted text never answers; an answer is ignored for `GUARD_S` after its q
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -15,15 +16,18 @@ from cockpit.model.bill import Bill, in_words
 from cockpit.model.budgets import mm_ss
 from cockpit.model.intents import Ask, to_type
 from cockpit.model.text import plain
-from cockpit.model.words import Direction, Mode, Side
+from cockpit.model.words import Direction, Mode, Outcome, Side
 from cockpit.screen.actions import ACTIONS, REPLAY, label
-from cockpit.screen.cells import Line, apart, crop, fit, joined
+from cockpit.screen.cells import Line, apart, crop, fit, joined, line_width
 from cockpit.screen.figures import seconds
 from cockpit.screen.look import Status
 from cockpit.screen.story import last_line
 from cockpit.screen.view import Playing, View
 
 GUARD_S = 0.3
+"""Enter right after a question appeared was meant for something else."""
+TYPING_GUARD_S = 0.1
+"""So was a letter; a person who reads the question first is later than this."""
 BACK_S = 10.0
 MESSAGE_S = 8.0
 TEXT_LIMIT = 500
@@ -46,6 +50,7 @@ class Kind(StrEnum):
 TYPED = (Kind.GO, Kind.CLOSE, Kind.RESUME)
 _ASKS = {Kind.GO: Ask.GO, Kind.CLOSE: Ask.CLOSE, Kind.RESUME: Ask.RESUME}
 SURE = (Kind.BACK, Kind.ABORT)
+_OPENS = {Kind.BACK: "B", Kind.ABORT: "A"}
 FREE = (Kind.NOTE, Kind.FILTER, Kind.PALETTE)
 
 
@@ -60,6 +65,14 @@ class Decision:
 
 
 USED = Decision()
+Ended = tuple[int, Outcome | None]
+"""A handover's number and how it ended; 0 while there was none."""
+
+
+def ended(view: View) -> Ended:
+    """How the newest handover stands."""
+    handover = view.state.handover
+    return (handover.number, handover.outcome) if handover else (0, None)
 
 
 @dataclass(slots=True)
@@ -72,6 +85,8 @@ class Prompt:
     sent: bool = False
     message: tuple[Status, str] | None = None
     message_until: float = field(default=0.0)
+    taken: Ended | None = None
+    """How the newest handover stood when what the message calls taken was asked; None where it speaks of no handover."""
 
     def open(self, kind: Kind, now: float, text: str = "") -> None:
         """`kind` is asked from now on."""
@@ -82,7 +97,22 @@ class Prompt:
 
     def say(self, status: Status, text: str, now: float) -> None:
         """`text` is in the prompt row for a while."""
-        self.message, self.message_until = (status, plain(text)), now + MESSAGE_S
+        self.message, self.message_until, self.taken = (status, plain(text)), now + MESSAGE_S, None
+
+    def say_taken(self, text: str, before: Ended, now: float) -> None:
+        """`text`, until the handover that it began, or ended, has come to grief: then that is said instead."""
+        self.say(Status.OK, text, now)
+        self.taken = before
+
+    def _give_way(self, view: View) -> None:
+        handover = view.state.handover
+        if self.taken is None or handover is None or ended(view) == self.taken:
+            return
+        if handover.outcome is Outcome.STUCK:
+            self.message = self.taken = None
+        elif handover.outcome is Outcome.ABORTED:
+            name = f"{handover.direction.value} {handover.number}"
+            self.say(Status.WARN, f"{name} ABORTED: {handover.why or 'the timeline says why'}", view.clock)
 
     def follow(self, view: View) -> None:
         """The prompt fits the run: an armed handover is asked about, one that is no longer armed is not; questions expire."""
@@ -99,6 +129,7 @@ class Prompt:
             what = "back to blue" if self.kind is Kind.BACK else "abort"
             self.shut()
             self.say(Status.SKIP, f"{what}: not confirmed in time, nothing was done", view.clock)
+        self._give_way(view)
         if self.message and view.clock > self.message_until:
             self.message = None
 
@@ -134,12 +165,17 @@ class Prompt:
                 return self._key_free(key, character)
 
     def _key_sure(self, key: str, view: View) -> Decision | None:
+        """`Y` does it; `y`, and the question's own key again, leave it standing; any other key stays, and does nothing else."""
+        if key == "y" or key == _OPENS[self.kind]:
+            self.text = key
+            return USED
         ask = Ask.BACK if self.kind is Kind.BACK else Ask.ABORT
         self.shut()
         if key == "Y":
             return Decision(ask)
-        self.say(Status.SKIP, "stayed: nothing was done", view.clock)
-        return USED if key == "escape" else None
+        again = "" if key == "escape" else "; press the key again for what it does"
+        self.say(Status.SKIP, f"stayed: nothing was done{again}", view.clock)
+        return USED
 
     def _key_leave(self, key: str) -> Decision:
         if key == "Y":
@@ -157,7 +193,7 @@ class Prompt:
             return Decision(Ask.DISARM) if going else USED
         if key == "enter":
             return self._enter(view)
-        if view.clock - self.since < GUARD_S or self.sent:
+        if view.clock - self.since < TYPING_GUARD_S or self.sent:
             return USED if character or key == "backspace" else None
         return self._edit(key, character, len(self._wanted(view)) + 16, {"A", "B", "D"} - {view.state.pair[:1]})
 
@@ -173,7 +209,7 @@ class Prompt:
             self.say(Status.WARN, "EXPIRED: arm again", view.clock)
         elif self.text != (wanted := self._wanted(view)):
             said = f"{self.text} is not it: type {wanted}" if self.text else f"enter alone does nothing: type {wanted}"
-            self.say(Status.WARN, said.upper() if not self.text else said, view.clock)
+            self.say(Status.WARN, said, view.clock)
             self.text = ""
         else:
             self.sent = True
@@ -210,9 +246,9 @@ class Prompt:
         """The two rows, each at most `width` cells."""
         match self.kind:
             case Kind.BACK:
-                rows = _back_rows(view, self.since, width)
+                rows = _back_title(view), self._sure_row(view, width)
             case Kind.ABORT:
-                rows = _abort_rows(view, self.since, width)
+                rows = _abort_title(view), self._sure_row(view, width)
             case Kind.SECOND:
                 rows = (self._said() or _second_row(view, width), _second_keys(view, width))
             case Kind.GO:
@@ -264,7 +300,14 @@ class Prompt:
         left: Line = ((f"type {name}: ", "key"), (box, "input"))
         if wrong:
             left = (*left, (f"  ✗ NOT {name}", "bad"))
-        return apart(left, ((hint + " ", "text"),), width - 1)
+        return apart(left, _room_for(hint.split("   "), left, width - 1), width - 1)
+
+    def _sure_row(self, view: View, width: int) -> Line:
+        left = max(BACK_S - (view.clock - self.since), 0.0)
+        keys: Line = (("Y", "key"), (" = do it now   ", "text"), ("esc", "key"), (" = stay", "text"))
+        if self.text == "y":
+            keys = (("Y is a capital letter", "warn"), ("   ", "text"), *keys)
+        return apart(keys, _room_for((f"{left:.0f} s left ",), keys, width - 1), width - 1)
 
     def _free_rows(self, pane: str, width: int) -> tuple[Line, Line]:
         titles = {
@@ -277,6 +320,14 @@ class Prompt:
         return self._said() or ((title, "title"),), apart(
             (("> ", "key"), (fit(self.text[-(room - 3) :] + "_", room - 2), "input")), ((hint + " ", "text"),), width - 1
         )
+
+
+def _room_for(hints: Sequence[str], left: Line, width: int) -> Line:
+    """As many of the hints, the first ones first, as leave `left` whole; none rather than a part of it."""
+    room = width - line_width(left) - 2
+    while hints and cell_len("   ".join(hints)) > room:
+        hints = hints[:-1]
+    return (("   ".join(hints) + " ", "text"),) if hints else ()
 
 
 def _left(view: View) -> str:
@@ -322,7 +373,7 @@ def _resume_title(view: View) -> Line:
     return (("GO ON?", "warn"), (f"  {name} {handover.number}: {rest}", "text"))
 
 
-def _back_rows(view: View, since: float, width: int) -> tuple[Line, Line]:
+def _back_title(view: View) -> Line:
     ready = view.latest.readiness
     takes = f"   about {seconds(ready.seconds)}" if ready and ready.seconds is not None else ""
     takes += f", unproven: {ready.unproven}" if takes and ready and ready.unproven else ""
@@ -330,22 +381,15 @@ def _back_rows(view: View, since: float, width: int) -> tuple[Line, Line]:
     what = "abort the cutover, blue serves again" if in_air else "fly the rollback: green is fenced and drained, blue serves"
     if not in_air and ready is not None and ready.blocked_by:
         what = f"U goes WITHOUT what blue has not. As it stands: {ready.blocked_by}"
-    return (("BACK TO BLUE?", "warn"), (f"  {what}{takes}", "text")), _sure_row(view, since, width)
+    return ("BACK TO BLUE?", "warn"), (f"  {what}{takes}", "text")
 
 
-def _abort_rows(view: View, since: float, width: int) -> tuple[Line, Line]:
+def _abort_title(view: View) -> Line:
     origin = view.direction.origin.value
     forward = view.state.mode is Mode.STUCK and view.state.serving is view.direction.target
     again = "settle it again: poolers lead to where it landed and flow" if forward else f"go home again: {origin} serves on"
     what = again if view.state.mode is Mode.STUCK else f"the {view.direction.value} ends, {origin} serves on"
-    return (("ABORT?", "warn"), (f"  {what}", "text")), _sure_row(view, since, width)
-
-
-def _sure_row(view: View, since: float, width: int) -> Line:
-    left = max(BACK_S - (view.clock - since), 0.0)
-    return apart(
-        (("Y", "key"), (" = do it now     ", "text"), ("esc", "key"), (" = stay", "text")), ((f"{left:.0f} s left ", "text"),), width - 1
-    )
+    return ("ABORT?", "warn"), (f"  {what}", "text")
 
 
 def _replay_row(playing: Playing, width: int) -> Line:
@@ -366,6 +410,8 @@ def _idle_row(view: View, width: int) -> Line:
         return ((f"✗ THE TIMELINE CANNOT BE TRUSTED: {view.damage}", "bad"),)
     if view.silence_s:
         return ((f"? no word from the pilot for {int(view.silence_s)} s: figures are old, the guardian watches it", "stale"),)
+    if view.reading:
+        return (("▸ reading the run: how it stands comes in a moment", "run"),)
     if state.seq == 0:
         return (("· waiting for the pilot; q leaves", "wait"),)
     if view.awaits_second:
@@ -396,7 +442,8 @@ def _ways_out(view: View) -> Line:
 def _key_bar(view: View, pane: str, width: int) -> Line:
     """The keys that fit, most needed first kept; what cannot be done now is dim and without its emphasis."""
     unfit = (lambda a: a.group == REPLAY) if view.replay is None else (lambda a: a.ask is not None)
-    shown = [a for a in ACTIONS if a.short and not unfit(a)]
+    over = view.state.mode is Mode.CLOSED
+    shown = [a for a in ACTIONS if a.short and not unfit(a) and not (over and a.ask is not None)]
     while shown:
         line = joined(
             [

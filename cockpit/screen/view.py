@@ -30,6 +30,10 @@ class Source(Protocol):
     latest: Latest
     damage: str
 
+    @property
+    def behind(self) -> bool:
+        """More is there than was read: what is known is not yet how it is now."""
+
     def poll(self) -> bool: ...
 
     def now(self) -> float: ...
@@ -89,6 +93,8 @@ class View:
     """The same clock, always going on: what questions and messages expire by."""
     replay: Playing | None = None
     """None where the run is looked at as it is."""
+    reading: bool = False
+    """Not all that is there was read yet: silence is not judged by what is known."""
 
     def age(self, mono: float | None) -> float | None:
         """Seconds since `mono`; None where there is nothing to be old."""
@@ -104,7 +110,7 @@ class View:
     @property
     def silence_s(self) -> float:
         """Seconds since the pilot was last heard, by pulse or by event; 0 while it is fresh or the run is over."""
-        if self.state.mode is Mode.CLOSED or self.state.seq == 0:
+        if self.state.mode is Mode.CLOSED or self.state.seq == 0 or self.reading:
             return 0.0
         pulse = self.latest.pulse
         heard = max(self.state.mono, pulse.mono if pulse else 0.0)

@@ -30,7 +30,7 @@ _intents = msgspec.json.Decoder(Intent)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The pilot's answer. `seq` is the newest event then; `reason` says why it was refused."""
+    """The pilot's answer. `seq` is the newest event then; `reason` says why it was refused, or what came of it."""
 
     ok: bool
     seq: int

@@ -191,3 +191,10 @@ def test_a_gate_must_hold_and_starts_over_when_it_turned() -> None:
     held = gates.read(specs, picture(replace(LAG, mono=NOW + 9.5), now=NOW + 9.5))
     assert not_held(held) is None
     assert held[0].held_s == 5.0
+
+
+@pytest.mark.parametrize("gate", ["lag_bytes", "long_transactions", "prepared", "poolers", "census", "target_fenced"])
+def test_what_was_measured_before_a_window_ended_is_unknown_after_it(gate: str) -> None:
+    after = GATES[gate](picture(now=NOW + 0.2, since=NOW + 0.1), LIMITS[gate])
+    assert after.light is Light.UNKNOWN, after.reason
+    assert GATES[gate](picture(now=NOW + 0.2, since=NOW - 0.1), LIMITS[gate]).light is Light.PASS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from cockpit.handover.readiness import readiness
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask
 from cockpit.model.state import RunState
+from cockpit.model.telemetry import RoutingSample
 from cockpit.model.words import Light, Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
+from cockpit.timeline.codec import decode_sample
 from cockpit.timeline.follow import Latest
+from cockpit.timeline.journal import read
 from tests.handover.harness import flying, quick_scenario
 from tests.handover.test_ends import LAG, RECON
 
@@ -84,6 +88,39 @@ def test_a_side_that_cannot_be_reached_closes_the_gates_and_ends_nothing(tmp_pat
             await seat.until(
                 lambda s: latest.servers[Side.BLUE].up and any(g.id == "lag_bytes" and g.light is not Light.UNKNOWN for g in s.gates)
             )
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("seed", range(81, 85))
+def test_what_was_measured_inside_a_window_turns_no_gate_after_it_and_strands_no_app(tmp_path: Path, seed: int) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=seed, apps=4, poolers=2, channels=0, rate=5.0)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            for _ in range(3):
+                assert await seat.hand_over() is Outcome.DONE
+                await asyncio.sleep(5)
+        told = read(tmp_path / "timeline.jsonl").events
+        windows = [event.mono for event in told if isinstance(event.fact, ev.DowntimeEnded)]
+        turned = [e.fact for e in told if isinstance(e.fact, ev.GateTurned) and any(0 <= e.mono - end < 2 for end in windows)]
+        assert not [fact for fact in turned if fact.gate in {"poolers", "census"}], turned
+        samples = [decode_sample(line) for line in (tmp_path / "samples.jsonl").read_bytes().splitlines()]
+        after = [s for s in samples if isinstance(s, RoutingSample) and any(0 < s.mono - end < 2 for end in windows)]
+        assert after
+        assert not [app for sample in after for app in sample.apps if "its channel says" in app.cause]
+
+    run_warped(main())
+
+
+def test_a_new_load_is_told_to_who_asked(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=75, apps=2, poolers=1, channels=1, rate=2.0)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            said = await seat.ask(Ask.DUTY, "+")
+            assert said.ok
+            assert "reconciliation: load at most " in said.reason
 
     run_warped(main())
 

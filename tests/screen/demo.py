@@ -86,6 +86,7 @@ class Story:
     state: RunState = EMPTY
     latest: Latest = field(default_factory=Latest)
     damage: str = ""
+    behind: bool = False
     seconds: float = 0.0
     frozen: bool = True
     clock: Callable[[], float] = time.monotonic

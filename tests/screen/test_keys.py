@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
+from rich.cells import cell_len
 from textual import events
 
 from cockpit.errors import LinkError
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask, Intent
-from cockpit.model.words import Mode
+from cockpit.model.telemetry import ReadinessSample, ServerSample
+from cockpit.model.words import Direction, Mode, Outcome, Side
 from cockpit.screen.actions import ACTIONS, table
 from cockpit.screen.main import MainScreen
 from cockpit.screen.options import Ending, Options
@@ -75,7 +79,7 @@ async def test_enter_alone_does_nothing() -> None:
         await c.later(0.5)
         await c.press("enter", "enter", "enter")
         assert c.intents() == []
-        assert "ENTER ALONE DOES NOTHING" in c.prompt
+        assert "enter alone does nothing: type arp" in c.prompt, "the name as it is to be typed"
 
 
 async def test_a_double_enter_flies_once() -> None:
@@ -210,6 +214,116 @@ async def test_back_needs_y_after_b() -> None:
         assert c.intents() == []
         await c.press("B", "Y")
         assert c.intents() == ["back"]
+
+
+async def test_a_small_y_is_no_answer_and_leaves_the_question_standing() -> None:
+    for moment, opens, question, asked in ((SOAK, "B", "BACK TO BLUE?", "back"), (ROLLBACK_WINDOW, "A", "ABORT?", "abort")):
+        async with cockpit(story(moment)) as c:
+            await c.press(opens, "y")
+            assert question in c.prompt
+            assert "Y is a capital letter" in c.prompt
+            assert "copied" not in c.text
+            await c.press(opens, "Y")
+            assert c.intents() == [asked]
+
+
+async def test_no_other_action_runs_under_a_question() -> None:
+    for key in ("a", "U", "D", "z", "q", "ctrl+c", "Q", "m", "r", "plus", "question_mark", "enter", "S"):
+        async with cockpit(story(SOAK)) as c:
+            before = c.lines()[:-2]
+            await c.press("B", key)
+            assert "stayed: nothing was done" in c.prompt, key
+            assert c.lines()[:-2] == before, key
+            await c.press("Y")
+            assert c.intents() == [], key
+
+
+async def test_what_was_taken_gives_way_to_how_it_ended() -> None:
+    source = story(SOAK)
+    async with cockpit(source) as c:
+        await c.press("B", "Y")
+        assert "✓ back: taken" in c.prompt
+        source.take(ev.HandoverOpened(2, Direction.ROLLBACK, "c0ffee", "B, then Y", 20.0))
+        source.take(ev.ModeChanged(Mode.ARMING))
+        await c.look()
+        assert "✓ back: taken" in c.prompt
+        source.take(ev.HandoverClosed(2, Outcome.ABORTED, 0.02, Side.GREEN, "green cannot be reached"))
+        source.take(ev.ModeChanged(Mode.READY))
+        await c.look()
+        assert "taken" not in c.prompt
+        assert "rollback 2 ABORTED: green cannot be reached" in c.prompt
+
+
+async def test_what_was_taken_gives_way_to_being_stuck_also_when_that_was_faster_than_the_reply() -> None:
+    source = story(WINDOW - 0.4)
+    async with cockpit(source) as c:
+        c.main._link = _Ending(c)
+        await c.press("B", "Y")
+        await c.look()
+        assert "taken" not in c.prompt
+        assert "STUCK: blue does not answer" in c.prompt
+
+
+async def test_letters_count_a_tenth_of_a_second_after_arming_and_enter_later() -> None:
+    async with cockpit(story(ARMED)) as c:
+        await c.later(0.15)
+        await c.press("a", "r", "p", "enter")
+        assert c.intents() == []
+        assert "type arp: arp_" in c.prompt
+        await c.later(0.2)
+        await c.press("enter")
+        assert c.intents() == ["go arp"]
+
+
+async def test_what_is_typed_is_seen_where_there_is_no_room_for_hints() -> None:
+    async with cockpit(story(ARMED), (40, 12)) as c:
+        await c.later(0.5)
+        await c.press("a", "r")
+        assert "type arp: ar_" in c.prompt
+        await c.press("x")
+        assert "NOT arp" in c.prompt
+
+
+async def test_a_refusal_names_the_key_and_no_inner_word() -> None:
+    async with cockpit(story(READY)) as c:
+        await c.press("U")
+        assert "U: blue serves already" in c.prompt
+
+
+async def test_a_closed_run_offers_only_to_look_and_to_leave() -> None:
+    source = story(SOAK)
+    source.take(ev.RunClosed("done", 0, Side.GREEN, ()))
+    source.take(ev.ModeChanged(Mode.CLOSED))
+    async with cockpit(source, (120, 40)) as c:
+        assert "BACK" not in c.lines()[-1]
+        assert "arm" not in c.lines()[-1]
+        assert "note" not in c.lines()[-1]
+        assert "q leave" in c.lines()[-1]
+
+
+async def test_without_green_the_way_without_it_is_read_first() -> None:
+    source = story(SOAK)
+    source.take(ReadinessSample(source.now(), None, (), "green cannot be reached: " + "connection refused " * 6))
+    async with cockpit(source) as c:
+        await c.press("B")
+        assert "BACK TO BLUE?  U goes WITHOUT what blue has not" in c.prompt
+        assert cell_len(c.lines()[-2].rstrip()) <= 80
+
+
+async def test_a_new_load_is_told() -> None:
+    async with cockpit(story(READY)) as c:
+        c.main._link = _Loaded()
+        await c.press("plus")
+        assert "load 15%" in c.prompt
+
+
+async def test_a_side_that_is_down_is_told_at_every_width() -> None:
+    for size in ((40, 12), (60, 18), (80, 24), (100, 30), (120, 40), (200, 60)):
+        source = story(SOAK)
+        source.take(ServerSample(source.now(), Side.GREEN, False, "", None, None, None, None, "connection refused"))
+        source.take(ev.AlarmRaised("green", "green is down", "", ""))
+        async with cockpit(source, size) as c:
+            assert re.search("✗ green[ a-z0-9.]* DOWN", c.lines()[0]), size
 
 
 async def test_back_expires_after_ten_seconds() -> None:
@@ -389,6 +503,23 @@ class _Slow:
         raise AssertionError
 
 
+class _Ending:
+    """A pilot whose flight has come to grief before its reply arrives."""
+
+    def __init__(self, cockpit: Cockpit) -> None:
+        self.source = cockpit.source
+
+    async def ask(self, intent: Intent) -> Reply:
+        self.source.take(ev.HandoverClosed(1, Outcome.STUCK, 0.02, Side.BLUE, "blue does not answer"))
+        self.source.take(ev.ModeChanged(Mode.STUCK, "blue does not answer"))
+        return Reply(True, self.source.state.seq)
+
+
+class _Loaded:
+    async def ask(self, intent: Intent) -> Reply:
+        return Reply(True, 1, "load 15%")
+
+
 class _Gone:
     async def ask(self, intent: Intent) -> Reply:
         raise LinkError("the pilot cannot be reached (FileNotFoundError)")
@@ -400,3 +531,18 @@ def test_the_story_is_whole() -> None:
     assert [str(h.outcome) for h in made.state.past] == ["done", "done"]
     assert made.state.serving == "blue"
     assert Ask.BACK in [getattr(e.fact, "intent", None) for e in made.state.tail]
+
+
+async def test_until_a_run_is_read_it_is_not_judged_and_no_key_acts_on_half_of_it() -> None:
+    source = story(ARMED)
+    source.behind, source.seconds = True, source.seconds + 31
+    async with cockpit(source) as c:
+        assert "reading the run" in c.prompt
+        assert "LINK" not in c.text
+        assert "serves" not in c.lines()[0], "half of a timeline shows a run as it was"
+        await c.press("a", "B", "Y")
+        assert c.intents() == []
+        assert "being read" in c.prompt
+        source.behind = False
+        await c.look()
+        assert "LINK" in c.text

@@ -232,12 +232,13 @@ class PgBouncer:
 
     async def sample(self) -> PoolerSample:
         now = asyncio.get_running_loop().time
+        asked = now()
         try:
             entry = await self._entry()
             load = seen.Load.of(await self._ask("SHOW POOLS"), self.database)
         except CockpitError as err:
             return PoolerSample(now(), self.name, False, None, None, None, None, "", error=str(err))
-        return PoolerSample(now(), self.name, True, entry.paused, self.side_of(entry), load.clients, load.waiting, load.pool_mode)
+        return PoolerSample(asked, self.name, True, entry.paused, self.side_of(entry), load.clients, load.waiting, load.pool_mode)
 
     async def preflight(self, window_s: float) -> tuple[FindingSeen, ...]:
         from cockpit.systems.pgbouncer.preflight import findings
