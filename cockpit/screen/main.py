@@ -98,7 +98,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if self._source.poll() and not self._polls_left:
             self._polls_left = _POLLS_A_TICK - 1
             self.set_timer(_NEXT_POLL_S, self._read_on)
-        self._read = self._read or not self._reading
+        self._read = self._read or not self._source.behind
         self.view = self._look_now()
         if self.view.state.seq == 0 and not self.view.reading and self._options.gone is not None and self._options.gone():
             self._leave(Ending.REFUSED)
@@ -121,13 +121,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _look_now(self) -> View:
         source, clock = self._source, self._source.now()
-        state = source.state if self._read else EMPTY  # half of a timeline shows a run as it was, not as it is
+        state = source.state if self._read or self._options.player else EMPTY  # half of a timeline shows a run as it was, not as it is
+        reading = source.behind and self._options.player is None
         now = state.mono if state.mode is Mode.CLOSED else clock
-        return View(now, state, source.latest, source.damage, self._link is None, clock, self._playing(), self._reading)
-
-    @property
-    def _reading(self) -> bool:
-        return self._source.behind and self._options.player is None
+        return View(now, state, source.latest, source.damage, self._link is None, clock, self._playing(), reading)
 
     def _playing(self) -> Playing | None:
         player = self._options.player
