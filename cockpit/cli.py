@@ -271,7 +271,7 @@ def _preflight(arguments: argparse.Namespace) -> int:
 
     from cockpit import wiring
     from cockpit.errors import NoGo
-    from cockpit.handover.pilot import summary
+    from cockpit.handover.findings import summary
     from cockpit.model.words import Severity
     from cockpit.timeline.findings import render
 

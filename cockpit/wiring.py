@@ -28,12 +28,12 @@ from cockpit import __version__
 from cockpit.config import approvals_folder, became, load_config, runtime_folder
 from cockpit.errors import CockpitError, ConfigError, JournalError, Refused
 from cockpit.handover.approvals import SecondDoor
+from cockpit.handover.findings import look_alone
 from cockpit.handover.guardian import Guardian
-from cockpit.handover.pilot import Orders, Pilot, close, look
+from cockpit.handover.pilot import Orders, Pilot, close
 from cockpit.handover.plan import lines, make_plan
 from cockpit.handover.ports import Action, Channel, Feed, Pooler, World
 from cockpit.handover.record import Recorder
-from cockpit.handover.serving import who_serves
 from cockpit.handover.watch import Watch
 from cockpit.model import events as ev
 from cockpit.model.approvals import Approvers, Asker
@@ -421,11 +421,7 @@ async def preflight(order: Order) -> tuple[ev.FindingSeen, ...]:
     """Every finding, of a pair on which nothing is changed."""
     world = order.world()
     try:
-        await world.servers.open()
-        await asyncio.gather(*(pooler.open() for pooler in world.poolers), *(channel.open() for channel in world.channels))
-        serving, _ = await who_serves(world, order.spec)
-        await world.reconciler.open(serving)
-        return await look(world, serving, order.scenario)
+        return await look_alone(world, order.spec, order.scenario)
     finally:
         await close(world)
 
