@@ -18,11 +18,15 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LATER = ("aws-sm:", "vault:")
 
 
-def resolver(folder: Path, environ: Mapping[str, str]) -> Callable[[str], str]:
-    """A function from a reference to its secret; relative paths start at `folder`. It raises `ValueError` without the value."""
+def resolver(folder: Path, environ: Mapping[str, str], unset: set[str] | None = None) -> Callable[[str], str]:
+    """A function from a reference to its secret; relative paths start at `folder`. It raises `ValueError` without the value; with `unset`,
+    the name of a variable that is not set is put there instead, and `stand_in` is its value."""
 
     def resolve(reference: str) -> str:
         if reference.startswith("env:"):
+            if unset is not None and _NAME.fullmatch(reference[4:]) and not environ.get(reference[4:]):
+                unset.add(reference[4:])
+                return stand_in(reference[4:])
             return _from_environment(reference[4:], environ)
         if reference.startswith("file:"):
             return _from_file(folder / Path(reference[5:]).expanduser())
@@ -31,6 +35,11 @@ def resolver(folder: Path, environ: Mapping[str, str]) -> Callable[[str], str]:
         raise ValueError('a secret does not stand in this file: write "env:NAME" or "file:PATH" and keep it there')
 
     return resolve
+
+
+def stand_in(name: str) -> str:
+    """What stands where an environment variable's value would, in a config that is read without it."""
+    return f"the value of {name}"
 
 
 def _from_environment(name: str, environ: Mapping[str, str]) -> str:

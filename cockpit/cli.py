@@ -261,7 +261,10 @@ def _plan(arguments: argparse.Namespace) -> int:
     direction = Direction(arguments.direction)
     if arguments.ungraceful and direction is not Direction.ROLLBACK:
         raise ConfigError("only a rollback can be ungraceful", where="--ungraceful", remedy="add --direction rollback")
-    plan = _order(arguments).plan(direction, ungraceful=arguments.ungraceful)
+    unset: set[str] = set()
+    plan = _order(arguments, unset).plan(direction, ungraceful=arguments.ungraceful)
+    if unset:
+        say(f"note: not set here, and not needed to plan: {', '.join(sorted(unset))}")
     put(_json(plan) if arguments.json else render(plan))
     return 0
 
@@ -271,7 +274,7 @@ def _preflight(arguments: argparse.Namespace) -> int:
 
     from cockpit import wiring
     from cockpit.errors import NoGo
-    from cockpit.handover.pilot import summary
+    from cockpit.handover.findings import summary
     from cockpit.model.words import Severity
     from cockpit.timeline.findings import render
 
@@ -291,7 +294,9 @@ def _cleanup(arguments: argparse.Namespace) -> int:
     from cockpit import left, wiring
     from cockpit.errors import Refused
 
-    order = _order(arguments)
+    unset: set[str] = set()
+    order = _order(arguments, unset)
+    wiring.need_control(order, unset)
     owing = None if arguments.without_bill else left.owing(Path(order.config.runs), arguments.config, order.spec.name)
     if owing is not None:
         raise Refused(
@@ -411,10 +416,10 @@ def _process(arguments: argparse.Namespace) -> int:
 # --- shared -------------------------------------------------------------------------------------------------------------
 
 
-def _order(arguments: argparse.Namespace) -> Order:
+def _order(arguments: argparse.Namespace, unset: set[str] | None = None) -> Order:
     from cockpit.wiring import read_order
 
-    return read_order(arguments.config, arguments.scenario, arguments.pair)
+    return read_order(arguments.config, arguments.scenario, arguments.pair, unset)
 
 
 def _runs_folder(arguments: argparse.Namespace) -> Path:

@@ -211,14 +211,15 @@ class _File(_Strict):
 # --- from the file to the settings ---------------------------------------------------
 
 
-def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
+def load_config(path: Path, environ: Mapping[str, str] | None = None, unset: set[str] | None = None) -> Config:
     """The config at `path`, complete and consistent. `Mistakes` (a `ConfigError`, exit 2) lists everything that is wrong with it.
 
-    Secrets are resolved from `environ` (the process's own by default) and from files relative to the config's folder."""
+    Secrets are resolved from `environ` (the process's own by default) and from files relative to the config's folder. With `unset`, a
+    variable that is not set is no mistake: its name is put there."""
     env = os.environ if environ is None else environ
     checked = Checked(path)
     folder = path.absolute().parent
-    context = {"secret": resolver(folder, env), "folder": folder}
+    context = {"secret": resolver(folder, env, unset), "folder": folder}
     file = checked.validated(_File, checked.content, (), context)
     options = _all_options(checked, context, folder)
     _cross_check(checked)

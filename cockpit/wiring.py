@@ -18,22 +18,24 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from cockpit import __version__
+from cockpit._mistakes import Mistakes
+from cockpit._secrets import stand_in
 from cockpit.config import approvals_folder, became, load_config, runtime_folder
 from cockpit.errors import CockpitError, ConfigError, JournalError, Refused
 from cockpit.handover.approvals import SecondDoor
+from cockpit.handover.findings import look_alone
 from cockpit.handover.guardian import Guardian
-from cockpit.handover.pilot import Orders, Pilot, close, look
+from cockpit.handover.pilot import Orders, Pilot, close
 from cockpit.handover.plan import lines, make_plan
 from cockpit.handover.ports import Action, Channel, Feed, Pooler, World
 from cockpit.handover.record import Recorder
-from cockpit.handover.serving import who_serves
 from cockpit.handover.watch import Watch
 from cockpit.model import events as ev
 from cockpit.model.approvals import Approvers, Asker
@@ -87,9 +89,12 @@ class Order:
         return make_plan(self.world(), self.spec, self.scenario, self.config.digest, direction, ungraceful=ungraceful)
 
 
-def read_order(config: Path, scenario: str, pair: str | None) -> Order:
-    """Config, scenario and pair; `ConfigError` lists every mistake."""
-    loaded = load_config(config)
+def read_order(config: Path, scenario: str, pair: str | None, unset: set[str] | None = None) -> Order:
+    """Config, scenario and pair; `ConfigError` lists every mistake of both files. `unset`: as for `load_config`."""
+    try:
+        loaded = load_config(config, unset=unset)
+    except Mistakes as err:
+        raise Mistakes((*err.mistakes, *_mistakes_of(scenario))) from None
     names = ", ".join(sorted(loaded.pairs))
     if pair is None and len(loaded.pairs) > 1:
         raise ConfigError("the config has several pairs", where=str(config), remedy=f"choose one with --pair: {names}")
@@ -104,6 +109,22 @@ def read_order(config: Path, scenario: str, pair: str | None) -> Order:
             remedy="add [cockpit.approvals] with users = [...], or fly a scenario that asks for none",
         )
     return Order(loaded, flown, loaded.pairs[name])
+
+
+def _mistakes_of(scenario: str) -> tuple[str, ...]:
+    try:
+        load_scenario(scenario)
+    except ConfigError as err:
+        return err.mistakes if isinstance(err, Mistakes) else (str(err),)
+    return ()
+
+
+def need_control(order: Order, unset: Collection[str]) -> None:
+    """The cockpit's own passwords of both servers are there, whatever else of the config is `unset`; `ConfigError` names those that are not."""
+    words = {password.reveal() for side in Side if (password := order.spec.side(side).control.password) is not None}
+    lacking = [name for name in sorted(unset) if stand_in(name) in words]
+    if lacking:
+        raise ConfigError(f"not set: {', '.join(lacking)}", where=order.config.path, remedy="export it before starting the cockpit")
 
 
 def build_world(spec: PairSpec, scenario: Scenario) -> World:
@@ -421,11 +442,7 @@ async def preflight(order: Order) -> tuple[ev.FindingSeen, ...]:
     """Every finding, of a pair on which nothing is changed."""
     world = order.world()
     try:
-        await world.servers.open()
-        await asyncio.gather(*(pooler.open() for pooler in world.poolers), *(channel.open() for channel in world.channels))
-        serving, _ = await who_serves(world, order.spec)
-        await world.reconciler.open(serving)
-        return await look(world, serving, order.scenario)
+        return await look_alone(world, order.spec, order.scenario)
     finally:
         await close(world)
 

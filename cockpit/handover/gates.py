@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from cockpit.model.settings import GateSpec, Tuning
 from cockpit.model.state import RunState
 from cockpit.model.telemetry import GateReading, LagSample
-from cockpit.model.words import Direction, Light, Severity, Side, Verdict
+from cockpit.model.text import plain
+from cockpit.model.words import Direction, Light, ProofState, Severity, Side, Verdict
 from cockpit.timeline.follow import Latest
 
 
@@ -215,13 +216,24 @@ def recon(picture: Picture, limit: float | None) -> Read:
     if sample is None or not picture.recent(sample.mono, 5):
         return _unknown("reconciliation is not running")
     if sample.differences:
-        return _fail(f"{sample.differences} tables differ")
+        return _fail(_differing(picture, sample.differences))
     needed = limit if limit is not None else 1.0
     # Of no rows all are proven, once every table is: a new database can be handed over too.
     none = float(sample.tables_equal == sample.tables_total > 0)
     share = sample.proven_rows / sample.all_rows if sample.all_rows else none
     text = f"{sample.tables_equal} of {sample.tables_total} tables equal, {share:.1%} of the rows proven"
     return _pass(text) if share >= needed else _fail(f"{text}, {needed:.1%} needed")
+
+
+def _differing(picture: Picture, rows: int) -> str:
+    """`2038 rows differ in 1 table: public.orders; cockpit repair RUN`."""
+    proofs = [proof for proof in picture.latest.tables.values() if proof.state is ProofState.DIFFERS]
+    tables = sorted(plain(proof.table, 100) for proof in proofs)
+    least = "at least " if any(proof.reason.startswith("at least ") for proof in proofs) else ""
+    named = ", ".join(tables[:3]) + (f" and {len(tables) - 3} more" if len(tables) > 3 else "")
+    where = f" in {len(tables)} table{'s' * (len(tables) != 1)}: {named}" if tables else ""
+    repair = f"; cockpit repair {picture.state.run}" if picture.state.run else "; cockpit repair"
+    return f"{least}{rows} row{'s differ' if rows != 1 else ' differs'}{where}{repair}"
 
 
 def freeze_cost(picture: Picture, limit: float | None) -> Read:

@@ -22,12 +22,12 @@ import msgspec
 from cockpit.errors import CockpitError, JournalError, Refused
 from cockpit.handover.approvals import SecondDoor, SecondPerson
 from cockpit.handover.confirming import Asked
+from cockpit.handover.findings import look, summary
 from cockpit.handover.flight import Flight
 from cockpit.handover.forced import Forced
 from cockpit.handover.lease import Lease
 from cockpit.handover.parting import tell
 from cockpit.handover.ports import World
-from cockpit.handover.procedure import WINDOW
 from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
 from cockpit.handover.serving import what_is_seen, who_serves
@@ -41,7 +41,7 @@ from cockpit.model.plan import Plan
 from cockpit.model.settings import PairSpec, Scenario
 from cockpit.model.state import HandoverView
 from cockpit.model.text import plain
-from cockpit.model.words import Direction, Mode, Outcome, Severity, Side
+from cockpit.model.words import Direction, Mode, Outcome, Side
 from cockpit.timeline.samples import Samples
 from cockpit.timeline.sidedoor import SideDoor
 from cockpit.timeline.wire import Door, Reply
@@ -468,25 +468,6 @@ class Pilot:
                 self._recorder.record(ev.AlarmCleared("preflight"))
         except Exception as err:
             self._recorder.try_record(ev.AlarmRaised("preflight", in_words(err), remedy=remedy_of(err)))
-
-
-async def look(world: World, serving: Side, scenario: Scenario) -> tuple[ev.FindingSeen, ...]:
-    """Every finding of every system, in the systems' order. Changes nothing."""
-    window = sum(scenario.steps[step].planned for step in WINDOW)
-    found = await asyncio.gather(
-        world.servers.preflight(serving),
-        world.reconciler.preflight(),
-        *(pooler.preflight(window) for pooler in world.poolers),
-        *(channel.preflight() for channel in world.channels),
-    )
-    return tuple(finding for findings in found for finding in findings)
-
-
-def summary(findings: tuple[ev.FindingSeen, ...]) -> ev.PreflightDone:
-    """How many findings block, warn, are good, are waived."""
-    blocks = sum(f.severity is Severity.BLOCK and not f.waived for f in findings)
-    warnings = sum(f.severity is Severity.WARN and not f.waived for f in findings)
-    return ev.PreflightDone(blocks, warnings, sum(f.severity is Severity.GOOD for f in findings), sum(bool(f.waived) for f in findings))
 
 
 async def close(world: World) -> None:

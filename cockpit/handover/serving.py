@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cockpit.errors import StepError
+from cockpit.errors import CockpitError, StepError
 from cockpit.handover.ports import Action, Probe, World
 from cockpit.handover.record import in_words
 from cockpit.handover.routing import belongs
@@ -48,6 +48,35 @@ async def who_serves(world: World, spec: PairSpec) -> tuple[Side, dict[str, obje
             remedy="bring poolers, channels and fences to the side that is to serve, then open a new run",
         )
     return said.pop(), {witness.what: witness.seen for witness in witnesses}
+
+
+async def seems_to_serve(world: World, spec: PairSpec) -> tuple[Side, CockpitError | None]:
+    """For looking, never for doing: the side that is named by whoever can be asked, system by system; blue where they name none or
+    disagree, with what is wrong."""
+    poolers = [_poolers(replace(world, poolers=(one,))) for one in world.poolers]
+    channels = [_channels(replace(world, channels=(one,))) for one in world.channels]
+    asked = await asyncio.gather(_fences(world), _sessions(world, spec), *poolers, *channels, return_exceptions=True)
+    for failed in asked:
+        if isinstance(failed, StepError):
+            return Side.BLUE, failed
+        if isinstance(failed, BaseException) and not isinstance(failed, CockpitError):
+            raise failed
+    fences, sessions, *others = asked
+    kinds = [sessions], others[: len(poolers)], others[len(poolers) :]
+    said = {fences.says if isinstance(fences, Witness) else None, *(_lead("", _together(kind)).says for kind in kinds)} - {None}
+    if len(said) == 1:
+        return next(side for side in said if side is not None), None
+    seen = "; ".join(f"{what}: {how}" for what, how in (await what_is_seen(world, spec)).items())
+    remedy = "bring poolers, channels and fences to the side that is to serve"
+    return Side.BLUE, StepError(f"cannot tell which side serves, looked at as if blue did: {seen}", where="serving", remedy=remedy)
+
+
+def _together(answers: Iterable[object]) -> Named:
+    named: Named = {}
+    for answer in answers:
+        for side, names in answer.items() if isinstance(answer, dict) else ():
+            named.setdefault(side, []).extend(names)
+    return named
 
 
 async def what_is_seen(world: World, spec: PairSpec) -> dict[str, object]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from cockpit.model.approvals import approval_missing
 from cockpit.model.bill import phrase
 from cockpit.model.state import RunState
-from cockpit.model.words import Direction, Mode, Outcome, Side
+from cockpit.model.words import Direction, Mode, Outcome, Severity, Side
 
 
 class Ask(StrEnum):
@@ -55,6 +55,9 @@ class Intent:
     """Who the operating system says it is; what a sender says of itself here is not believed."""
 
 
+_ARMING_MENDS = {"R3", "R4", "R5", "R7", "R8", "R11"}
+"""Checks of the replication that stands. Arming enables it, lists new tables in it and waits for it, or says itself why it cannot."""
+
 _BUSY = {Mode.WINDOW, Mode.LANDING, Mode.ABORTING}
 
 
@@ -77,10 +80,21 @@ def _refuse_arm(state: RunState) -> str:
         left = state.parted.direction.origin
         return f"{left} holds writes that {left.other} has not: export the bill, `cockpit cleanup`, then a new run copies anew"
     if state.mode is Mode.READY:
-        return "" if state.serving else "which side serves is not known yet"
+        return _refuse_found(state) if state.serving else "which side serves is not known yet"
     if state.mode is Mode.OPENING:
         return "still opening: wait until the panes are live"
     return f"only while ready, not while {state.mode}"
+
+
+def _refuse_found(state: RunState) -> str:
+    """A finding that blocks keeps a cutover from being armed: arming makes things on both servers. The way back waits for no finding."""
+    if state.next_direction is not Direction.CUTOVER:
+        return ""
+    blocks = [f for f in state.findings if f.severity is Severity.BLOCK and not f.waived and f.check not in _ARMING_MENDS]
+    if not blocks:
+        return ""
+    first, more = blocks[0], f" (and {len(blocks) - 1} more)" if len(blocks) > 1 else ""
+    return f"{first.check} {first.object} blocks{more}: {first.seen}; mend or waive it, then r runs the preflight again"
 
 
 def _refuse_go(state: RunState, argument: str) -> str:

@@ -137,6 +137,7 @@ class Comparison:
             return False
         standing.touch(settled.hot, now)
         if not complete:
+            standing.more = bool(settled.confirmed)
             standing.touch_whole(now)
         return complete
 

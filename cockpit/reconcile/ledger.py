@@ -56,6 +56,8 @@ class Standing:
     young_since: float | None = None
     old_since: float | None = None
     differing: dict[Key, str] = field(default_factory=dict)
+    more: bool = False
+    """There were more differing rows than were confirmed one by one."""
     """Keys confirmed different, and how."""
     explained: tuple[RowDifference, ...] = ()
     """The first of them, column by column."""
@@ -149,7 +151,7 @@ class Standing:
             return
         self.rows = dict(work.read)
         self.proven, self.proven_mono, self.whole_since, self.unequal, self.waiting = True, now, None, 0, ""
-        self.work, self.tracked = None, False
+        self.work, self.tracked, self.more = None, False, False
 
     def state(self, now: float) -> ProofState:
         if self.differences:
@@ -188,7 +190,8 @@ class Standing:
 
     def _reason(self) -> str:
         if self.differing:
-            return f"{len(self.differing)} rows differ: {'; '.join(self.named(3))}"
+            least = "at least " if self.more else ""
+            return f"{least}{len(self.differing)} rows differ: {'; '.join(self.named(3))}"
         changed = "rows changed since it was proven" if self.whole_since is not None and self.proven_mono is not None else ""
         return self.differs or self.unprovable or self.waiting or changed or self.table.reason
 

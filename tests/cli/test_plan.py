@@ -96,3 +96,24 @@ def test_a_second_person_whom_no_config_names_is_a_mistake(tmp_path: Path) -> No
         "my.toml: the scenario arp asks for a second person, and this config names nobody; "
         "add [cockpit.approvals] with users = [...], or fly a scenario that asks for none"
     )
+
+
+def test_a_plan_needs_no_secret_and_says_which_are_not_set() -> None:
+    told = cockpit("plan", "arp", "--config", "config.example.toml")
+    assert told.code == 0, told.err
+    assert told.out == plan("cutover")
+    assert told.err.startswith("note: not set here, and not needed to plan: ARP_BLUE_PASSWORD, ")
+    assert told.err.count("\n") == 1
+
+
+def test_the_mistakes_of_config_and_scenario_are_told_together() -> None:
+    told = cockpit("preflight", "nosuch", "--config", "config.example.toml")
+    assert (told.code, told.out) == (2, "")
+    assert "the environment variable ARP_BLUE_PASSWORD is not set" in told.err
+    assert "nosuch" in told.err.splitlines()[-1]
+
+
+def test_a_clean_up_needs_the_two_control_passwords_alone() -> None:
+    told = cockpit("cleanup", "arp", "--config", "config.example.toml")
+    assert told.code == 2
+    assert told.line.endswith(": not set: ARP_BLUE_PASSWORD, ARP_GREEN_PASSWORD; export it before starting the cockpit")

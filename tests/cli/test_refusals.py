@@ -24,7 +24,7 @@ from cockpit.drill.servers import Server, launch
 from cockpit.model.words import Mode
 from cockpit.timeline.follow import Follower
 from tests.cli.conftest import APP, APP_WORD, Pair
-from tests.cli.typed import Answer, files
+from tests.cli.typed import Answer, cockpit, files
 from tests.conftest import QUICK
 from tests.systems.channels import bouncer
 
@@ -164,6 +164,48 @@ async def test_a_pooler_in_session_mode(pair: Pair) -> None:
     assert told.code == 3
     assert "no-go: pool_mode = session" in told.line
     assert told.line.endswith("; set pool_mode = transaction for this entry")
+
+
+MISSING = """
+[[pairs.arp.channels]]
+name = "reports"
+kind = "file"
+path = "{path}"
+template = "{{host}}:{{port}}"
+[[pairs.arp.apps]]
+name = "reports"
+role = "cli_reports"
+channel = "reports"
+"""
+
+
+async def test_a_pooler_and_a_channel_that_are_not_there_are_two_findings_among_all(pair: Pair) -> None:
+    with refusing_port() as port:
+        pair.said["pool_port"] = port
+        path = pair.config
+        path.write_text(path.read_text() + MISSING.format(path=pair.folder / "reports.conf"))
+        told = await asyncio.to_thread(cockpit, "preflight", "arp", "--config", str(path), "--json", env=pair.words)
+    assert told.code == 3, told.out + told.err
+    findings = json.loads(told.out)["findings"]
+    blocks = {(f["check"], f["object"]): f for f in findings if f["severity"] == "block"}
+    assert {("P5", "pool"), ("P8", "reports")} <= blocks.keys()
+    assert "No such file" in blocks["P8", "reports"]["seen"]
+    assert all(f["remedy"] for f in blocks.values())
+    assert {"R1", "D1", "M1", "P1"} <= {f["check"] for f in findings}
+
+
+async def test_two_servers_that_cannot_be_reached_are_two_lines(pair: Pair) -> None:
+    with refusing_port() as one, refusing_port() as other:
+        pair.said |= {"blue_port": one, "green_port": other}
+        told = await asyncio.to_thread(cockpit, "preflight", "arp", "--config", str(pair.config), env=pair.words)
+    assert (told.code, told.out) == (1, "")
+    assert [line.split(" ")[0] for line in told.err.splitlines()] == ["blue", "green"]
+
+
+async def test_a_clean_up_asks_for_no_secret_that_it_does_not_use(pair: Pair) -> None:
+    words = {name: pair.words[name] for name in ("CLI_BLUE", "CLI_GREEN")}
+    told = await asyncio.to_thread(cockpit, "cleanup", "arp", "--config", str(pair.config), env=words)
+    assert told.code == 0, told.out + told.err
 
 
 # --- somebody else ---------------------------------------------------------------------------------------------------------

@@ -18,9 +18,10 @@ from cockpit.model.telemetry import (
     RoutingSample,
     Sample,
     ServerSample,
+    TableProof,
     TableSync,
 )
-from cockpit.model.words import Light, Mode, Severity, Side, Verdict
+from cockpit.model.words import Exactness, Light, Mode, ProofState, Severity, Side, Verdict
 from cockpit.scenario import load_scenario
 from cockpit.timeline.follow import Latest
 
@@ -125,7 +126,7 @@ FAILING: list[tuple[str, Sample, str]] = [
     ("poolers", replace(POOLER, up=False, error="refused"), "refused"),
     ("poolers", replace(POOLER, routes_to=Side.GREEN), "leads to green"),
     ("census", RoutingSample(NOW, (replace(ROUTE, verdict=Verdict.STRANGER, cause="from 10.0.0.9"),)), "10.0.0.9"),
-    ("recon", replace(RECON, differences=1), "1 tables differ"),
+    ("recon", replace(RECON, differences=1), "1 row differs; cockpit repair"),
     ("recon", replace(RECON, proven_rows=500), "50.0%"),
     ("recon", replace(RECON, proven_rows=0, all_rows=0, tables_equal=0), "0.0%"),
     ("freeze_cost", replace(RECON, freeze_cost_s=2.0), "2.00 s"),
@@ -155,6 +156,19 @@ def test_a_pair_without_a_row_is_proven_when_its_tables_are() -> None:
 def test_a_measurement_of_the_other_direction_is_unknown(gate: str) -> None:
     other = replace(LAG, origin=Side.GREEN, target=Side.BLUE)
     assert GATES[gate](picture(other), None).light is Light.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("reason", "least"), [("2038 rows differ: (1) missing", ""), ("at least 2000 rows differ: (1) missing", "at least ")]
+)
+def test_rows_that_differ_are_counted_as_rows_and_named_by_their_tables(reason: str, least: str) -> None:
+    made = picture(replace(RECON, differences=2038))
+    proof = TableProof("public.orders", 1, 1, ProofState.DIFFERS, Exactness.EXACT, 1.0, NOW, reason)
+    latest = replace(
+        made.latest, tables={"public.orders": proof, "public.lines": replace(proof, table="public.lines", state=ProofState.EQUAL)}
+    )
+    read = GATES["recon"](replace(made, latest=latest, state=replace(made.state, run="arp-7f3a")), LIMITS["recon"])
+    assert read.reason == f"{least}2038 rows differ in 1 table: public.orders; cockpit repair arp-7f3a"
 
 
 def test_findings_schema_and_guardian() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from cockpit.model.events import FindingSeen
 from cockpit.model.intents import Ask, refusal
 from cockpit.model.state import HandoverView, RunState, StepView
-from cockpit.model.words import Direction, Mode, Outcome, Side, StepState
+from cockpit.model.words import Direction, Mode, Outcome, Severity, Side, StepState
 
 FITS: dict[Ask, set[Mode]] = {
     Ask.ARM: {Mode.READY},
@@ -36,6 +39,28 @@ def state(mode: Mode, serving: Side | None = Side.GREEN, **changes: object) -> R
 def test_every_intent_in_every_mode(ask: Ask, mode: Mode) -> None:
     why = refusal(state(mode), ask, WORDS.get(ask, ""))
     assert (why == "") is (mode in FITS[ask]), (why, ask, mode)
+
+
+FULL = FindingSeen("R12", "public.orders", Severity.BLOCK, "holds rows", "SELECT 1", "TRUNCATE")
+
+
+def test_a_finding_that_blocks_keeps_a_cutover_from_being_armed() -> None:
+    ready = replace(state(Mode.READY, Side.BLUE), findings=(FULL, replace(FULL, object="public.lines")))
+    why = refusal(ready, Ask.ARM)
+    assert why == "R12 public.orders blocks (and 1 more): holds rows; mend or waive it, then r runs the preflight again"
+    assert refusal(ready, Ask.RECHECK) == ""
+    waived = replace(ready, findings=(replace(FULL, waived="agreed"), replace(FULL, severity=Severity.WARN)))
+    assert refusal(waived, Ask.ARM) == ""
+
+
+def test_no_finding_keeps_anybody_from_the_way_back() -> None:
+    green = replace(state(Mode.READY, Side.GREEN), findings=(FULL,))
+    assert [refusal(green, ask) for ask in (Ask.ARM, Ask.BACK, Ask.FORCE)] == ["", "", ""]
+
+
+@pytest.mark.parametrize("check", ["R4", "R8", "R11"])
+def test_what_arming_itself_mends_does_not_keep_it_from_arming(check: str) -> None:
+    assert refusal(replace(state(Mode.READY, Side.BLUE), findings=(replace(FULL, check=check),)), Ask.ARM) == ""
 
 
 def test_past_the_return_there_is_no_abort() -> None:

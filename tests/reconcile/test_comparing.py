@@ -17,6 +17,7 @@ from cockpit.model.checks import Checks, Metric
 from cockpit.model.settings import Config
 from cockpit.model.telemetry import ReconSample
 from cockpit.model.words import Side
+from cockpit.reconcile import compare as compare_rows
 from cockpit.scenario import load_scenario
 from cockpit.systems.postgres import PostgresPair
 from tests.conftest import MakeDatabase
@@ -67,6 +68,14 @@ async def test_a_difference_is_exit_1_and_told_by_key_and_column(order: wiring.O
     assert "  balance: values not shown" in text
     assert "owner: blue 'owner 9'" in text
     assert "\x1b" not in text
+
+
+async def test_more_differences_than_are_confirmed_are_told_as_at_least(order: wiring.Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare_rows, "MOST_SUSPECTS", 5)
+    await _silently(order.spec.green.control, "DELETE FROM account WHERE id <= 20")
+    found, _ = await compared(order, 15.0)
+    assert found.verdict == "different"
+    assert next(proof.reason for proof in found.tables if proof.table == "public.account").startswith("at least 5 rows differ: ")
 
 
 async def test_what_cannot_be_proven_is_exit_3(order: wiring.Order) -> None:

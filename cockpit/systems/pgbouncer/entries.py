@@ -22,8 +22,17 @@ def routed(text: str, names: Collection[str], host: str, port: int, database: st
             left = [other for other in left if other != name]
             line = found["head"] + _changed(found["rest"], {"host": _value(host), "port": str(port)})
         lines.append(line)
-    lines += [f"{name} = host={_value(host)} port={port} dbname={_value(database)}" for name in left]
+    lines += [_line(name, host, port, database) for name in left]
     return "\n".join(lines) + "\n"
+
+
+def missing(text: str, names: Collection[str], host: str, port: int, database: str) -> tuple[str, ...]:
+    """The lines of those `names` that have no entry yet."""
+    return tuple(_line(name, host, port, database) for name in names if goes_to(text, name) is None)
+
+
+def _line(name: str, host: str, port: int, database: str) -> str:
+    return f"{name} = host={_value(host)} port={port} dbname={_value(database)}"
 
 
 def goes_to(text: str, name: str) -> tuple[str, int] | None:

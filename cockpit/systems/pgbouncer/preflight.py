@@ -112,6 +112,11 @@ async def _file(pooler: PgBouncer) -> Findings:
     entry = seen.Entry.of(await pooler.console.ask(query, pooler.options.deadline), pooler.database)
     side = pooler.side_of(entry) if entry else None
     if side is not None and not await pooler.routes.names_side(side):
+        if lines := await pooler.routes.lacking(side):
+            what = f"{path} has no entry {', '.join(line.split(' = ')[0] for line in lines)}"
+            return [
+                _finding(pooler, "P5", Severity.BLOCK, what, f"read {path}", f"add below [databases], then RELOAD: {' | '.join(lines)}")
+            ]
         what = f"{path} does not say what the instance does ({side})"
         return [_finding(pooler, "P5", Severity.BLOCK, what, query, "RELOAD it, or name the file that its configuration includes")]
     return [_finding(pooler, "P5", Severity.GOOD, f"{path} can be replaced", f"write beside {path}", "")]

@@ -32,6 +32,13 @@ class Routes:
         """Whether every routed entry of the file leads to `side` now."""
         return await self._desk.do(lambda: self._leads(self._now(), side))
 
+    async def lacking(self, side: Side) -> tuple[str, ...]:
+        """The lines that the file would need so that every routed entry is there and leads to `side`."""
+        return await self._desk.do(lambda: entries.missing(self._now(), self.names, *self._address(side), self.database))
+
+    def _address(self, side: Side) -> tuple[str, int]:
+        return self.addresses[side].host, self.addresses[side].port
+
     async def obstacle(self) -> str:
         """Why the file cannot be replaced, or nothing."""
         return await self._desk.do(lambda: replacing.can_replace(self.path))

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from cockpit.model.settings import PairSpec
 from cockpit.systems.postgres.link import Link
-from cockpit.systems.postgres.names import SCHEMA, dotted
+from cockpit.systems.postgres.names import SCHEMA, dotted, table
+
+AT_ONCE = 500
+FILLED_S = 60.0
 
 USER_SCHEMA = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname !~ '^cockpit_'"
 """A condition on `pg_namespace n`: schemas that are neither the server's nor the cockpit's."""
@@ -91,6 +94,24 @@ def hazards(spec: PairSpec, found: Sequence[Table]) -> tuple[Table, ...]:
     """Tables whose UPDATE and DELETE would fail in the application once they are published, not excluded and not waived."""
     waived = {w.object for w in spec.waivers if w.check in {"D1", "D2"}}
     return tuple(t for t in carried(spec, found) if not t.identified and not waived & {"*", t.dotted})
+
+
+def copied_into(spec: PairSpec, here: Sequence[Table], there: Sequence[Table]) -> tuple[Table, ...]:
+    """Tables `there` that a copy of `here` writes into: those of the same name, and the leaves of a root of the same name."""
+    names = {t.key for t in carried(spec, here)} | {t.key for t in here if t.kind == "p"}
+    roots = {t.oid: t.key for t in there}
+    return tuple(t for t in carried(spec, there) if names & {t.key, roots.get(t.root)})
+
+
+async def filled(link: Link, found: Sequence[Table]) -> tuple[Table, ...]:
+    """Those that hold a row. Each is read up to its first; a statement takes at most `AT_ONCE` of them, so that its locks stay few."""
+    held: list[Table] = []
+    for start in range(0, len(found), AT_ONCE):
+        some = found[start : start + AT_ONCE]
+        each = (f"SELECT {n} AS n, EXISTS (SELECT FROM {table(t.schema, t.name)}) AS filled" for n, t in enumerate(some))
+        rows = await link.rows(" UNION ALL ".join(each), within=FILLED_S)
+        held += [some[n] for n in sorted(int(row["n"]) for row in rows if row["filled"])]
+    return tuple(held)
 
 
 def missing(spec: PairSpec, here: Sequence[Table], there: Sequence[Table]) -> tuple[Table, ...]:

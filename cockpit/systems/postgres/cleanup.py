@@ -23,6 +23,9 @@ SLOT_S = 15.0
 STATEMENT_S = 30.0
 POLL_S = 0.02
 
+WRITABLE = "SET default_transaction_read_only = off"
+"""Comes before any statement that somebody pastes into a fenced database: its sessions begin read-only."""
+
 _LEFT = f"""\
 SELECT 'subscription ' || subname AS what FROM pg_subscription
   WHERE subname = ANY ($1::text[]) AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -105,7 +108,7 @@ class Gone:
         """The statements that put back what a fence that is on record changed, by its owner's or a superuser's hand."""
         link = self.wires.work[self.side]
         rows = await link.rows(_REOPEN) if (await link.row(_HAS_FENCE))["made"] else []
-        return {"fence_stays": [plain(row["text"]) for row in rows]} if rows else {}
+        return {"fence_stays": [WRITABLE, *(plain(row["text"]) for row in rows)]} if rows else {}
 
     async def _parted(self) -> dict[str, object]:
         """Whether this side was parted for good from what the other one's slot keeps for it."""

@@ -41,12 +41,16 @@ class PostgresPair:
         self._seen_shape: dict[Side, str] = {}
 
     async def open(self) -> None:
-        """Act and watch connections stand and are warm, catalogues are read. `LinkError` names the first side that fails."""
+        """Act and watch connections stand and are warm, catalogues are read. `LinkError` names the first side that fails,
+        its notes the other."""
         links = [links[side] for links in (self._wires.act, self._wires.watch, self._wires.work) for side in SIDES]
-        for outcome in await asyncio.gather(*(link.open() for link in links), return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                await self.close()
-                raise outcome
+        outcomes = await asyncio.gather(*(link.open() for link in links), return_exceptions=True)
+        failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failed:
+            await self.close()
+            for line in dict.fromkeys(str(other) for other in failed if str(other) != str(failed[0])):
+                failed[0].add_note(line)
+            raise failed[0]
         await self.refresh()
         await asyncio.gather(*(self._warm(side) for side in SIDES))
 

@@ -137,6 +137,7 @@ class Replicate:
         """Long where data are copied: it ends with `StepTimeout` when nothing moves for a minute, naming the tables that wait."""
         if not await self._filtered() and not await self._only_direction():
             return {"postponed": "made inside the window: no origin filter before PostgreSQL 16"}
+        await self._room_for_copy()
         await self._publish()
         await self._slot()
         await self._subscribe()
@@ -157,6 +158,16 @@ class Replicate:
         if fenced:
             await self.wires.act[self.origin].run(f"ALTER SUBSCRIPTION {ident(back)} DISABLE")
         return fenced
+
+    async def _room_for_copy(self) -> None:
+        """A new subscription that copies finds no row where it writes: it would double those of a table without a key, and end at any other."""
+        link = self.wires.work[self.target]
+        if not self.copy or (await link.row(TARGET, self.link))["subscription"]:
+            return
+        here, there = await catalogue.tables(self.wires.work[self.origin]), await catalogue.tables(link)
+        waived = {w.object for w in self.wires.spec.waivers if w.check == "R12"}
+        held = await catalogue.filled(link, catalogue.copied_into(self.wires.spec, here, there))
+        _refuse("hold rows already", tuple(t for t in held if not waived & {"*", t.dotted}), self.target, "R12")
 
     async def _publish(self) -> None:
         spec, link = self.wires.spec, self.wires.work[self.origin]
@@ -271,10 +282,7 @@ class Replicate:
 
     async def _filled(self, names: set[str]) -> list[str]:
         link = self.wires.work[self.target]
-        found = [t for t in await catalogue.tables(link) if t.dotted in names]
-        each = (f"SELECT {n} AS n, EXISTS (SELECT FROM {table(t.schema, t.name)}) AS filled" for n, t in enumerate(found))
-        rows = await link.rows(" UNION ALL ".join(each), within=SETUP_S) if found else []
-        return [found[row["n"]].dotted for row in rows if row["filled"]]
+        return [t.dotted for t in await catalogue.filled(link, [t for t in await catalogue.tables(link) if t.dotted in names])]
 
     async def _fenced(self, side: Side) -> bool:
         link = self.wires.work[side]
@@ -350,5 +358,6 @@ def _refuse(why: str, tables: tuple[Table, ...], side: Side, check: str) -> None
         "D1": "per table: a primary key, `ALTER TABLE .. REPLICA IDENTITY USING INDEX ..` or `FULL`, "
         "or exclude it, or waive `D1` for one that only ever takes INSERT",
         "R11": f"create them on {side} from the schema dump, or exclude them",
+        "R12": f"TRUNCATE them on {side}, or exclude them; a waiver of `R12` lets the copy add to their rows",
     }
     raise SystemFault(f"{len(tables)} table(s) {why}: {names}", where=str(side), remedy=remedies[check], code=check)

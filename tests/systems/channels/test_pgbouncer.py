@@ -198,6 +198,20 @@ async def test_a_file_the_instance_does_not_read_is_no_route(start: Start, tmp_p
     await port.close()
 
 
+async def test_the_lines_that_the_file_lacks_are_said(start: Start) -> None:
+    bed = await start()
+    port, path = bed.again(), bed.instance.databases
+    whole = path.read_text().splitlines()
+    probe = next(line for line in whole if line.startswith(f"{port.routes.names[1]} ="))
+    path.write_text("\n".join(line for line in whole if line != probe) + "\n")
+    await port.open()
+    found = [f for f in await port.preflight(10) if f.severity is Severity.BLOCK and f.check == "P5"]
+    assert [f.seen for f in found] == [f"{path} has no entry {port.routes.names[1]}"]
+    address = port.routes.addresses[Side.BLUE]
+    assert f"{port.routes.names[1]} = host={address.host} port={address.port} dbname=" in found[0].remedy
+    await port.close()
+
+
 async def test_an_alias_that_leads_elsewhere_is_no_proof(start: Start) -> None:
     """The entry says green and the pool's other door shows blue: the route is not proven."""
     bed = await start()

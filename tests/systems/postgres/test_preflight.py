@@ -15,6 +15,7 @@ from cockpit.model.secret import Secret
 from cockpit.model.settings import AppSpec
 from cockpit.model.words import Severity
 from cockpit.systems.postgres import PostgresPair, replicate
+from cockpit.systems.postgres.preflight import replication
 from tests.systems.postgres.conftest import BLUE, GREEN, PASSWORD, Rig, Waiver, quoted, until
 
 pytestmark = pytest.mark.servers
@@ -83,6 +84,7 @@ async def test_planted_shape_faults_are_found(rig: Rig) -> None:
         ("D13", "public.typed.d"),
         ("D8", "public.late on plain"),
         ("D9", "public.big"),
+        ("R12", "public.big"),
         ("D11", "vector"),
         ("D14", f"public.plain {rig.role}"),
     }
@@ -91,6 +93,34 @@ async def test_planted_shape_faults_are_found(rig: Rig) -> None:
     assert "USING INDEX" in remedies["public.unikey"]
     assert "FULL" in remedies["public.nokey"]
     assert "json" in remedies["public.unlike"]
+
+
+async def test_rows_where_the_copy_goes_are_found_before_it_is_made(rig: Rig) -> None:
+    for side in (BLUE, GREEN):
+        await rig.run(side, "CREATE TABLE keyless (a int); ALTER TABLE keyless REPLICA IDENTITY FULL; INSERT INTO keyless VALUES (1)")
+    await rig.run(GREEN, "INSERT INTO parted VALUES (1, '2025-05-05'); INSERT INTO scratch VALUES (1)")
+    rows = {("R12", "public.keyless"), ("R12", "public.parted_25")}
+    pair = await rig.remade(exclude_tables=("public.scratch",))
+    found = await pair.preflight(BLUE)
+    assert blocks(found) == rows
+    assert 'TRUNCATE "public"."keyless"' in next(f.remedy for f in found if f.object == "public.keyless")
+
+    await pair.install(GREEN).apply()
+    await pair.install(BLUE).apply()
+    with pytest.raises(SystemFault, match=r"hold rows already: public\.keyless, public\.parted_25") as refused:
+        await pair.replicate(BLUE, GREEN, copy=True).apply()
+    assert refused.value.code == "R12"
+    for side in (BLUE, GREEN):
+        made = "SELECT (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_subscription WHERE subname LIKE $1) + (SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE $1)"
+        assert await rig.value(side, made, f"%{rig.spec.name.lower()}%") == 0
+
+    await rig.run(GREEN, "TRUNCATE parted")
+    pair = await rig.remade(waivers=(Waiver("R12", "public.keyless", "rows of green's own, which stay"),))
+    assert blocks(await pair.preflight(BLUE)) == set()
+    await rig.mesh()
+    assert await rig.value(GREEN, "SELECT count(*) FROM keyless") == 2
+    assert not any(f.check == "R12" and f.severity is Severity.BLOCK for f in await pair.preflight(BLUE))
+    assert await rig.value(BLUE, "SELECT count(*) FROM keyless") == 1
 
 
 async def test_waivers_need_check_and_object(rig: Rig) -> None:
@@ -246,3 +276,11 @@ async def test_an_idle_limit_on_slots_is_found(rig: Rig) -> None:
 
 async def _warned(rig: Rig) -> bool:
     return ("R4", "green idle limit") in warnings(await rig.pair.preflight(BLUE))
+
+
+async def test_a_server_without_the_origin_filter_blocks(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replication, "FILTERED_SINCE", 170000)  # so that blue's 16 is below it
+    found = [f for f in await rig.pair.preflight(BLUE) if f.check == "R9" and f.severity is not Severity.GOOD]
+    assert [(f.object, f.severity) for f in found] == [("blue version", Severity.BLOCK)]
+    assert found[0].seen.startswith("both servers must be PostgreSQL 16 or later: 16.")
+    assert "16 or later" in found[0].remedy

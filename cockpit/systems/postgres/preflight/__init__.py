@@ -27,6 +27,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("R9", replication.sane),
     ("R10", replication.consumers),
     ("R11", replication.whole),
+    ("R12", replication.empty),
     ("D1", data.identity),
     ("D3", data.numbers),
     ("D4", data.unlogged),

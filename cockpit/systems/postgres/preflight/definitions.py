@@ -9,6 +9,7 @@ from cockpit.model.events import FindingSeen
 from cockpit.model.text import plain
 from cockpit.model.words import Side
 from cockpit.systems.postgres.catalogue import USER_SCHEMA
+from cockpit.systems.postgres.cleanup import WRITABLE
 from cockpit.systems.postgres.fence import FENCED
 from cockpit.systems.postgres.names import SCHEMA, dotted, ident, table
 from cockpit.systems.postgres.preflight.look import Look, block, good, unless, warn
@@ -282,7 +283,7 @@ async def writable(look: Look) -> list[FindingSeen]:
             side, f"SELECT 1 FROM {SCHEMA}.fence WHERE read_only IS NULL"
         )
         if row["read_only"] and not ours:
-            remedy = f"ALTER DATABASE {ident(look.spec.side(side).control.database)} RESET default_transaction_read_only"
+            remedy = f"{WRITABLE}; ALTER DATABASE {ident(look.spec.side(side).control.database)} RESET default_transaction_read_only"
             found.append(
                 block("D14", f"{side} read-only", "the database is read-only by a setting that is not the cockpit's", FENCED, plain(remedy))
             )

@@ -6,8 +6,9 @@ from cockpit.model.events import FindingSeen
 from cockpit.model.telemetry import LagSample
 from cockpit.model.words import Side
 from cockpit.systems.postgres import catalogue, lag
+from cockpit.systems.postgres.catalogue import Table
 from cockpit.systems.postgres.lag import Meter
-from cockpit.systems.postgres.names import SCHEMA, ident
+from cockpit.systems.postgres.names import SCHEMA, ident, table
 from cockpit.systems.postgres.preflight.look import Look, block, good, unless, warn
 from cockpit.systems.postgres.replicate import FILTERED_SINCE, TARGET
 from cockpit.systems.postgres.wires import SIDES
@@ -89,7 +90,7 @@ def _unread(sample: LagSample) -> FindingSeen:
 
 def _live(look: Look, sample: LagSample, errors: int | None) -> list[FindingSeen]:
     about = f"{sample.origin} to {sample.target}"
-    waiting = ", ".join(f"{table.table} ({table.state})" for table in sample.not_ready[:5])
+    waiting = ", ".join(f"{each.table} ({each.state})" for each in sample.not_ready[:5])
     age = sample.last_message_age_s
     lag_bytes = sample.lag_bytes
     facts = (
@@ -164,8 +165,11 @@ async def sane(look: Look) -> list[FindingSeen]:
                 warn("R9", f"{side} logical_decoding_work_mem", f"{memory} kB", query, "64 MB or more, else transactions spill to disk")
             )
         if look.wires.work[side].version_num < FILTERED_SINCE:
-            seen = f"PostgreSQL {look.wires.work[side].version} has no origin filter: the way back is made inside the window, untested"
-            found.append(warn("R9", f"{side} version", seen, "SHOW server_version", "16 or later on both sides lets it be tested before"))
+            seen = (
+                f"both servers must be PostgreSQL 16 or later: {look.wires.work[side].version} cannot tell what was written on it from"
+                " what was replicated to it (origin = none), so the way back cannot stand beside the mirror, and cannot be tested"
+            )
+            found.append(block("R9", f"{side} version", seen, "SHOW server_version", f"upgrade {side} to 16 or later first (pg_upgrade)"))
     return unless(found, good("R9", "both", "time-outs, decoding memory and versions are fit", "SHOW wal_sender_timeout"))
 
 
@@ -200,9 +204,9 @@ async def whole(look: Look) -> list[FindingSeen]:
     """R11: every table stands on both sides and is in the publication that exists; exclusions are shown."""
     found = []
     for side in SIDES:
-        for table in catalogue.missing(look.spec, look.tables[side], look.tables[side.other]):
+        for each in catalogue.missing(look.spec, look.tables[side], look.tables[side.other]):
             remedy = f"make it on {side.other} from the schema dump, or exclude it"
-            found.append(block("R11", table.dotted, f"stands on {side} only", catalogue.TABLES, remedy))
+            found.append(block("R11", each.dotted, f"stands on {side} only", catalogue.TABLES, remedy))
     names = {t.dotted for t in look.tables[look.serving]}
     found += [
         warn("R11", name, "excluded by the config: not replicated, not compared" if name in names else "excluded, but there is no such table",
@@ -212,13 +216,13 @@ async def whole(look: Look) -> list[FindingSeen]:
     found += [
         warn(
             "R11",
-            table.dotted,
+            each.dotted,
             "a foreign table: its rows live elsewhere",
             catalogue.TABLES,
             f"check its server and user mapping on {look.other}",
         )
-        for table in look.tables[look.serving]
-        if table.kind == "f"
+        for each in look.tables[look.serving]
+        if each.kind == "f"
     ]
     found += await _unpublished(look)
     return unless(found, good("R11", "both", f"{len(look.carried(look.serving))} tables stand on both sides", catalogue.TABLES))
@@ -232,3 +236,20 @@ async def _unpublished(look: Look) -> list[FindingSeen]:
     remedy = f"arm again: ALTER PUBLICATION {ident(look.wires.names.link(look.serving))} SET TABLE is sent with every table"
     absent = [t for t in look.carried(look.serving) if rows and not listed & {t.key, roots.get(t.root, t.key)}]
     return [block("R11", t.dotted, "not in the publication", sql, remedy) for t in absent]
+
+
+async def empty(look: Look) -> list[FindingSeen]:
+    """R12: the first copy goes into empty tables. Only while blue serves and green has no subscription of ours is there a copy to come."""
+    about, query = str(look.other), "EXISTS (SELECT FROM ..) of each table"
+    if look.serving is not Side.BLUE or (await look.rows(look.other, TARGET, look.wires.names.link(look.serving)))[0]["subscription"]:
+        return [good("R12", about, "no copy is to come", TARGET)]
+    into = catalogue.copied_into(look.spec, look.tables[look.serving], look.tables[look.other])
+    held = await catalogue.filled(look.wires.work[look.other], into)
+    return unless([_holds_rows(look, t) for t in held], good("R12", about, f"{len(into)} tables are empty, ready for the copy", query))
+
+
+def _holds_rows(look: Look, held: Table) -> FindingSeen:
+    name = table(held.schema, held.name)
+    seen = f"holds rows on {look.other} before the copy is made: it would double them, or end at the first key that is there already"
+    remedy = f"on {look.other}: TRUNCATE {name} (with those that refer to it), or exclude it; a waiver lets the copy add to its rows"
+    return block("R12", held.dotted, seen, f"SELECT EXISTS (SELECT FROM {name})", remedy)
