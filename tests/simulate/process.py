@@ -118,6 +118,8 @@ class _Steps(Coroutine[Any, Any, Any]):
         if self._owed is not None:
             owed, self._owed = self._owed, None
             return self.throw(*owed)
+        if self._over:
+            raise asyncio.CancelledError
         try:
             return self._inner.send(value)
         except Killed:
