@@ -15,7 +15,7 @@ from cockpit.model import events as ev
 from cockpit.model.bill import phrase
 from cockpit.model.intents import Ask
 from cockpit.model.state import FIRST_TOUCH, HandoverView, RunState
-from cockpit.model.words import Outcome, Side
+from cockpit.model.words import Known, Outcome, Side
 from cockpit.systems.memory import oracle
 from cockpit.systems.memory.cluster import Row
 from tests.simulate.disk import Fail
@@ -52,8 +52,14 @@ def parted(state: RunState, events: Sequence[ev.Event]) -> Parted | None:
     since = [event for event in events if event.seq > view.opened_seq]
     at = next(event.mono for event in since if isinstance(event.fact, ev.ReturnPassed))
     bills = tuple(e.fact for e in since if isinstance(e.fact, ev.BillDrawn) and e.mono > at)
-    done = (e.mono for e in since if isinstance(e.fact, ev.ActionDone | ev.ActionProbed) and e.fact.action.startswith("keep no log"))
-    return Parted(view, at, bills, next((mono for mono in done if mono > at), float("inf")))
+    done = (event.mono for event in since if event.mono > at and _let_go(event.fact))
+    return Parted(view, at, bills, next(done, float("inf")))
+
+
+def _let_go(fact: ev.Fact) -> bool:
+    """Blue was seen to keep no log: not where a look showed that it still does."""
+    seen = isinstance(fact, ev.ActionDone) or (isinstance(fact, ev.ActionProbed) and fact.known is Known.DONE)
+    return seen and fact.action.startswith("keep no log")  # type: ignore[union-attr]
 
 
 def kept(scene: Scene) -> list[Row]:
