@@ -179,7 +179,8 @@ class Flight:
         origin, target = self.direction.origin, self.direction.target
         why = f"{target} is open and {origin} fenced, although the timeline ends before the return: {target} may have taken writes"
         self._alarm("flight", why, f"fence {target} again if no app wrote there, then A, then Y; else close the run and open a new one")
-        self._settle()
+        self._go_on_proving()
+        self._settled()
         return self._close(Outcome.STUCK, origin, why)
 
     @property
@@ -328,7 +329,8 @@ class Flight:
         if not open_ends:
             self._end_downtime()
         await self._keep_flowing()
-        self._settle()
+        self._go_on_proving()
+        self._settled()
         outcome = Outcome.STUCK if open_ends else Outcome.ABORTED
         text = f"{why}; still open: {'; '.join(open_ends)}" if open_ends else why
         return self._close(outcome, self.direction.origin, text)
@@ -377,15 +379,17 @@ class Flight:
         if not why:
             self._end_downtime()
             await asyncio.sleep(REST_S)
-        self._settle()
+        self._go_on_proving()
         if why:
             self._alarm("resume", why, "A, then Y tries again; or resume what is paused by hand, or go back")
+            self._settled()
             return self._close(Outcome.STUCK, self.direction.target, why)
         if self._unproven:
             self._alarm("verify", f"handed over unproven: {self._unproven}", "the reconciliation pane shows what is left to prove")
         await self._keep_flowing()
         await self._mirrored()
         await self._tail("prove", "not every app was seen on the new side")
+        self._settled()  # not before: a pilot that hangs while it lands leaves what it owes to the guardian
         return self._close(Outcome.DONE, self.direction.target, "")
 
     async def _mirrored(self) -> None:
@@ -437,19 +441,22 @@ class Flight:
             self._alarm(step, f"{what}: {', '.join(missing[:5])}", "they are fenced out of the old side; restart them")
 
     async def _keep_flowing(self) -> None:
-        await keep_flowing(self._world, self._recorder, self._runner, self._opened)
+        await keep_flowing(self._world, self._recorder, self._runner.action, self._opened)
 
     # --- ends ------------------------------------------------------------------------------------
 
     def _alarm(self, name: str, what: str, remedy: str) -> None:
         self._recorder.try_record(ev.AlarmRaised(name, what, remedy=remedy))
 
-    def _settle(self) -> None:
+    def _settled(self) -> None:
+        """The guardian has been told that nothing is in the air."""
+        self._around.stage(Stage.SETTLED, self.direction)
+
+    def _go_on_proving(self) -> None:
         try:
             self._around.quiet(False)
         except Exception as err:
             self._alarm("reconciliation", f"it did not go on after the window: {in_words(err)}", remedy_of(err))
-        self._around.stage(Stage.SETTLED, self.direction)
 
     def _close(self, outcome: Outcome, serving: Side, why: str) -> Outcome:
         seconds = round(asyncio.get_running_loop().time() - self._opened, 4)

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from cockpit.errors import JournalError
-from cockpit.handover.home import HOME_S, go_forward, go_home, left_behind, mirrored_again
+from cockpit.handover.home import HOME_S, flowing_still, go_forward, go_home, left_behind, mirrored_again, pause_may_come
 from cockpit.handover.lease import Inheritance
 from cockpit.handover.pilot import close
 from cockpit.handover.ports import World
@@ -196,8 +196,9 @@ class Guardian:
         if _ungraceful(state) and not open_ends:
             apart = await mirrored_again(self._world, direction, recorder, self._lease)
         self._end_handover(recorder, Outcome.STUCK if open_ends else Outcome.ABORTED, direction.origin, why)
-        outcome, code = ("failed", 1) if open_ends else ("aborted", 4)
-        recorder.try_record(ev.RunClosed(outcome, code, direction.origin, open_ends + apart))
+        late = await self._flowing_still(recorder, state)
+        outcome, code = ("failed", 1) if open_ends or late else ("aborted", 4)
+        recorder.try_record(ev.RunClosed(outcome, code, direction.origin, open_ends + apart + late))
         return code
 
     async def _forward(self, recorder: Recorder, state: RunState) -> int:
@@ -212,9 +213,15 @@ class Guardian:
             owed = await finish
         outcome = Outcome.STUCK if open_ends else Outcome.ABORTED if home else Outcome.DONE
         self._end_handover(recorder, outcome, serving, "; ".join(open_ends) or "finished by the guardian")
-        name, code = ("failed", 1) if open_ends else ("aborted", 4) if home else ("done", 0)
-        recorder.try_record(ev.RunClosed(name, code, serving, open_ends + owed))
+        late = await self._flowing_still(recorder, state)
+        name, code = ("failed", 1) if open_ends or late else ("aborted", 4) if home else ("done", 0)
+        recorder.try_record(ev.RunClosed(name, code, serving, open_ends + owed + late))
         return code
+
+    async def _flowing_still(self, recorder: Recorder, state: RunState) -> tuple[str, ...]:
+        """A pause that the pilot had sent and got no answer to leaves nothing paused; without a timeline there may have been one."""
+        may_come = state.handover is None or pause_may_come(state, state.handover.opened_mono)
+        return await flowing_still(self._world, recorder, self._lease) if may_come else ()
 
     async def _left_behind(self, recorder: Recorder, direction: Direction) -> tuple[str, ...]:
         return await left_behind(self._world, direction, recorder, HOME_S, self._lease)

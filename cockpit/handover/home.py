@@ -9,7 +9,7 @@ the fenced target is dark for a moment, which is safe, while waiting for a slow 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,9 +19,9 @@ from cockpit.handover.actions import Together
 from cockpit.handover.lease import Lease
 from cockpit.handover.ports import Action, Pooler, World
 from cockpit.handover.record import Recorder, in_words
-from cockpit.handover.runner import Runner
 from cockpit.handover.ungraceful import Silence, shut_out
 from cockpit.model import events as ev
+from cockpit.model.state import RunState
 from cockpit.model.words import Direction, Known, Side
 
 HOME_S = 60.0
@@ -36,6 +36,8 @@ LAST_S = 1.0
 TRY_S = 5.0
 """Seconds one try of one action may take."""
 PAUSE_S = 0.2
+
+Act = Callable[[Action], Awaitable[object]]
 
 
 async def go_home(world: World, direction: Direction, recorder: Recorder, within_s: float, lease: Lease) -> tuple[str, ...]:
@@ -148,34 +150,58 @@ async def _flow(pooler: Pooler, side: Side, way: _Way) -> tuple[str, ...]:
     return (*await way.reach(pooler.route(side)), *await way.reach(pooler.resume()))
 
 
-async def keep_flowing(world: World, recorder: Recorder, runner: Runner, since: float) -> None:
-    """A pause, sent after `since`, whose answer was lost may still arrive: for `LATE_S` the poolers are looked at, and resumed when it did."""
-    facts = [event.fact for event in recorder.state.tail if event.mono >= since]
-    if not any(_unanswered(fact) for fact in facts):
-        return
-    loop = asyncio.get_running_loop()
-    until = loop.time() + LATE_S
-    while loop.time() < until:
-        for pooler in world.poolers:
-            await _flows(pooler, recorder, runner)
-        await asyncio.sleep(LOOK_S)
+async def keep_flowing(world: World, recorder: Recorder, act: Act, since: float) -> None:
+    """A pause, sent after `since`, whose answer was lost may still arrive: for `LATE_S` the poolers are looked at, and resumed when it did.
+    `act` applies and records."""
+    if pause_may_come(recorder.state, since):
+        await _keep_flowing(world, recorder, act)
+
+
+async def flowing_still(world: World, recorder: Recorder, lease: Lease) -> tuple[str, ...]:
+    """The same for one that took over, who needs no disk for it: which poolers may be paused all the same, in words."""
+    way = _Way(recorder, asyncio.get_running_loop().time() + LATE_S, lease)
+    await _keep_flowing(world, recorder, way.held)
+    return tuple(alarm.what for alarm in recorder.state.alarms if alarm.id.startswith("late "))
+
+
+def pause_may_come(state: RunState, since: float) -> bool:
+    """Since then a pause was sent whose answer nobody has."""
+    facts = [event.fact for event in state.tail if event.mono >= since]
+    words = (ev.ActionIntended, ev.ActionDone, ev.ActionFailed)
+    pauses = [fact for fact in facts if isinstance(fact, words) and fact.action.startswith("pause")]
+    under_way = bool(pauses) and isinstance(pauses[-1], ev.ActionIntended)
+    return under_way or any(_unanswered(fact) for fact in pauses)
 
 
 def _unanswered(fact: ev.Fact) -> bool:
     """A pause whose answer was lost; or one that was given up for a cut of the connections."""
     unknown = isinstance(fact, ev.ActionFailed) and fact.unknown
-    given_up = isinstance(fact, ev.ActionDone) and "not_paused" in fact.evidence
-    return (unknown or given_up) and fact.action.startswith("pause")  # type: ignore[union-attr]
+    return unknown or (isinstance(fact, ev.ActionDone) and "not_paused" in fact.evidence)
 
 
-async def _flows(pooler: Pooler, recorder: Recorder, runner: Runner) -> None:
-    resume = pooler.resume()
+async def _keep_flowing(world: World, recorder: Recorder, act: Act) -> None:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + LATE_S
+    while loop.time() < until:
+        for pooler in world.poolers:
+            await _flows(pooler, recorder, act)
+        await asyncio.sleep(LOOK_S)
+
+
+async def _flows(pooler: Pooler, recorder: Recorder, act: Act) -> None:
+    """It flows; or it is said, once, that it may be paused."""
+    resume, late = pooler.resume(), f"late {pooler.name}"
+    told = any(alarm.id == late for alarm in recorder.state.alarms)
     try:
         async with asyncio.timeout(LATE_S):
             if (await resume.probe()).known is Known.PENDING:
-                await runner.action(resume)
+                await act(resume)
     except Exception as err:
-        recorder.try_record(ev.AlarmRaised(f"late {pooler.name}", f"{pooler.name} may be paused: {in_words(err)}", remedy="RESUME it"))
+        if not told:
+            recorder.try_record(ev.AlarmRaised(late, f"{pooler.name} may be paused: {in_words(err)}", remedy="RESUME it"))
+        return
+    if told:
+        recorder.try_record(ev.AlarmCleared(late))
 
 
 class _Way:
@@ -213,6 +239,11 @@ class _Way:
             why = await self._try(action)
         if why:
             raise StepError(why, where=action.name)
+
+    async def held(self, action: Action) -> None:
+        """It is so, or `StepError`; `Refused` where the pair is another's by now."""
+        await self._lease.hold()
+        await self.made(action)
 
     def flows(self) -> None:
         """Writes flow, whatever else is still tried: the downtime ends here, where it has begun and is not on record yet."""

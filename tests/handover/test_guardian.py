@@ -316,6 +316,54 @@ def test_a_way_home_from_beyond_the_return_is_gone_on_with(tmp_path: Path, timel
     run_warped(main())
 
 
+@pytest.mark.parametrize("call", ["apply canary green to blue", "servers.census*"])
+def test_a_pilot_that_hangs_while_it_lands_is_not_waited_for(tmp_path: Path, call: str) -> None:
+    """Writes flow, but what it owes after them it owes still: silent there, it is followed as it is before."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=31, apps=4, poolers=1, channels=1, rate=2.0)
+        async with memory:
+            seat = Seat(memory, tmp_path, quick_scenario())
+            await seat.armed()
+            assert (await seat.ask(Ask.GO, "arp")).ok
+            await seat.until(lambda s: s.handover is not None and s.handover.downtime_s is not None)
+            fault = memory.faults.add(call, "hang")
+            await seat.until(lambda s: bool(fault.seen))
+            guardian = told(memory, seat)
+            guardian._heard = asyncio.get_running_loop().time() - SILENT_S - 1
+            assert "silent for 4.0 s in the middle of a handover" in guardian._overdue()
+            bury(memory, seat)
+            assert await take_over(memory, seat) == 0
+            assert replay(read(seat.timeline).events).past[-1].outcome is Outcome.DONE
+            assert memory.serving is Side.GREEN
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("readable", [True, False], ids=["timeline", "no timeline"])
+def test_a_pause_that_arrives_when_its_guardian_has_finished_leaves_nothing_paused(tmp_path: Path, *, readable: bool) -> None:
+    """It was sent, its answer was lost, and the pilot died before it looked again."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=32, apps=4, poolers=1, rate=2.0)
+        async with memory:
+            seat = Seat(memory, tmp_path, quick_scenario())
+            await seat.armed()
+            faults = memory.faults
+            fault = faults.add("apply pause pooler-1", "late", seconds=1.5)
+            assert (await seat.ask(Ask.GO, "arp")).ok
+            await seat.until(lambda s: bool(fault.seen))
+            bury(memory, seat)
+            if not readable:
+                seat.timeline.unlink()
+            assert await take_over(memory, seat) == 4
+            await asyncio.gather(*faults._late)
+            assert not memory.poolers[0].paused
+            assert await memory.probe_apps() == []
+
+    run_warped(main())
+
+
 def test_the_guardian_says_what_it_waited_for() -> None:
     """Steering is no stall: the downtime budget runs from the stall, and a silent pilot is not waited for in either."""
 
