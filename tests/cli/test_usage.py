@@ -70,7 +70,7 @@ def test_an_unknown_command_is_told_with_those_there_are() -> None:
     [
         (("verify", "nosuch"), "no run 'nosuch'; one of: there is none yet"),
         (("export", "last"), "no run 'last'"),
-        (("plan", "nosuch", "--config", "config.example.toml"), "ARP_BLUE_PASSWORD"),
+        (("plan", "nosuch", "--config", "config.example.toml"), "no scenario has this name"),
         (("plan", "arp", "--config", "nosuch.toml"), "nosuch.toml"),
         (("preflight", "arp", "--config", "."), "."),
         (("run", "arp", "--config", "config.example.toml"), "the screen needs a terminal"),

@@ -48,12 +48,20 @@ def moto() -> Iterator[str]:
 
 def _warm(url: str) -> None:
     """moto loads a service at its first request, which takes seconds."""
+    _patiently(url, "list_secrets")
+
+
+def _patiently(url: str, operation: str, **request: Any) -> dict[str, Any]:
+    """moto's answer to somebody who can wait: it shares this process with the tests, and the machine with others."""
     client = botocore.session.Session().create_client(
         "secretsmanager", region_name="eu-central-1", endpoint_url=url, aws_access_key_id="test", aws_secret_access_key="test",
         config=Config(read_timeout=90, retries={"total_max_attempts": 1}),
     )  # fmt: skip
-    client.list_secrets()
-    client.close()
+    try:
+        answer: dict[str, Any] = getattr(client, operation)(**request)
+    finally:
+        client.close()
+    return answer
 
 
 @dataclass
@@ -113,8 +121,7 @@ class Bed:
     options: Options
 
     async def ask(self, operation: str, **request: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = await getattr(self.channel._aws._client, operation)(SecretId=self.options.secret_id, **request)
-        return answer
+        return await asyncio.to_thread(_patiently, self.proxy.moto, operation, SecretId=self.options.secret_id, **request)
 
     async def value(self) -> dict[str, Any]:
         # Named, because moto does not follow a label that was moved when none is asked for; AWS does.
@@ -143,8 +150,7 @@ async def bed(proxy: Proxy) -> AsyncIterator[Bed]:
         secret_access_key=Secret("test-secret-key"), green=Values(password=Secret("hush-green")), attempt=0.5, deadline=4.0,
     )  # fmt: skip
     channel = SecretChannel("ledger", PAIR, options)
-    await channel._aws.open()
-    await channel._aws._client.create_secret(Name=options.secret_id, SecretString=json.dumps(VALUE))
+    await asyncio.to_thread(_patiently, proxy.moto, "create_secret", Name=options.secret_id, SecretString=json.dumps(VALUE))
     await channel.open()
     proxy.seen.clear()
     yield Bed(channel, proxy, options)
