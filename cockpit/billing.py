@@ -31,8 +31,6 @@ from cockpit.systems.postgres.names import Names
 from cockpit.timeline.folder import RunFolder
 from cockpit.timeline.journal import read
 
-ANSWER_S = 5.0
-
 
 @dataclass(frozen=True, slots=True)
 class Exported:

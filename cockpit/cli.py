@@ -322,10 +322,11 @@ def _reconcile(arguments: argparse.Namespace) -> int:
     from cockpit.model.words import Side
 
     order, serving = _order(arguments), Side(arguments.serving) if arguments.serving else None
+    project = comparing.dbt_of(order) if arguments.dbt else None
     with headline.shown(sys.stderr) as tell:
         found = asyncio.run(comparing.compare(order, arguments.duty, arguments.within, tell, serving, parity=not arguments.rows_only))
-    if arguments.dbt:
-        found = asyncio.run(comparing.with_dbt(found, order, say))
+    if project:
+        found = asyncio.run(comparing.with_dbt(found, project, say))
     put(_json(found) if arguments.json else comparing.render(found))
     return found.exit_code
 
@@ -376,7 +377,7 @@ def _repair(arguments: argparse.Namespace) -> int:
         say(repairing.render(repair))
         pair = planned.state.pair
         confirmed(pair, "repair it", folder.name, arguments.confirm, say, interactive=sys.stdin.isatty())
-        repair = asyncio.run(repairing.apply_repair(folder, planned))
+        repair = asyncio.run(repairing.apply_repair(folder, planned, say))
     put(_json(repair) if arguments.json else repairing.render(repair))
     return 1 if repair.left or repair.by_hand else 0
 

@@ -18,7 +18,7 @@ from cockpit.errors import ConfigError
 from cockpit.handover.pilot import close
 from cockpit.handover.ports import Reconciler, World
 from cockpit.handover.serving import who_serves
-from cockpit.model.checks import CheckResults, DbtResult, Outcome
+from cockpit.model.checks import CheckResults, DbtResult, DbtSpec, Outcome
 from cockpit.model.parity import Parity
 from cockpit.model.settings import Tuning
 from cockpit.model.telemetry import ReconSample, RowDifference, TableProof
@@ -93,13 +93,16 @@ async def _beside(found: Compared, order: wiring.Order, reconciler: Reconciler, 
     return replace(found, verdict=Outcome.of(outcomes), parity=parity, checks=checks)
 
 
-async def with_dbt(found: Compared, order: wiring.Order, tell: Callable[[str], None]) -> Compared:
-    """What was found, and what the config's dbt project says of both sides. `ConfigError` where it names none."""
+def dbt_of(order: wiring.Order) -> DbtSpec:
+    """The config's dbt project; asked before the rows are read, so that its absence is not told an hour later. `ConfigError` where none is."""
     if order.config.dbt is None:
         raise ConfigError("the config names no dbt project", where=order.config.path, remedy="add [checks.dbt], see docs/checks.md")
-    result = await run_dbt(
-        order.config.dbt, lambda p: tell(f"dbt {p.command} {p.side or 'relations'} {p.number}/{p.total} {p.node}: {p.status}")
-    )
+    return order.config.dbt
+
+
+async def with_dbt(found: Compared, project: DbtSpec, tell: Callable[[str], None]) -> Compared:
+    """What was found, and what the dbt project says of both sides."""
+    result = await run_dbt(project, lambda p: tell(f"dbt {p.command} {p.side or 'relations'} {p.number}/{p.total} {p.node}: {p.status}"))
     return replace(found, verdict=Outcome.of([found.verdict, result.outcome]), dbt=result)
 
 
@@ -124,7 +127,7 @@ async def _work(reconciler: Reconciler, within_s: float, tell: Tell) -> tuple[di
         async for sample in samples:
             tables.update({proof.table: proof for proof in sample.tables})
             tell(sample, pace.left_s(sample, loop.time()))
-            whole = bool(tables) and sample.all_rows is not None and all(_settled(proof) for proof in tables.values())
+            whole = bool(tables) and all(_settled(proof) for proof in tables.values())
             rounds = rounds + 1 if whole else 0
             complete = whole and (_proven(sample, tables) or rounds > ROUNDS)
             if complete or loop.time() > ends:

@@ -55,7 +55,7 @@ def share(sample: ReconSample) -> float:
 
 
 def words(sample: ReconSample) -> str:
-    """`83.1 % of 1,204,554 rows, 38 of 40 tables, 12 rows changed, 0 differ`."""
+    """`83.1% of 1,204,554 rows, 38 of 40 tables, 12 rows changed, 3 differ`; of the last two only what is not none."""
     changed = f", {sample.dirty_keys:,} rows changed" if sample.dirty_keys else ""
     differ = f", {sample.differences} differ" if sample.differences else ""
     note = f" ({plain(sample.note, 80)})" if sample.note else ""

@@ -11,7 +11,7 @@ import getpass
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -119,7 +119,7 @@ def _write(folder: RunFolder, sql: str) -> None:
         ) from None
 
 
-async def apply_repair(folder: RunFolder, planned: Planned) -> Repair:
+async def apply_repair(folder: RunFolder, planned: Planned, tell: Callable[[str], None]) -> Repair:
     """The rows are as the serving side has them, but for those that changed meanwhile; what was done is in the timeline, its intent before
     the first row. `StepError` where the side is not idle: apps may be writing there."""
     state, target, order = planned.state, planned.target, planned.order
@@ -138,11 +138,13 @@ async def apply_repair(folder: RunFolder, planned: Planned) -> Repair:
         by = getpass.getuser()
         counts = {table: sum(kinds.values()) for table, kinds in planned.repair.rows.items()}
         await remember(folder, state, ev.RepairBegun(by, target, counts, planned.repair.path, planned.repair.sha256))
-        mended = await _mend(folder, planned, by)
+        mended = await carry_out(folder, planned, by, tell)
     return _applied(planned.repair, mended)
 
 
-async def _mend(folder: RunFolder, planned: Planned, by: str) -> Mended:
+async def carry_out(folder: RunFolder, planned: Planned, by: str, tell: Callable[[str], None]) -> Mended:
+    """The planned rows are as the serving side has them, or left alone, and that is in the timeline. Where only the last cannot be had it is
+    told, so that what was done, or what stopped it, is still the answer."""
     line = Mending(planned.target, planned.order.spec.side(planned.target).control, writes=True)
     mended, failed = Mended(), ""
     try:
@@ -152,7 +154,10 @@ async def _mend(folder: RunFolder, planned: Planned, by: str) -> Mended:
         raise
     finally:
         await line.close()
-        await remember(folder, planned.state, ev.RepairDone(by, planned.target, mended.done, len(mended.left), failed))
+        try:
+            await remember(folder, planned.state, ev.RepairDone(by, planned.target, mended.done, len(mended.left), failed))
+        except CockpitError as err:
+            tell(f"the repair's end is not in the timeline ({mended.done} rows done, {len(mended.left)} left alone): {err.brief}")
     return mended
 
 

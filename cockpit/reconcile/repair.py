@@ -80,14 +80,19 @@ async def _rows(line: Line, table: Table, keys: Sequence[Key]) -> dict[Key, tupl
 
 
 class Mending(Line):
-    """A connection that writes as an apply worker does, also after it was made anew."""
+    """A connection that writes as an apply worker does, also after it was made anew; one that cannot be set up so is not kept, for what
+    it wrote would be carried back."""
 
     async def _connected(self) -> Any:
         before = self._connection
         connection = await super()._connected()
         if connection is not before:
-            for statement in _SET_UP:
-                await connection.execute(statement)
+            try:
+                for statement in _SET_UP:
+                    await connection.execute(statement)
+            except BaseException:
+                await self.close()
+                raise
         return connection
 
 

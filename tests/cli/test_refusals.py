@@ -54,6 +54,13 @@ async def test_nothing_stands_in_the_way_of_a_sound_pair(pair: Pair) -> None:
     assert await pair.traces() == before
 
 
+async def test_a_missing_dbt_project_is_told_before_the_rows_are_read(pair: Pair) -> None:
+    told = await refused(pair, "reconcile", "--serving", "blue", "--dbt")
+    assert (told.code, told.out) == (2, "")
+    assert "names no dbt project" in told.err
+    assert "rows" not in told.err, "no headline of a comparison before it"
+
+
 async def test_a_pair_that_nobody_flies_is_compared_without_a_run(pair: Pair) -> None:
     told = await pair.type("reconcile", "--serving", "blue", "--json", "--duty", "0.5")
     assert told.code == 0, told.out + told.err

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import pytest_asyncio
 
 from cockpit.drill.servers import Server
+from cockpit.errors import SystemFault
 from cockpit.model.settings import Endpoint, PairSpec
+from cockpit.model.state import RunState
 from cockpit.model.words import Side
 from cockpit.reconcile.differing import NO_KEY, Found, Looker
 from cockpit.reconcile.repair import Mended, Mending, mend, script
+from cockpit.repairing import Planned, Repair, carry_out
+from cockpit.timeline.folder import RunFolder
+from cockpit.wiring import Order
 from tests.conftest import MakeDatabase
 from tests.reconcile.pairs import ROWS, SCHEMA, connect, drained, pair, replicate, run
 from tests.reconcile.test_reconciler import _silently
@@ -112,6 +120,37 @@ async def test_the_script_does_the_same(spec: PairSpec) -> None:
     await _silently(spec.green.control, *DRIFT)
     await run(spec.green.control, script((await look(spec)).fixes, Side.GREEN))
     assert (await look(spec)).fixes == ()
+
+
+async def test_what_was_done_is_said_though_the_timeline_cannot_have_it(spec: PairSpec, tmp_path: Path) -> None:
+    await _silently(spec.green.control, "UPDATE account SET owner = 'x' WHERE id = 1")
+    found = await look(spec)
+    repair = Repair("no-run", "green", {}, {}, "", "")
+    planned = Planned(repair, found.fixes, Side.GREEN, RunState(), cast(Order, SimpleNamespace(spec=spec)))
+    heard: list[str] = []
+    nowhere = RunFolder(tmp_path / "no-run")
+    result = await carry_out(nowhere, planned, "ann", heard.append)
+    assert (result.done, result.left) == (1, [])
+    assert [line.startswith("the repair's end is not in the timeline (1 rows done, 0 left alone)") for line in heard] == [True]
+    await _silently(spec.green.control, "UPDATE account SET owner = 'x' WHERE id = 1", "ALTER TABLE account RENAME TO elsewhere")
+    with pytest.raises(SystemFault, match="account"):
+        await carry_out(nowhere, planned, "ann", heard.append)
+    assert len(heard) == 2
+
+
+async def test_a_connection_without_an_origin_writes_nothing(spec: PairSpec) -> None:
+    other, line = Mending(Side.GREEN, spec.green.control, writes=True), Mending(Side.GREEN, spec.green.control, writes=True)
+    try:
+        await other.fetch("SELECT 1")
+        for _ in range(2):
+            with pytest.raises(SystemFault, match="already active"):
+                await line.fetch("INSERT INTO public.account (id, owner) VALUES (-7, 'mine') RETURNING id")
+        await other.close()
+        assert await line.fetch("SELECT 1")
+    finally:
+        await line.close()
+        await other.close()
+    assert await value(spec.green.control, "SELECT count(*)::int FROM account WHERE id = -7") == 0
 
 
 async def value(endpoint: Endpoint, sql: str) -> object:
