@@ -7,10 +7,12 @@ VENV := .venv
 UV := $(VENV)/bin/uv
 BIN := $(VENV)/bin
 SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet --extra drill
+# Dozens of processes start in a drill and hundreds in the tests: none compiles anew what one before it has compiled.
+export PYTHONDONTWRITEBYTECODE :=
 ARGS ?=
 SEEDS ?= 2000
 
-.PHONY: drill test test-together test-simulated check simulate bench chaos setup setup-test system clean help
+.PHONY: drill test test-together test-flown test-simulated check simulate bench chaos setup setup-test system clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -25,14 +27,16 @@ help:
 drill: setup system
 	@$(BIN)/cockpit drill $(ARGS)
 
-# The simulator looks at no clock: niced, it takes what checks and other tests leave while they wait for servers and screens.
-# Tests that fly the rig or that look at a terminal run alone, so that they have the machine for themselves.
+# The simulator looks at no clock: niced, it takes what the others leave while they wait for servers and screens.
+# Tests that fly the rig or that look at a terminal come after the others, one at a time, so that they have the machine for themselves.
 test: setup-test system
-	@$(MAKE) --no-print-directory -j 2 test-together test-simulated
+	@$(MAKE) --no-print-directory -j 3 check test-flown test-simulated
+
+test-flown: test-together
 	$(BIN)/pytest -q -m "drill or pty"
 
-test-together: check
-	$(BIN)/pytest -q -n 2 -m "not drill and not pty" --ignore tests/simulate
+test-together:
+	$(BIN)/pytest -q -n 4 -m "not drill and not pty" --ignore tests/simulate
 
 test-simulated:
 	@nice -n 19 $(BIN)/pytest -q -n 2 -p no:cacheprovider --timeout 900 tests/simulate >$(VENV)/simulated.log 2>&1 \

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from cockpit.drill.folders import Claim, claim, new_folder
@@ -18,11 +22,24 @@ MakeDatabase = Callable[[Server, str], Awaitable[Endpoint]]
 QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_wal_size": "512MB"}
 
 
+MEMORY = Path("/dev/shm")
+ROOM = 8 << 30
+"""Bytes free: two servers of each worker, with what tests write into them."""
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def _servers_folder() -> AsyncIterator[Claim]:
-    claimed = claim(new_folder("test-"))
+    claimed = claim(_in_memory())
     yield claimed
     claimed.release()
+
+
+def _in_memory() -> Path:
+    """Where there is room: making and dropping a database is a thousand files."""
+    with pytest.MonkeyPatch.context() as patched:
+        if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+            patched.setattr(tempfile, "tempdir", str(MEMORY))
+        return new_folder("test-")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

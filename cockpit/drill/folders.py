@@ -23,6 +23,7 @@ from cockpit.errors import CockpitError
 _LOCK = "owner.lock"
 _CHILDREN = "children.jsonl"
 _REAP_S = 3.0
+_REMOVE_S = 3.0
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class Claim:
         if self._descriptor < 0:
             return
         if not keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove(self.folder)
         os.close(self._descriptor)
         self._descriptor = -1
 
@@ -101,7 +102,7 @@ def _sweep_one(folder: Path) -> bool:
         return False
     else:
         _end_children(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         return True
     finally:
         os.close(descriptor)
@@ -114,8 +115,18 @@ def _sweep_unclaimed(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     if old:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
     return old
+
+
+def remove(folder: Path) -> bool:
+    """Whether the folder is gone. It is tried for a while: what was just killed may still write into it."""
+    deadline = time.monotonic() + _REMOVE_S
+    while True:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists() or time.monotonic() > deadline:
+            return not folder.exists()
+        time.sleep(0.05)
 
 
 def _end_children(folder: Path) -> None:

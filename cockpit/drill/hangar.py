@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cockpit.drill.apps_control import AppsControl
-from cockpit.drill.folders import new_folder, start_time
+from cockpit.drill.folders import new_folder, remove, start_time
 from cockpit.drill.rig import Wanted
 from cockpit.drill.supervisor import Order, Owner
 from cockpit.errors import CockpitError
@@ -100,7 +99,7 @@ class Standing:
                 )
             _reap(self.pid)
             await asyncio.sleep(_POLL_S)
-        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+        await asyncio.to_thread(remove, self.folder)
 
     def _ask_to_stop(self) -> None:
         try:

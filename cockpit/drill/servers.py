@@ -232,7 +232,8 @@ async def _initdb(bin_folder: Path, folder: Path, password: str, identity: Ident
         await until_ended(process, _INITDB_S)
     finally:
         if process.poll() is None:
-            process.kill()
+            # With the server it started, which would write on into a folder that is being removed.
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         word.unlink()
     if process.returncode:

@@ -34,16 +34,13 @@ PROJECT = Path(__file__).parent / "dbt_arp"
 KANARY = "kanary-Zq7"
 
 
-def scratch_folders() -> set[str]:
-    return {path.name for path in Path(tempfile.gettempdir()).glob("cockpit-dbt-*")}
-
-
 @pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
+def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Neither a private folder nor anything in the user's own project."""
-    folders, project = scratch_folders(), sorted(map(str, PROJECT.rglob("*")))
+    scratch, project = tmp_path_factory.mktemp("scratch"), sorted(map(str, PROJECT.rglob("*")))
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     yield
-    assert scratch_folders() <= folders
+    assert list(scratch.glob("cockpit-dbt-*")) == []
     assert sorted(map(str, PROJECT.rglob("*"))) == project
 
 
