@@ -39,6 +39,8 @@ from cockpit.timeline.samples import Samples
 
 T = TypeVar("T")
 TURNING = frozenset({Mode.WINDOW, Mode.LANDING, Mode.ABORTING})
+LULL_S = 0.3
+"""Seconds of a window in which nothing is measured: most are over by then, and no screen could have shown their middle."""
 REPORT = "the run goes on without it; say so to whoever keeps this part"
 SAME_THERE = "make the same change on the other side before the next handover, then run the preflight again (r)"
 SET_ON = "setval() it beyond the highest number in use: the apps' next ones collide, and a handover would carry it over so"
@@ -91,6 +93,8 @@ class Telemetry:
     _quiet: bool = False
     _turning: float = 0.0
     """When a window was seen last: what it turns is no news."""
+    _hushed: float = -LULL_S
+    """When it became quiet last."""
     _gates: Gates = field(default_factory=Gates)
 
     async def run(self) -> None:
@@ -122,7 +126,7 @@ class Telemetry:
         stall of 20 handovers was 158 ms without and 175 to 200 with it)."""
         self._quiet = quiet
         if quiet:
-            self._turning = asyncio.get_running_loop().time()
+            self._turning = self._hushed = asyncio.get_running_loop().time()
             gc.disable()
             self.world.reconciler.hold()
         else:
@@ -171,6 +175,8 @@ class Telemetry:
             except Exception as err:
                 self._went_wrong(what, err)
             await asyncio.sleep(max(period - (loop.time() - started), 0.005))
+            if (lull := self._hushed + LULL_S - loop.time()) > 0:
+                await asyncio.sleep(lull)
 
     def _went_well(self, what: str) -> None:
         if any(alarm.id == f"measure {what}" for alarm in self.recorder.state.alarms):

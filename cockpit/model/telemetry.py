@@ -59,6 +59,11 @@ class LagSample:
     query: str = ""
     """The statement that shows `error`, or the lag."""
 
+    @property
+    def not_set_up(self) -> bool:
+        """Nothing of either direction is there: what a pair looks like that was never armed."""
+        return (self.slot_state, self.worker, self.tables_ready, self.reverse_armed) == ("missing", "missing", 0, False)
+
 
 @dataclass(frozen=True, slots=True)
 class AppRoute:

@@ -45,7 +45,7 @@ def _lag(view: View, key: str, width: int) -> list[Line]:
     status = lag.status(view, sample)
     facts = (
         ("lag", f"{status.symbol} {size(sample.lag_bytes)}, {seconds(sample.lag_s)} by heartbeat", status.value),
-        ("cause", sample.error, "warn"),
+        ("cause", "not set up: arming makes the mirror and the way back" if sample.not_set_up else sample.error, status.value),
         (
             "apply",
             f"{size(sample.apply_bytes_s)}/s, gate {lag.outlook(sample)}",

@@ -40,6 +40,8 @@ def status(view: View, sample: LagSample) -> Status:
     """Of the lag as a whole: the worst of its parts."""
     if view.stale("lag", sample.mono):
         return Status.STALE
+    if sample.not_set_up:
+        return Status.WAIT
     parts = [_SLOT.get(sample.slot_state, Status.WARN), _SENDER.get(sample.sender, Status.WARN), _WORKER.get(sample.worker, Status.WARN)]
     if sample.error or sample.apply_errors:
         parts.append(Status.WARN)
@@ -55,6 +57,8 @@ def _nothing(view: View, width: int) -> tuple[Line, ...]:
 
 def _facts(view: View, sample: LagSample, width: int, height: int, *, stale: bool) -> list[Line]:
     worst = Status.STALE if stale else status(view, sample)
+    if sample.not_set_up:
+        return [crop(doubtful(line) if stale else line, width) for line in _not_set_up(sample, worst, width)]
     number = "stale" if stale else "big"
     word = {Status.OK: "ok", Status.RUN: "catching up", Status.STALE: "STALE"}.get(worst, "LOOK")
     lead: Line = (
@@ -72,6 +76,12 @@ def _facts(view: View, sample: LagSample, width: int, height: int, *, stale: boo
     elif height >= 10:
         lines.append(_worst(sample))
     return [crop(doubtful(line) if stale else line, width) for line in lines]
+
+
+def _not_set_up(sample: LagSample, worst: Status, width: int) -> list[Line]:
+    """A pair that was never armed has nothing that could be broken."""
+    told = (f"no mirror {sample.origin}→{sample.target}", "no way back", "arming makes both")
+    return [apart((("not set up", "big"),), ((f"{worst.symbol} {worst}", worst.value),), width), *(((text, "dim"),) for text in told)]
 
 
 def outlook(sample: LagSample) -> str:

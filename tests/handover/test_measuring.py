@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cockpit.handover.readiness import readiness
+from cockpit.handover.telemetry import LULL_S
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask
 from cockpit.model.state import RunState
@@ -231,5 +232,22 @@ def test_nothing_is_written_to_the_origin_between_fence_and_drain(tmp_path: Path
             end = next(n for n, call in enumerate(calls) if n > start and call.startswith("apply drain"))
             assert [call for call in calls[start:end] if "beat" in call or "shape" in call] == []
             assert any("beat" in call for call in calls[:start])
+
+    run_warped(main())
+
+
+def test_the_start_of_a_window_belongs_to_its_steps_and_a_long_one_is_measured_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=74, apps=2, poolers=1, rate=2.0)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            memory.faults.add("apply quiesce*", "delay", seconds=3)
+            assert await seat.hand_over() is Outcome.DONE
+        events = read(tmp_path / "timeline.jsonl").events
+        start = next(event.mono for event in events if isinstance(event.fact, ev.DowntimeStarted))
+        measured = [decode_sample(line).mono - start for line in (tmp_path / "samples.jsonl").read_bytes().splitlines()]
+        under_way = 0.05  # what was asked before the window is answered in it
+        assert [at for at in measured if under_way < at < LULL_S - 0.01] == []
+        assert len([at for at in measured if LULL_S - 0.01 <= at < 3]) > 10
 
     run_warped(main())

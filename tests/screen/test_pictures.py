@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from cockpit.model import events as ev
-from cockpit.model.telemetry import AppRoute, ColumnDifference, RoutingSample, RowDifference
+from cockpit.model.telemetry import AppRoute, ColumnDifference, LagSample, RoutingSample, RowDifference
 from cockpit.model.words import Known, Mode, Outcome, ProofState, Side, Verdict
 from cockpit.screen.options import Options
 from tests.screen.demo import ARMED, BACK, ORIGIN, READY, SOAK, WINDOW, Story, approved, story, ungraceful, waiting
@@ -65,6 +65,20 @@ def _stragglers() -> Story:
     return made
 
 
+def _never_armed() -> Story:
+    """A real pair on its first evening: two servers, and nothing between them."""
+    made = story(2.0)
+    made.take(
+        LagSample(
+            mono=ORIGIN + made.seconds, origin=Side.BLUE, target=Side.GREEN, lag_bytes=None, lag_s=None, apply_bytes_s=None, forecast_s=None,
+            slot="cockpit_arp_b2g", slot_state="missing", retained_bytes=None, sender="missing", worker="missing", last_message_age_s=None,
+            apply_errors=None, tables_ready=0, tables_total=0, reverse_armed=False, error="slot cockpit_arp_b2g is missing on blue",
+        )
+    )  # fmt: skip
+    made.take(ev.ModeChanged(Mode.READY, "nothing is set up yet"))
+    return made
+
+
 def _silent() -> Story:
     made = story(READY)
     made.seconds += 12
@@ -81,6 +95,7 @@ def _closed() -> Story:
 MOMENTS: dict[str, Callable[[], Story]] = {
     "empty": Story,
     "opening": lambda: story(3.5),
+    "never-armed": _never_armed,
     "ready": lambda: story(READY),
     "armed": lambda: story(ARMED),
     "second": waiting,
@@ -118,6 +133,14 @@ async def test_what_a_key_opens_looks_as_it_did(name: str, keys: str) -> None:
         await c.press(*(names.get(key, key) for key in keys.split()))
         await c.look()
         _same(f"{name}-80x24", c.text)
+
+
+async def test_the_lag_of_a_pair_that_was_never_armed_names_nothing_broken() -> None:
+    async with cockpit(_never_armed()) as c:
+        await c.press("1", "enter")
+        await c.look()
+        assert "not set up: arming makes the mirror and the way back" in c.text
+        assert "is missing on blue" not in c.text
 
 
 async def test_the_detail_of_a_step_that_waits_for_a_second_person_looks_as_it_did() -> None:
