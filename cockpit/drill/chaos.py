@@ -184,7 +184,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     tasks = _tasks(asked)
     with tempfile.TemporaryDirectory(prefix="cockpit-chaos-") as scratch:
-        where = Range(Wanted(rows=asked.rows, apps=15, rate=asked.rate, seed=asked.seed, proxied=True), asked.runs or Path(scratch))
+        wanted = Wanted(rows=asked.rows, apps=15, rate=asked.rate, seed=asked.seed, proxied=True)
+        where = Range(wanted, asked.runs or Path(scratch), asked.scenario)
         rounds = asyncio.run(fly_all(where, tasks, _tell))
     _print(table(rounds))
     return 1 if any(each.wrong for each in rounds) else 0
@@ -221,6 +222,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the kills, the data and the load")
     parser.add_argument("--rows", type=int, default=20_000, metavar="N", help="rows of the database")
     parser.add_argument("--rate", type=float, default=200.0, metavar="N", help="transactions a second, all apps together")
+    parser.add_argument(
+        "--scenario", default=PAIR, metavar="FILE", help="fly this one (default: the shipped one, whose gates take half a minute a round)"
+    )
     parser.add_argument("--runs", type=Path, metavar="FOLDER", help="keep the runs there (default: they are removed)")
     return parser
 
