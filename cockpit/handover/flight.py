@@ -13,6 +13,7 @@ from typing import Any
 
 from cockpit.errors import JournalError, Refused, StepError
 from cockpit.handover import reality
+from cockpit.handover.certificate import certified
 from cockpit.handover.confirming import Asked, Words
 from cockpit.handover.gates import not_held
 from cockpit.handover.home import HOME_S, go_forward, go_home, keep_flowing
@@ -314,7 +315,10 @@ class Flight:
             if lsn:
                 self._recorder.record(ev.FenceSet(self.direction.origin, lsn), durable=False)
         if step == "verify":
-            self._unproven = next((_unproven(evidence) for evidence in seen.values() if evidence.get("equal", True) is None), "")
+            proof = next((evidence for evidence in seen.values() if "equal" in evidence), {})
+            self._unproven = _unproven(proof) if proof.get("equal", True) is None else ""
+            lsn = self._recorder.state.handover.fence_lsn if self._recorder.state.handover else ""
+            self._recorder.record(certified(self.direction, lsn, proof), durable=False)
 
     async def _abort(self, why: str) -> Outcome:
         self._recorder.try_record(ev.ModeChanged(Mode.ABORTING, why))

@@ -331,6 +331,36 @@ class FenceSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Certified:
+    """What was known of the rows of both sides while both stood still, before anybody could write on the target."""
+
+    origin: Side
+    target: Side
+    lsn: str
+    """The fence's position: everything that `origin` had committed by then is judged."""
+    equal: bool | None
+    """None: what is `unproven` was let pass by the scenario."""
+    tables: int
+    """Tables whose rows replication carries."""
+    proven: int
+    """Of them, those of which every row was proven equal."""
+    counted: int
+    """Of the proven ones, those of which only the number of rows could be."""
+    rows: int
+    """Of the proven ones, as counted when each was last read."""
+    keys: int
+    """Rows that had changed since and were proven again inside the window."""
+    oldest_s: float | None
+    """Age of the oldest of the proofs; what changed since is among `keys`."""
+    seconds: float
+    unproven: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    """Tables that were not compared and why: the config accepts it by name, or replication does not carry them."""
+    watched: bool = True
+    """Whether rows that others had written on the target were looked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReturnPassed:
     """The point of no return: from here on the target takes app writes."""
 
@@ -396,6 +426,7 @@ Fact = (
     | ActionProbed
     | DowntimeStarted
     | FenceSet
+    | Certified
     | ReturnPassed
     | DowntimeEnded
     | AlarmRaised
@@ -437,6 +468,7 @@ FACTS: dict[str, type] = {
     "action.probed": ActionProbed,
     "downtime.started": DowntimeStarted,
     "fence.set": FenceSet,
+    "certificate": Certified,
     "return.passed": ReturnPassed,
     "downtime.ended": DowntimeEnded,
     "alarm.raised": AlarmRaised,

@@ -227,6 +227,10 @@ class Ledger:
         """Tables whose rows are replicated and cannot be proven, and nobody accepted that."""
         return [s for s in self.standings.values() if s.unprovable and s.table.owed and not s.missing and not s.waived]
 
+    def left_out(self) -> list[Standing]:
+        """Tables that are not compared, and that is accepted or replication does not carry them."""
+        return [s for s in self.standings.values() if s.unprovable and not s.missing and (s.waived or not s.table.owed)]
+
     def dirty(self, side: Side, batch: Batch, now: float) -> None:
         """What a drain of the side's tap brought is marked."""
         for name, changes in batch.unkeyed.items():

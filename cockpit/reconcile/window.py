@@ -212,6 +212,21 @@ class Window:
             return [*self._ledger.provable(), *owing]
         return [*(self._ledger.standings[name] for name in tally.open_keys), *tally.open_tables, *owing]
 
+    def _standing(self) -> dict[str, object]:
+        """How much of everything is proven now, and how old the oldest of the proofs is."""
+        still_open = {s.table.name for s in self._open()}
+        proven = [s for s in self._ledger.provable() if s.table.name not in still_open and not s.differences]
+        ages = [asyncio.get_running_loop().time() - s.proven_mono for s in proven if s.proven_mono is not None]
+        left = self._ledger.left_out()
+        return {
+            "owed": len(self._ledger.provable()) + len(self._ledger.owing()),
+            "proven": len(proven),
+            "counted": sum(not s.content for s in proven),
+            "rows_proven": sum(s.count() for s in proven),
+            "oldest_s": round(max(ages), 1) if ages else None,
+            "accepted": [f"{plain(s.table.shown, 100)}: {plain(s.unprovable, 150)}" for s in left[:MOST_NAMED]],
+        }
+
     def _evidence(self, origin: Side, target: Side, seconds: float) -> dict[str, object]:
         tally = self._tally
         evidence: dict[str, object] = {
@@ -223,6 +238,7 @@ class Window:
             "rows_read_whole": tally.rows,
             "tables_by_new_rows": tally.tails,
             "seconds": round(seconds, 4),
+            **self._standing(),
         }
         if owing := self._ledger.owing():
             evidence["cannot_be_proven"] = [f"{plain(s.table.shown, 100)}: {plain(s.unprovable, 150)}" for s in owing[:MOST_NAMED]]

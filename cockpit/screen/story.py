@@ -7,6 +7,7 @@ from typing import Any
 
 from cockpit.model import events as ev
 from cockpit.model.bill import in_words
+from cockpit.model.certified import in_words as certificate
 from cockpit.model.words import Known, Light, Mode, Outcome, Severity
 from cockpit.screen.cells import Line, crop, fit
 from cockpit.screen.content import Content, Row, Wish
@@ -177,6 +178,7 @@ _TELLERS: dict[type, Callable[[Any], Told]] = {
     ev.ActionProbed: lambda f: (Status.OK, f"  {f.action} is {f.known.value}"),
     ev.DowntimeStarted: lambda f: (Status.RUN, "writes stalled: the downtime clock runs"),
     ev.FenceSet: lambda f: (Status.RUN, f"FENCE {f.side.value} at {f.lsn}"),
+    ev.Certified: lambda f: (Status.OK if f.equal else Status.WARN, certificate(f)),
     ev.ReturnPassed: lambda f: (Status.RUN, f"point of no return passed, {f.serving.value} serves"),
     ev.DowntimeEnded: lambda f: (Status.OK, f"writes flow again after {seconds(f.seconds)}"),
     ev.AlarmRaised: lambda f: (Status.BAD, f"ALARM {f.alarm}: {f.what}"),

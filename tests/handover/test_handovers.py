@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+from cockpit.model import events as ev
 from cockpit.model.intents import Ask
 from cockpit.model.state import replay
 from cockpit.model.words import Direction, Mode, Outcome, Side, StepState
 from cockpit.systems.memory import MemoryWorld, run_warped
+from cockpit.systems.memory.reconciler import MemoryReconciler
 from cockpit.timeline.journal import read
 from tests.handover.harness import flying
 
@@ -31,6 +34,42 @@ def test_cutover_rollback_and_second_cutover_lose_nothing(tmp_path: Path) -> Non
         assert replay(read(tmp_path / "timeline.jsonl").events[: live.seq]) == live
 
     run_warped(main())
+
+
+def test_what_was_proven_is_certified_before_anybody_writes_on_the_target(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=4, apps=3)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            assert await seat.hand_over() is Outcome.DONE
+            assert await seat.back() is Outcome.DONE
+
+    run_warped(main())
+    facts = [event.fact for event in read(tmp_path / "timeline.jsonl").events]
+    told = [fact for fact in facts if isinstance(fact, ev.FenceSet | ev.Certified | ev.ReturnPassed)]
+    assert [type(fact) for fact in told] == [ev.FenceSet, ev.Certified, ev.ReturnPassed] * 2
+    for fence, proof in ((told[0], told[1]), (told[3], told[4])):
+        assert isinstance(fence, ev.FenceSet)
+        assert isinstance(proof, ev.Certified)
+        assert (proof.origin, proof.lsn) == (fence.side, fence.lsn)
+        assert (proof.equal, proof.tables, proof.proven) == (True, 1, 1)
+        assert proof.rows > 0
+
+
+def test_a_proof_that_the_time_box_cut_is_certified_as_what_it_is(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=5, apps=3)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            assert await seat.hand_over() is Outcome.DONE, seat.tail()
+            assert isinstance(seat.pilot._world.reconciler, MemoryReconciler)
+            seat.pilot._world.reconciler.key_s = 60.0
+            await asyncio.sleep(5)
+            assert await seat.back() is Outcome.DONE, seat.tail()
+
+    run_warped(main())
+    _, proof = (e.fact for e in read(tmp_path / "timeline.jsonl").events if isinstance(e.fact, ev.Certified))
+    assert (proof.equal, proof.proven, proof.unproven) == (None, 0, ("public.orders",))
 
 
 def test_the_wrong_name_is_refused_and_expiry_disarms(tmp_path: Path) -> None:

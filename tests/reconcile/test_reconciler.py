@@ -85,6 +85,11 @@ async def test_a_replicating_pair_under_load_is_equal_and_stays_so(pane: Pane) -
     )
     assert verification.equal is True, verification
     assert verification.keys > 0
+    proof = verification.evidence
+    assert (proof["owed"], proof["proven"], proof["counted"]) == (7, 7, 0), proof
+    assert 11_700 < proof["rows_proven"] < 12_700  # type: ignore[operator]
+    assert proof["oldest_s"] >= 0  # type: ignore[operator]
+    assert sorted(str(text).split(":")[0] for text in proof["accepted"]) == ["public.left out", "public.scratch"]  # type: ignore[attr-defined]
     assert not pane.differing_ever
     assert pane.tables["public.scratch"].state is ProofState.UNVERIFIABLE
     assert "unlogged" in pane.tables["public.scratch"].reason
@@ -390,6 +395,7 @@ async def test_a_time_box_that_ends_first_proves_nothing_and_says_what_is_open(p
     verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 0.0)
     assert verification.equal is None
     assert "time box" in str(verification.evidence["trouble"])
+    assert (verification.evidence["owed"], verification.evidence["proven"]) == (7, 0), "nothing was looked at"
 
 
 async def test_changes_of_one_tap_are_not_lost_when_the_other_fails(pane: Pane) -> None:

@@ -204,6 +204,8 @@ def _handover(number: int, direction: Direction, at: float) -> Iterator[tuple[fl
         yield t, ev.ActionIntended(f"{step} {direction.target}", (Statement(direction.origin, f"-- {step}"),))
         slow = 0.5 if in_window and not quick else took
         t += slow if step == "verify" else took
+        if step == "verify":
+            yield t, ev.Certified(direction.origin, direction.target, "0/5A3F2B10", True, 40, 40, 0, 1_214_000, 53, 32.0, 0.021)
         if step == "quiesce":
             yield t, ev.FenceSet(direction.origin, "0/5A3F2B10")
         if step == "resume":

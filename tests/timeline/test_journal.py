@@ -49,6 +49,18 @@ FACTS = st.one_of(
     st.builds(ev.ActionProbed, TEXT, st.sampled_from(Known), EVIDENCE),
     st.builds(ev.DowntimeStarted),
     st.builds(ev.FenceSet, st.sampled_from(Side), TEXT),
+    st.builds(
+        ev.Certified,
+        *(st.sampled_from(Side), st.sampled_from(Side), TEXT, st.sampled_from([True, None])),
+        *[st.integers(0, 2**53)] * 5,
+        *(
+            st.one_of(st.none(), NUMBER),
+            NUMBER,
+            st.lists(TEXT, max_size=2).map(tuple),
+            st.lists(TEXT, max_size=2).map(tuple),
+            st.booleans(),
+        ),
+    ),
     st.builds(ev.ReturnPassed, st.sampled_from(Side)),
     st.builds(ev.DowntimeEnded, NUMBER),
     st.builds(ev.AlarmRaised, TEXT, TEXT, TEXT, TEXT),

@@ -98,10 +98,12 @@ class MemoryReconciler:
             cost = RTT_S + keys * self.key_s
             await asyncio.sleep(min(cost, box_s))
             if cost > box_s:
-                return Verification(None, 0, 1, unproven=("public.orders",), seconds=box_s)
+                return Verification(None, 0, 1, unproven=("public.orders",), seconds=box_s, evidence={"owed": 1, "proven": 0})
             differing = self._differing(settled=False)
+            rows = len(self.cluster.nodes[origin].rows)
+            proven = {"owed": 1, "proven": int(not differing), "counted": 0, "rows_proven": rows, "oldest_s": 0.0}
             return Verification(
-                not differing, keys, 1, ("public.orders",) if differing else (), seconds=cost, evidence={"rows": differing[:5]}
+                not differing, keys, 1, ("public.orders",) if differing else (), seconds=cost, evidence={"rows": differing[:5], **proven}
             )
 
         for side in (origin, target):

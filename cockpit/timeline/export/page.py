@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cockpit.model import events as ev
 from cockpit.model.bill import Bill, by_table, in_words
 from cockpit.model.budgets import mm_ss
+from cockpit.model.certified import in_words as certificate
 from cockpit.model.plan import Statement
 from cockpit.model.state import ApprovalView
 from cockpit.model.text import plain
@@ -124,6 +125,7 @@ def _story(story: Story) -> Iterator[Block]:
         yield Words(plain(_second(view.approval)))
     if view.fence_lsn:
         yield Words(plain(f"Fence at {view.fence_lsn}. The point of no return was {'' if view.past_return else 'not '}passed."))
+    yield from _certificate(story)
     rows = [
         (
             step.id,
@@ -141,6 +143,17 @@ def _story(story: Story) -> Iterator[Block]:
     if sent:
         yield Words("What was sent, in order:")
         yield Sent(sent)
+
+
+def _certificate(story: Story) -> Iterator[Block]:
+    """What was proven while both sides stood still, and which tables nobody compared."""
+    proof = next((e.fact for e in reversed(story.events) if isinstance(e.fact, ev.Certified)), None)
+    if proof is None:
+        return
+    yield Words(plain(f"Certificate: {certificate(proof)}."), loud=not proof.equal)
+    left = [*(("not proven", name) for name in proof.unproven), *(("not compared", name) for name in proof.accepted)]
+    if left:
+        yield _grid("what|table", left)
 
 
 def _bill(bill: Bill, *, flown: bool) -> Iterator[Block]:

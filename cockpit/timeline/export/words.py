@@ -9,6 +9,7 @@ from typing import Any
 
 from cockpit.model import events as ev
 from cockpit.model.bill import in_words
+from cockpit.model.certified import in_words as certificate
 from cockpit.model.text import plain
 from cockpit.model.words import Known
 
@@ -135,6 +136,7 @@ _LINES: Mapping[type, Callable[[Any], str]] = {
     ev.ActionProbed: lambda f: f"probed: {f.action}: {f.known}",
     ev.DowntimeStarted: lambda f: "writes stall: downtime starts",
     ev.FenceSet: lambda f: f"{f.side} is fenced and quiet at {f.lsn}",
+    ev.Certified: lambda f: f"certificate: {certificate(f)}",
     ev.ReturnPassed: lambda f: f"point of no return passed: {f.serving} takes writes",
     ev.DowntimeEnded: lambda f: f"writes flow: downtime was {seconds(f.seconds)}",
     ev.AlarmRaised: lambda f: f"ALARM {f.alarm}: {f.what}",
