@@ -1,12 +1,14 @@
-"""What the preflight says about reconciliation: verification exists, covers every table, and names what it cannot cover (P11)."""
+"""What the preflight says about reconciliation: verification exists, covers every table, and names what it cannot cover (P11); and in
+what both sides differ beside the rows (D15)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 
-from cockpit.errors import SystemFault
+from cockpit.errors import CockpitError, SystemFault
 from cockpit.model.events import FindingSeen
+from cockpit.model.parity import Difference, Parity
 from cockpit.model.settings import Waiver
 from cockpit.model.text import plain
 from cockpit.model.words import Severity, Side
@@ -17,6 +19,10 @@ from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.taps import any_run
 
 CHECK = "P11"
+PARITY = "D15"
+MOST_NAMED = 40
+"""Differences beside the rows that are findings of their own."""
+LISTS_ALL = "cockpit reconcile lists all of them, each with its query and remedy"
 
 _FREE = """
 SELECT current_setting('wal_level') AS wal_level, current_setting('max_replication_slots')::int - count(*)::int AS free,
@@ -75,3 +81,32 @@ async def _tap(side: Side, line: Line, tap: str) -> FindingSeen:
         remedy = "raise max_replication_slots by one: without the tap the window has to read every table"
         return _finding(f"{side} tap", Severity.WARN, "no replication slot is free", _FREE, remedy)
     return _finding(f"{side} tap", Severity.GOOD, f"{row['free']} replication slots free", _FREE, "")
+
+
+async def beside(read: Awaitable[Parity], waivers: Sequence[Waiver] = ()) -> tuple[FindingSeen, ...]:
+    """One finding for each difference that changes how the database behaves, and one that counts; a parity that could not be read warns."""
+    try:
+        parity = await read
+    except CockpitError as err:
+        return (
+            _parity("both", Severity.WARN, f"not compared beside the rows: {err.brief}", "", err.remedy or "run the preflight again (r)"),
+        )
+    found = [_differs(difference, waivers) for difference in parity.bad[:MOST_NAMED]]
+    if more := len(parity.bad) - len(found):
+        found.append(_parity("both", Severity.WARN, f"{more} differences more", "", LISTS_ALL))
+    look = len(parity.differences) - len(parity.bad)
+    seen = f"{parity.objects} objects of {sum(1 for n in parity.compared.values() if n)} kinds compared, {look} differences may be meant"
+    return (*found, _parity("both", Severity.GOOD, seen, "", LISTS_ALL if look else ""))
+
+
+def _parity(what: str, severity: Severity, seen: str, shows: str, remedy: str) -> FindingSeen:
+    return FindingSeen(PARITY, plain(what, 200), severity, plain(seen, 300), plain(shows, 600), plain(remedy, 600))
+
+
+def _differs(difference: Difference, waivers: Sequence[Waiver]) -> FindingSeen:
+    what = f"{difference.kind} {difference.object}"
+    seen = f"blue: {plain(difference.blue, 120) or '-'}; green: {plain(difference.green, 120) or '-'}"
+    remedy = f"on {difference.on}: {difference.remedy}" if difference.on and difference.remedy else difference.remedy
+    found = _parity(what, Severity.WARN, seen, difference.query, remedy)
+    accepted = next((w for w in waivers if w.check == PARITY and w.object in {"*", found.object}), None)
+    return replace(found, waived=accepted.reason) if accepted else found

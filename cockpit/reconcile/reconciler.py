@@ -24,7 +24,7 @@ from cockpit.reconcile import catalog, statements
 from cockpit.reconcile.cleaning import Gone
 from cockpit.reconcile.columns import MOST_ROWS, read_differences
 from cockpit.reconcile.compare import Comparison
-from cockpit.reconcile.findings import findings, waiver
+from cockpit.reconcile.findings import beside, findings, waiver
 from cockpit.reconcile.keyless import grows
 from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Ledger
@@ -190,11 +190,13 @@ class PostgresReconciler:
         return await of_pair(self._spec, self._serving)
 
     async def preflight(self) -> tuple[FindingSeen, ...]:
-        """Whether both servers hash alike, which tables cannot be proven and why, and whether the taps can be had."""
+        """Whether both servers hash alike, which tables cannot be proven and why, whether the taps can be had, and in what the sides differ
+        beside the rows."""
         self._hash_faults = await self._test_hash()
         await self._read_catalog()
-        tap = tap_name(self._spec.name)
-        return await findings(self._ledger, self._hash_faults, self._probe, tap, self._spec.waivers)
+        tap, waivers = tap_name(self._spec.name), self._spec.waivers
+        found = await findings(self._ledger, self._hash_faults, self._probe, tap, waivers)
+        return found + await beside(self.parity(), waivers)
 
     def objects(self) -> tuple[str, ...]:
         """Slot and publications of the tap on either side; each run's end in letters of its own."""

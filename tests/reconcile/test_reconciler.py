@@ -519,6 +519,17 @@ async def test_the_preflight_names_what_cannot_be_proven(pane: Pane) -> None:
     assert found["public.scratch"].severity is Severity.WARN
     assert "unlogged" in found["public.scratch"].seen
     assert found["blue tap"].severity is Severity.GOOD
+    assert [f.object for f in found.values() if f.check == "D15" and f.severity is not Severity.GOOD] == ["type public.other"]
+
+
+async def test_the_preflight_names_what_differs_beside_the_rows(pane: Pane) -> None:
+    await run(pane.blue, "CREATE INDEX only_here ON account (owner)", "ALTER TABLE entry ADD CONSTRAINT positive CHECK (n >= 0)")
+    found = [f for f in await pane.reconciler.preflight() if f.check == "D15" and f.remedy.startswith("on green: ")]
+    assert len(found) == 2, found
+    index = next(f for f in found if "only_here" in f.object)
+    assert index.remedy.startswith("on green: CREATE INDEX CONCURRENTLY only_here")
+    await run(pane.green, *(f.remedy.removeprefix("on green: ") for f in found))
+    assert not [f for f in await pane.reconciler.preflight() if f.check == "D15" and f.remedy.startswith("on green: ")]
 
 
 async def test_the_load_limit_has_bounds(pane: Pane) -> None:
