@@ -127,6 +127,8 @@ def _tables(sample: LagSample) -> Line:
         more = f" +{len(sample.not_ready) - 1}" if len(sample.not_ready) > 1 else ""
         text = f"▸ {sample.tables_ready}/{sample.tables_total} in sync: {first.table} {sync_word(first.state)}{more}"
         return ((text, "run" if first.state != "missing" else "warn"),)
+    if not sample.tables_total:
+        return (("? no table is subscribed", "stale"),)
     return ((f"✓ {sample.tables_ready}/{sample.tables_total} tables in sync", "ok"),)
 
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from cockpit.errors import CockpitError
+from cockpit.errors import CockpitError, SystemFault
 from cockpit.model import lsn
 from cockpit.model.telemetry import LagSample, TableSync
 from cockpit.model.text import plain
@@ -23,6 +23,8 @@ from cockpit.systems.postgres.wires import Wires
 
 GATE_BYTES = 1 << 20
 """The forecast is to this limit: the lag gate other systems use."""
+UNDEFINED_TABLE = "42P01"
+"""SQLSTATE of a pair on which the control schema was not made yet."""
 _RATE_OVER_S = 10.0
 ERRORS_OVER_S = 30.0
 """An apply error counts for so long: a worker that cannot go on fails again every few seconds, one that could has gone on."""
@@ -78,6 +80,20 @@ FROM (SELECT 1) one LEFT JOIN pg_subscription u ON u.subname = $1 AND u.subdbid 
 LEFT JOIN pg_stat_subscription w ON w.subid = u.oid AND w.relid IS NULL AND w.pid IS NOT NULL LIMIT 1"""
 
 
+_BARE = {
+    f"EXISTS (SELECT FROM {SCHEMA}.canary WHERE side = $3)": "$3::text IS NULL",
+    f"(SELECT max(at) FROM {SCHEMA}.heartbeat WHERE side = $3)": "(SELECT NULL::timestamptz WHERE $3::text IS NULL)",
+}
+"""What is asked of a side without our schema: there is no canary and no heartbeat."""
+
+
+def bare(query: str) -> str:
+    """The query for a side where nothing of ours was made yet."""
+    for ours, instead in _BARE.items():
+        query = query.replace(ours, instead)
+    return query
+
+
 def target_query(version_num: int) -> str:
     """`pg_stat_subscription_stats` exists since 15."""
     return TARGET.replace("<errors>", _ERRORS if version_num >= 150000 else "NULL::bigint")
@@ -127,7 +143,8 @@ class Meter:
         errors = []
         for row, fill in ((here, self._with_origin), (there, self._with_target)):
             if isinstance(row, CockpitError):
-                errors.append(plain(row, 200))
+                # What before where: a narrow pane shows the beginning.
+                errors.append(plain(f"{row.what} ({row.where})", 200))
             elif isinstance(row, BaseException):
                 raise row
             else:
@@ -138,10 +155,16 @@ class Meter:
 
     async def _ask(self, side: Side) -> Row:
         link: Link = self.wires.watch[side]
+        query = ORIGIN if side is self.origin else target_query(link.version_num)
         mine, other = self.wires.names.link(self.origin), self.wires.names.link(self.target)
-        if side is self.origin:
-            return await link.row(ORIGIN, mine, [oid for _, oid, _ in self.tables], str(self.target), other, within=2.0)
-        return await link.row(target_query(link.version_num), mine, [oid for _, _, oid in self.tables], str(self.origin), other, within=2.0)
+        there = self.target if side is self.origin else self.origin
+        oids = [origin if side is self.origin else target for _, origin, target in self.tables]
+        try:
+            return await link.row(query, mine, oids, str(there), other, within=2.0)
+        except SystemFault as err:
+            if err.code != UNDEFINED_TABLE:
+                raise
+            return await link.row(bare(query), mine, oids, str(there), other, within=2.0)
 
     def _empty(self) -> LagSample:
         now, slot = asyncio.get_running_loop().time(), self.wires.names.link(self.origin)

@@ -45,6 +45,14 @@ async def test_a_side_that_cannot_be_reached_is_named(bare: Rig, wrong: dict[str
     assert type(caught.value) is LinkError
 
 
+async def test_a_pair_that_nobody_set_up_is_told_as_that_and_as_nothing_broken(rig: Rig) -> None:
+    sample = await rig.pair.lag(BLUE, GREEN)
+    assert sample.not_set_up, sample
+    assert (sample.slot_state, sample.sender, sample.worker) == ("missing", "missing", "missing")
+    assert (sample.lag_s, sample.reverse_armed) == (None, False)
+    assert "canary" not in sample.error
+
+
 async def test_a_broken_connection_is_made_anew(rig: Rig) -> None:
     link = rig.pair._wires.act[BLUE]
     kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'cockpit%' AND datname = current_database() AND pid <> pg_backend_pid()"
