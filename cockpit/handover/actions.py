@@ -105,7 +105,7 @@ class CaughtUp:
 
     def describe(self) -> tuple[Statement, ...]:
         text = f"compare, by keyed row hash, the rows changed since they were last proven; at most {self.box_s:g} s, writes flow"
-        return (Statement("blue and green", text),)
+        return (Statement("blue and green", text), *self.reconciler.describe())
 
     async def probe(self) -> Probe:
         return Probe(Known.UNKNOWN, {"why": "a proof is made, not found"})
@@ -130,7 +130,7 @@ class ChangedVerified:
 
     def describe(self) -> tuple[Statement, ...]:
         text = f"compare, by count and keyed row hash, every row changed since it was last proven; time box {self.box_s:g} s"
-        return (Statement("blue and green", text),)
+        return (Statement("blue and green", text), *self.reconciler.describe())
 
     async def probe(self) -> Probe:
         return Probe(Known.UNKNOWN, {"why": "a proof is made, not found"})

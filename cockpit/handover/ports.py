@@ -250,6 +250,9 @@ class Reconciler(Protocol):
     def duty(self, change: float) -> float:
         """Changes the load limit by `change` (share of time), within its bounds; returns the new one."""
 
+    def describe(self) -> tuple[Statement, ...]:
+        """What `catch_up` and `verify_changed` send, in the shape it has for each table; names in angle brackets stand for a table's own."""
+
     async def catch_up(self, box_s: float) -> Evidence:
         """What changed up to a moment ago is proven, as far as `box_s` seconds reach, while writes flow: the window has the less to do."""
 

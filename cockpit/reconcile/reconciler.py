@@ -16,6 +16,7 @@ from cockpit.errors import CockpitError, SystemFault
 from cockpit.handover.ports import Action, Verification
 from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.parity import Parity
+from cockpit.model.plan import Statement
 from cockpit.model.settings import PairSpec, Tuning
 from cockpit.model.telemetry import ReconSample
 from cockpit.model.text import plain
@@ -33,6 +34,7 @@ from cockpit.reconcile.passage import Passage
 from cockpit.reconcile.schedule import next_table
 from cockpit.reconcile.selftest import faults
 from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.shapes import shapes
 from cockpit.reconcile.tap import Name
 from cockpit.reconcile.taps import Tap, inserts_name, tap_name
 from cockpit.reconcile.throttle import EVERY_S, Throttle, look
@@ -131,6 +133,9 @@ class PostgresReconciler:
         """The load limit, changed and within its bounds; under strain less is taken."""
         self._throttle.allow(round(min(max(self._throttle.allowed + change, LEAST_DUTY), MOST_DUTY), 4))
         return self._throttle.allowed
+
+    def describe(self) -> tuple[Statement, ...]:
+        return shapes(self._spec.name)
 
     async def catch_up(self, box_s: float) -> Evidence:
         """The taps are drained and what they show is proven, over and over until little is left or the box ends; so are tables that were

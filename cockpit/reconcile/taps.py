@@ -50,6 +50,16 @@ def tap_name(pair: str) -> str:
     return f"cockpit_{slug[:34]}_tap"
 
 
+OPTIONS = ("messages", "true", "origin", "none")
+"""Of the decoder, from 16 on."""
+
+
+def changes_sql(options: Sequence[str]) -> str:
+    """What drains a tap: $1 is its slot, $2 its publications."""
+    more = "".join(f", '{option}'" for option in options)
+    return f"SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', $2{more})"  # noqa: S608
+
+
 def inserts_name(tap: str) -> str:
     """The publication beside the tap's own that carries tables without a replica identity: their inserts and truncates alone."""
     return f"{tap}_inserts"
@@ -178,7 +188,7 @@ class Tap:
     async def _make(self, tables: Mapping[Name, Table]) -> None:
         (row,) = await self._admin.fetch("SELECT current_setting('server_version_num')::int AS version")
         version = int(row["version"])
-        self._options = ("messages", "true", "origin", "none") if version >= 160000 else ("messages", "true") if version >= 140000 else ()
+        self._options = OPTIONS if version >= 160000 else ("messages", "true") if version >= 140000 else ()
         self._nudges = version >= 160000
         await self._clear()
         await self._admin.fetch(f"CREATE PUBLICATION {quoted(self.name)}")
@@ -241,10 +251,7 @@ class Tap:
         return f"{quoted(self.name)},{quoted(inserts_name(self.name))}"
 
     def _changes(self) -> str:
-        options = "".join(f", '{option}'" for option in self._options)
-        return (
-            f"SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', $2{options})"  # noqa: S608
-        )
+        return changes_sql(self._options)
 
     async def _pull(self) -> None:
         async for rows in self._line.stream(self._changes(), self.name, self._publications()):

@@ -10,6 +10,7 @@ from cockpit.errors import LinkError
 from cockpit.handover.ports import Action, Verification
 from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.parity import Parity
+from cockpit.model.plan import Statement
 from cockpit.model.telemetry import ReconSample, TableProof
 from cockpit.model.words import Exactness, ProofState, Severity, Side
 from cockpit.systems.memory.action import RTT_S, MemoryAction, seen
@@ -83,6 +84,9 @@ class MemoryReconciler:
     def duty(self, change: float) -> float:
         self.limit = min(max(self.limit + change, 0.01), 1.0)
         return self.limit
+
+    def describe(self) -> tuple[Statement, ...]:
+        return (Statement("blue and green", "SELECT ... FROM public.orders"),)
 
     async def catch_up(self, box_s: float) -> Evidence:
         async def prove() -> Evidence:

@@ -155,7 +155,8 @@ class PgBouncer:
 
         address = self.addresses[side]
         texts = (f"{self.options.databases_file}: {', '.join(self.routes.names)} -> {address.host}:{address.port}", "RELOAD")
-        return self._desired(f"route {self.name} to {side}", look, make, *texts, *self.witness.texts)
+        again = f"where server connections that lead elsewhere are left: RECONNECT {quoted(self.database)}"
+        return self._desired(f"route {self.name} to {side}", look, make, *texts, again, *self.witness.texts)
 
     async def _route(self, side: Side) -> Evidence:
         """File, RELOAD, and then three things at once: the folder synced, the entry and its connections seen, the server seen."""
