@@ -115,6 +115,9 @@ def _words(detail: ErrorDetails, model: type[BaseModel], path: KeyPath, inner: K
         return f"{name} is missing: add it"
     if kind == "extra_forbidden":
         return f"{name} is not a key of this file{_instead(str(path[-1]), _keys(model, inner[:-1]))}"
+    if kind == "too_short":
+        least = detail.get("ctx", {}).get("min_length", 1)
+        return f"{name} must have at least {least} {'entry' if least == 1 else 'entries'}"
     if kind in _TYPES:
         return f"{name} must be {_TYPES[kind]}"
     said = detail["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")

@@ -101,6 +101,7 @@ def test_the_digest_is_of_the_meaning(load: Callable[..., Scenario]) -> None:
             '"rollback", "cutover"',
             "drill.handovers[1]: should be 'cutover': a drill begins with a cutover",
         ),
+        ('"cutover", "rollback", "cutover"', "", "drill.handovers must have at least 1 entry"),
         ('"cutover", "rollback", "cutover"', '"cutover", "cutover"', "drill.handovers[2]: should be 'rollback'"),
     ],
 )

@@ -109,8 +109,11 @@ class AwsClient:
     def _refused(self, operation: str, response: dict[str, Any]) -> SystemFault:
         error = response.get("Error", {})
         code, status = plain(error.get("Code", "?"), 80), str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-        fault = SystemFault(f"{operation}: {code}: {plain(error.get('Message', ''), 300)}", where=self.where, code=code)
-        return fault if code in BUSY or status not in BUSY else SystemFault(fault.what, where=self.where, code=status)
+        said, remedy = plain(error.get("Message", ""), 300), ""
+        if said.lstrip().startswith("<"):
+            said, remedy = "a web page answered, not the API", "check the endpoint and what stands between"
+        fault = SystemFault(f"{operation}: {code}: {said}", where=self.where, remedy=remedy, code=code)
+        return fault if code in BUSY or status not in BUSY else SystemFault(fault.what, where=self.where, remedy=remedy, code=status)
 
 
 def _again(err: CockpitError) -> bool:

@@ -97,6 +97,8 @@ class Proxy:
         if fault == "hang":
             await asyncio.sleep(30)
         status, code = fault.split(" ")
+        if code == "page":
+            return web.Response(text="<!doctype html>\n<html><body>Not found</body></html>", status=int(status), content_type="text/html")
         return web.json_response({"__type": code, "message": "as asked\x1b[31m"}, status=int(status))
 
 
@@ -252,6 +254,14 @@ async def test_busy_answers_are_tried_again(bed: Bed, operation: str, fault: str
     await bed.channel.route(Side.GREEN).apply()
     assert await bed.app_sees() is Side.GREEN
     assert bed.proxy.seen.count(operation) == 3
+
+
+async def test_a_web_page_is_told_as_one(bed: Bed) -> None:
+    bed.proxy.faults["DescribeSecret"] = ["404 page"] * 50
+    with pytest.raises(SystemFault, match="a web page answered, not the API") as caught:
+        await bed.channel.stage().apply()
+    assert "<" not in str(caught.value)
+    assert "check the endpoint" in caught.value.remedy
 
 
 async def test_tries_are_bounded(bed: Bed) -> None:
