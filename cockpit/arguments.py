@@ -38,7 +38,7 @@ def pair_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         reconciling_arguments(parser)
     if name == "cleanup":
         parser.add_argument("--without-bill", action="store_true", help="also where what was left behind has not been read")
-    if name in {"plan", "preflight"}:
+    if name in {"plan", "preflight", "cleanup"}:
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

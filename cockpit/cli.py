@@ -306,7 +306,9 @@ def _cleanup(arguments: argparse.Namespace) -> int:
         )
     given_up = arguments.without_bill or left.billed(Path(order.config.runs), arguments.config, order.spec.name)
     cleaned = asyncio.run(wiring.cleanup(order, without_bill=given_up))
-    if cleaned.stays:
+    if arguments.json:
+        put(_json(cleaned))
+    elif cleaned.stays:
         put("\n".join(cleaned.stays))
     for why in cleaned.failed:
         say(why)

@@ -211,8 +211,9 @@ async def test_two_servers_that_cannot_be_reached_are_two_lines(pair: Pair) -> N
 
 async def test_a_clean_up_asks_for_no_secret_that_it_does_not_use(pair: Pair) -> None:
     words = {name: pair.words[name] for name in ("CLI_BLUE", "CLI_GREEN")}
-    told = await asyncio.to_thread(cockpit, "cleanup", "arp", "--config", str(pair.config), env=words)
+    told = await asyncio.to_thread(cockpit, "cleanup", "arp", "--config", str(pair.config), "--json", env=words)
     assert told.code == 0, told.out + told.err
+    assert json.loads(told.out) == {"failed": [], "stays": []}
 
 
 # --- somebody else ---------------------------------------------------------------------------------------------------------
