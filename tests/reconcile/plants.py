@@ -204,6 +204,7 @@ ALTER TABLE bag_of_nulls REPLICA IDENTITY FULL;
 CREATE TABLE bag_of_json (j json);
 ALTER TABLE bag_of_json REPLICA IDENTITY FULL;
 CREATE TABLE long_by_number (id bigint PRIMARY KEY, v text);
+CREATE TABLE long_with_gaps (id int PRIMARY KEY, v text);
 CREATE TABLE long_by_name (id text PRIMARY KEY, v text);
 CREATE TABLE long_bag (n int, v text);
 ALTER TABLE long_bag REPLICA IDENTITY FULL;
@@ -227,6 +228,7 @@ INSERT INTO bag_of_pairs VALUES (1, 'x'), (1, 'x'), (2, 'y'), (2, 'y'), (3, 'z')
 INSERT INTO bag_of_nulls VALUES (NULL, NULL), (NULL, NULL), (1, NULL), (NULL, 'x');
 INSERT INTO bag_of_json SELECT json_build_object('i', i) FROM generate_series(1, 9) i;
 INSERT INTO long_by_number SELECT i, 'v' || i FROM generate_series(1, 6000) i;
+INSERT INTO long_with_gaps SELECT CASE WHEN i <= 6000 THEN i - 3000 ELSE 2147483647 - 1000 * (9000 - i) END, 'v' FROM generate_series(1, 9000) i;
 INSERT INTO long_by_name SELECT 'k' || i, 'v' || i FROM generate_series(1, 6000) i;
 INSERT INTO long_bag SELECT i, 'v' || i FROM generate_series(1, 6000) i;
 """
@@ -334,6 +336,18 @@ PLANTS = (
         "public.long_by_number",
         ("INSERT INTO long_by_number VALUES (0, ''), (6001, '')",),
         (Told("id=0", "only on green"), Told("id=6001", "only on green")),
+    ),
+    Plant(
+        "rows around the gaps of a key and at the end of its type",
+        "public.long_with_gaps",
+        (
+            "UPDATE long_with_gaps SET v = 'wrong' WHERE id IN (-2999, 3000, 2147482647, 2147483647)",
+            "INSERT INTO long_with_gaps VALUES (5000, ''), (-2147483648, '')",
+        ),
+        (
+            *(Told(f"id={i}", "differs", (("v", "v", "wrong"),)) for i in (-2999, 3000, 2147482647, 2147483647)),
+            *(Told(f"id={i}", "only on green") for i in (5000, -2147483648)),
+        ),
     ),
     Plant(
         "a row of a long table that is not read in the order of its key",

@@ -19,6 +19,7 @@ from cockpit.model.telemetry import RowDifference
 from cockpit.model.words import ProofState, Side
 from cockpit.reconcile import PostgresReconciler, compare, schedule
 from cockpit.reconcile.differing import Looker
+from cockpit.reconcile.ledger import Standing
 from cockpit.reconcile.repair import Mended, Mending, mend
 from tests.conftest import MakeDatabase
 from tests.reconcile.pairs import connect, drained, pair, replicate, run
@@ -168,3 +169,24 @@ async def test_rows_that_are_hidden_from_the_reader_are_never_counted_short(
     assert (proof.state, proof.rows_green) == (ProofState.UNVERIFIABLE, None)
     assert "row-level security hides rows of it on blue" in proof.reason
     assert sample.tables_equal < sample.tables_total
+
+
+async def test_a_table_that_is_read_in_ranges_is_counted_once_though_the_servers_turn_out_to_be_fast(
+    blue16: Server, green18: Server, make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = [await make_database(blue16, "plants"), await make_database(green18, "plants")]
+    for end in ends:
+        await run(end, "CREATE TABLE long (id int PRIMARY KEY)", "INSERT INTO long SELECT generate_series(1, 6000)", "ANALYZE long")
+    looker, name = Looker(pair(ends[0], ends[1]), Side.BLUE), ("public", "long")
+    advance = looker._comparison.advance
+
+    async def slow_at_first(standing: Standing, serving: Side) -> float:
+        monkeypatch.setattr(compare, "PIECE_S", 0.25 if standing.work else 0.001)
+        return await advance(standing, serving)
+
+    monkeypatch.setattr(looker._comparison, "advance", slow_at_first)
+    try:
+        assert (await looker.look(lambda shown: shown == "public.long")).fixes == ()
+        assert looker._ledger.standings[name].rows == {Side.BLUE: 6000, Side.GREEN: 6000}
+    finally:
+        await looker.close()
