@@ -1,12 +1,12 @@
-"""`make bench`: the figures beside what was asked for. `ARGS=handovers` or `ARGS=front` measures one part alone."""
+"""`make bench`: the figures beside what was asked for. `ARGS=handovers`, `ARGS=front` or `ARGS=reconcile` measures one part alone."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import front, handovers
+from benchmarks import front, handovers, reconcile
 
-PARTS = {"handovers": handovers.measure, "front": front.measure}
+PARTS = {"handovers": handovers.measure, "front": front.measure, "reconcile": reconcile.measure}
 
 
 def main() -> int:

@@ -12,18 +12,26 @@ class Figure:
     measured: float
     unit: str
     asked: float | None = None
-    """At most this; None where nothing was asked."""
+    """At most this, or with `least` at least this; None where nothing was asked."""
+    least: bool = False
 
     @property
     def met(self) -> bool:
-        return self.asked is None or self.measured <= self.asked
+        if self.asked is None:
+            return True
+        return self.measured >= self.asked if self.least else self.measured <= self.asked
+
+    @property
+    def bound(self) -> str:
+        if self.asked is None:
+            return ""
+        return f"   asked {'>=' if self.least else '<='} {self.asked:g} {self.unit}   {'met' if self.met else 'NOT MET'}"
 
 
-def show(title: str, figures: Sequence[Figure]) -> bool:
+def show(title: str, figures: Sequence[Figure], digits: int = 1) -> bool:
     """Whether every figure is as asked; the table is printed."""
     print(f"\n{title}")
     width = max(len(figure.what) for figure in figures)
     for figure in figures:
-        asked = "" if figure.asked is None else f"   asked <= {figure.asked:g} {figure.unit}   {'met' if figure.met else 'NOT MET'}"
-        print(f"  {figure.what:<{width}}  {figure.measured:10,.1f} {figure.unit:<3}{asked}")
+        print(f"  {figure.what:<{width}}  {figure.measured:10,.{digits}f} {figure.unit:<3}{figure.bound}")
     return all(figure.met for figure in figures)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from cockpit.model.words import Side
-from cockpit.reconcile.rows import INTEGERS, Kind, expression, key_hash, quoted, row_hash
+from cockpit.reconcile.rows import INTEGERS, Kind, expression, key_hash, quoted, row_hash, text_of
 from cockpit.reconcile.sessions import Line, Row
 from cockpit.reconcile.tap import Name
 
@@ -91,10 +91,11 @@ class KeyColumn:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as it is compared: `sql` reads its exact form through the alias `r`."""
+    """A column as it is compared: `sql` reads its exact form through the alias `r`, `text` the value as text."""
 
     name: str
     sql: str
+    text: str
     type_sql: str = ""
     generated: bool = False
     """The server makes its values: nobody can write them."""
@@ -279,7 +280,8 @@ def _comparable(name: Name, blue: SideCatalog, green: SideCatalog, estimate: int
         reason="; ".join(r for r in reasons if r),
         tapped={side.side: _carried(side, name, key) for side in (blue, green)},
         columns=tuple(
-            Column(c["name"], e.sql, c["shown"], c["generated"], c["numbered"]) for c, e in zip(shape.columns, made, strict=True)
+            Column(c["name"], e.sql, text_of(f"r.{quoted(c['name'])}", blue.kinds[c["type"]]), c["shown"], c["generated"], c["numbered"])
+            for c, e in zip(shape.columns, made, strict=True)
         ),
     )
 

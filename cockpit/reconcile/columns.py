@@ -1,7 +1,7 @@
 """Which columns of a row that is confirmed to differ, and what either side has in them.
 
 Columns are compared by the hash of the same exact expression that the row's hash is made of; what is shown is the value as text, cut to
-`SHOWN` characters, or nothing where the config calls the column sensitive.
+`SHOWN` characters, or nothing where the config calls the column sensitive. Values that are shown alike carry their hash in brackets.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from cockpit.model.telemetry import ColumnDifference, RowDifference
 from cockpit.model.text import plain
 from cockpit.model.words import Side
 from cockpit.reconcile.catalog import Table
-from cockpit.reconcile.rows import quoted
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.statements import columns_of, matching
 from cockpit.reconcile.tap import Key
@@ -43,7 +42,7 @@ class Seen:
 def query(table: Table) -> str:
     """For every given key that has a row: its place in the arrays (from 1), and by column the hash and the text."""
     hashes = ", ".join(f"pg_catalog.hash_record_extended(ROW({c.sql}), 1)" for c in table.columns)
-    texts = ", ".join(f"pg_catalog.left(r.{quoted(c.name)}::pg_catalog.text, {SHOWN + 1})" for c in table.columns)
+    texts = ", ".join(f"pg_catalog.left({c.text}, {SHOWN + 1})" for c in table.columns)
     rows = f"SELECT ARRAY[{hashes}]::pg_catalog.int8[] AS h, ARRAY[{texts}]::pg_catalog.text[] AS v"
     return f"SELECT u.n AS n, x.h AS h, x.v AS v FROM {matching(table, 1, rows)}"  # noqa: S608 (identifiers are quoted, keys are parameters)
 
@@ -85,7 +84,11 @@ def _column(table: Table, i: int, blue: Seen, green: Seen, sensitive: Sensitive)
     name = table.columns[i].name
     if sensitive(f"{table.shown}.{name}"):
         return ColumnDifference(plain(name, 80), None, None, masked=True)
-    return ColumnDifference(plain(name, 80), _cut(blue.texts[i]), _cut(green.texts[i]))
+    one, other = _cut(blue.texts[i]), _cut(green.texts[i])
+    if one == other and one is not None:
+        # What differs is behind the cut, or is shown alike, as a line's end and a written-out \\n are.
+        one, other = (f"{one} [{seen.hashes[i] % 2**64:016x}]" for seen in (blue, green))
+    return ColumnDifference(plain(name, 80), one, other)
 
 
 def _cut(text: str | None) -> str | None:

@@ -15,7 +15,7 @@ from cockpit.errors import SystemFault
 from cockpit.model.words import Side
 from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.sessions import Line
-from cockpit.reconcile.statements import bundle, columns_of, keyed_rows
+from cockpit.reconcile.statements import bundle, columns_of, keyed_names, keyed_rows
 from cockpit.reconcile.tap import Key, Name
 
 WIDTH = 64
@@ -118,6 +118,16 @@ class Bundles:
             for row in await self._lines[side].run(keyed_rows(table), *columns_of(part, len(table.key))):
                 found.setdefault(part[row["n"] - 1], []).append(row["h"])
         return {key: tuple(sorted(values)) for key, values in found.items()}
+
+    async def stored(self, table: Table, keys: Sequence[Key], serving: Side) -> dict[Key, Key]:
+        """Each key as its row has it, on the serving side if there: keys that are equal though not the same, 1.0 and 1.00, name one row."""
+        found = {key: key for key in keys}
+        for side in (serving.other, serving):
+            for start in range(0, len(keys), BATCH):
+                part = keys[start : start + BATCH]
+                for row in await self._lines[side].run(keyed_names(table), *columns_of(part, len(table.key))):
+                    found[part[row["n"] - 1]] = tuple(row[f"k{i}"] for i in range(len(table.key)))
+        return found
 
 
 def _parts(asked: Mapping[Name, Sequence[Key]]) -> list[dict[Name, Sequence[Key]]]:

@@ -35,6 +35,8 @@ class Pass:
     epoch: int
     hard: int = 0
     low: Key | None = None
+    spread: float | None = None
+    """Numbers for each row of the range that was read last, where the key is an integer with few gaps."""
     read: dict[Side, int] = field(default_factory=lambda: {Side.BLUE: 0, Side.GREEN: 0})
 
 

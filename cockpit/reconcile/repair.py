@@ -73,7 +73,7 @@ async def fixes(lines: Mapping[Side, Line], table: Table, keys: Sequence[Key], s
 
 
 async def _rows(line: Line, table: Table, keys: Sequence[Key]) -> dict[Key, tuple[int, tuple[str | None, ...]]]:
-    texts = ", ".join(f"r.{quoted(c.name)}::pg_catalog.text" for c in writable(table))
+    texts = ", ".join(c.text for c in writable(table))
     select = f"SELECT {table.hash_sql} AS h, ARRAY[{texts}]::pg_catalog.text[] AS v"
     rows = await line.fetch(f"SELECT u.n AS n, x.h AS h, x.v AS v FROM {matching(table, 1, select)}", *columns_of(keys, len(table.key)))
     return {keys[row["n"] - 1]: (int(row["h"]), tuple(row["v"])) for row in rows}
@@ -135,8 +135,8 @@ def _statement(fix: Fix, written: Written) -> str:
         always = " OVERRIDING SYSTEM VALUE" if any(c.numbered for c in columns) else ""
         return f"INSERT INTO {table.sql} ({names}){always} VALUES ({', '.join(written(v, c.type_sql) for c, v in values)})"
     if fix.verb == "update":
-        keys = set(table.key_names())
-        pairs = (f"{quoted(c.name)} = {written(v, c.type_sql)}" for c, v in values if not c.numbered and c.name not in keys)
+        # The key too: what its index calls equal need not be the same, 1.0 and 1.00.
+        pairs = (f"{quoted(c.name)} = {written(v, c.type_sql)}" for c, v in values if not c.numbered)
         return f"UPDATE ONLY {table.sql} r SET {', '.join(pairs)} WHERE {_match(fix, written)}"
     return f"DELETE FROM ONLY {table.sql} r WHERE {_match(fix, written)}"
 

@@ -116,6 +116,14 @@ def _by_text(column: str) -> Expression:
     return Expression(f'{column}::pg_catalog.text COLLATE "C"')
 
 
+def text_of(column: str, kind: Kind) -> str:
+    """`column` as text from which the same value can be made again: a cast of bpchar would drop its trailing blanks."""
+    root = _root(kind)
+    if root.built_in and root.name == "bpchar":
+        return f"pg_catalog.textin(pg_catalog.bpcharout({column}))"
+    return f"{column}::pg_catalog.text"
+
+
 INTEGERS = frozenset({"int2", "int4", "int8"})
 
 

@@ -102,6 +102,13 @@ def keyed_rows(table: Table) -> str:
     return f"SELECT u.n AS n, {value} AS h FROM {source}"
 
 
+def keyed_names(table: Table) -> str:
+    """For every given key that has a row: its place in the arrays (from 1) and the key as the row has it."""
+    shown = ", ".join(f"r.{quoted(c.name)}::pg_catalog.text AS k{i}" for i, c in enumerate(table.key))
+    found = ", ".join(f"x.k{i} AS k{i}" for i in range(len(table.key)))
+    return f"SELECT u.n AS n, {found} FROM {matching(table, 1, f'SELECT {shown}')}"
+
+
 def columns_of(keys: Sequence[tuple[str, ...]], width: int) -> list[list[str]]:
     """Keys as one array for each key column."""
     return [[key[i] for key in keys] for i in range(width)]

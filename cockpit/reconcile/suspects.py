@@ -56,7 +56,8 @@ def judge(keys: Sequence[Key], readings: tuple[Hashes, Hashes, Hashes], other: S
 async def settle(
     bundles: Bundles, passage: Passage, table: Table, keys: Sequence[Key], serving: Side, *, rounds: int = 5, wait_s: float = 2.0
 ) -> Settled:
-    """Every key is clean, confirmed different, or hot after `rounds` looks of at most `wait_s` seconds' waiting each."""
+    """Every key is clean, confirmed different, or hot after `rounds` looks of at most `wait_s` seconds' waiting each; a confirmed one is
+    given as its row has it."""
     settled, left = Settled(), list(keys)
     for _ in range(rounds):
         first = await bundles.hashes(table, left, serving)
@@ -68,4 +69,7 @@ async def settle(
         if not left:
             break
     settled.hot = left
+    if settled.confirmed:
+        stored = await bundles.stored(table, list(settled.confirmed), serving)
+        settled.confirmed = {stored[key]: found for key, found in settled.confirmed.items()}
     return settled

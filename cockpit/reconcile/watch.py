@@ -154,5 +154,5 @@ class Watch:
         settled = await settle(self._bundles, self._passage, table, suspects, self.serving, rounds=2, wait_s=0.3)
         standing.proven_keys(settled.clean, asyncio.get_running_loop().time())
         standing.differing.update(settled.confirmed)
-        for key in settled.confirmed:
+        for key in set(suspects).difference(settled.hot):
             standing.old.pop(key, None)

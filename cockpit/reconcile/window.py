@@ -136,7 +136,8 @@ class Window:
         standing = self._ledger.standings[name]
         here, there = await asyncio.gather(*(self._bundles.hashes(standing.table, keys, side) for side in (origin, origin.other)))
         wrong = [key for key in keys if here.get(key) != there.get(key)]
-        standing.differing.update({key: how(here.get(key), there.get(key), origin.other) for key in wrong})
+        stored = await self._bundles.stored(standing.table, wrong, origin) if wrong else {}
+        standing.differing.update({stored[key]: how(here.get(key), there.get(key), origin.other) for key in wrong})
         self._close_keys(name, [key for key in keys if key not in set(wrong)], asyncio.get_running_loop().time())
         if wrong:
             self._tally.differing.extend(f"{plain(standing.table.shown, 100)} {text}" for text in standing.named(MOST_NAMED))
