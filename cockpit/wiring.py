@@ -81,9 +81,9 @@ class Order:
     scenario: Scenario
     spec: PairSpec
 
-    def world(self) -> World:
-        """The pair's systems; nothing is connected yet."""
-        return build_world(self.spec, self.scenario)
+    def world(self, proof: Path | None = None) -> World:
+        """The pair's systems; nothing is connected yet. `proof`: where what is proven outlives the process, for the one that flies."""
+        return build_world(self.spec, self.scenario, proof)
 
     def plan(self, direction: Direction, *, ungraceful: bool = False) -> Plan:
         return make_plan(self.world(), self.spec, self.scenario, self.config.digest, direction, ungraceful=ungraceful)
@@ -127,7 +127,7 @@ def need_control(order: Order, unset: Collection[str]) -> None:
         raise ConfigError(f"not set: {', '.join(lacking)}", where=order.config.path, remedy="export it before starting the cockpit")
 
 
-def build_world(spec: PairSpec, scenario: Scenario) -> World:
+def build_world(spec: PairSpec, scenario: Scenario, proof: Path | None = None) -> World:
     """The real systems of a pair."""
     from cockpit.reconcile import PostgresReconciler
     from cockpit.systems.kinds import load
@@ -144,7 +144,7 @@ def build_world(spec: PairSpec, scenario: Scenario) -> World:
         servers=PostgresPair(spec, scenario.tuning),
         poolers=tuple(poolers),
         channels=tuple(channels),
-        reconciler=PostgresReconciler(spec, scenario.tuning),
+        reconciler=PostgresReconciler(spec, scenario.tuning, proof),
         feed=_feed(spec),
     )
 
@@ -402,7 +402,7 @@ async def _fly(
     second = second_door(order, folder.name, frozenset({launch.user, launch.behind, getpass.getuser()}))
     force = order.plan(Direction.ROLLBACK, ungraceful=True)
     orders = Orders(order.spec, order.scenario, plans, force, folder.place_socket(_private(runtime_folder())), owner(), second)
-    pilot = Pilot(order.world(), orders, recorder, samples, watch=watch)
+    pilot = Pilot(order.world(folder.proof), orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))
     return await pilot.fly()
 
