@@ -215,15 +215,6 @@ def write_launch(folder: RunFolder, config: Path, scenario: str, pair: str, *, d
         raise JournalError(why, where=str(folder.root.parent), remedy="choose another folder with --runs or free it") from None
 
 
-def last_words(folder: RunFolder) -> str:
-    """The last line that the run's processes printed; empty where they printed none."""
-    try:
-        lines = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line for line in reversed(lines) if line.strip()), "")
-
-
 def _lasting(scenario: str) -> str:
     """A scenario given by a path is named by its whole path: the run's processes have another working folder."""
     return str(find_scenario(scenario).resolve())
@@ -275,11 +266,14 @@ def order_of(folder: RunFolder) -> tuple[Launch, Order]:
 
 async def guard(folder: RunFolder) -> int:
     """The exit code of the run, once its pilot has left or has been taken over from."""
+    from cockpit.reconcile.durable import forget
+
     _, order = order_of(folder)
     guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime, owner)
     code = await guardian.watch(lambda end: _spawn_pilot(folder, end))
     shut_side_door(order, folder.name)
     await clear_taps(order)
+    forget(folder.proof)
     return code
 
 

@@ -290,6 +290,15 @@ class Store:
         return (self.path.with_name(self.path.name + end) for end in ("", "-wal", "-shm"))
 
 
+def forget(path: Path) -> None:
+    """Nothing can be taken up from `path` any more, unless a process keeps its proof there now. Never raises."""
+    if path.exists():
+        store = Store(path)
+        with contextlib.suppress(Unusable, OSError):
+            store._take()
+            store._close(remove=True)
+
+
 def _load(db: sqlite3.Connection) -> Kept | None:
     """`ValueError` and its like where it is not as this format is written; None where nothing was ever written."""
     (magic,), (version,) = (db.execute(f"PRAGMA {pragma}").fetchone() for pragma in ("application_id", "user_version"))

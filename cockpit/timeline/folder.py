@@ -133,3 +133,12 @@ def every(runs: Path) -> Iterator[RunFolder]:
         for child in sorted(runs.iterdir()):
             if (child / "timeline.jsonl").exists():
                 yield RunFolder(child)
+
+
+def last_words(folder: RunFolder) -> str:
+    """The last line that the run's processes printed; empty where they printed none."""
+    try:
+        lines = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line for line in reversed(lines) if line.strip()), "")

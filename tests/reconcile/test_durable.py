@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cockpit.model.words import Side
-from cockpit.reconcile.durable import Change, Kept, Member, Position, Proof, Store, Unusable
+from cockpit.reconcile.durable import Change, Kept, Member, Position, Proof, Store, Unusable, forget
 from cockpit.reconcile.tap import Batch
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=12) | st.sampled_from(
@@ -58,7 +58,7 @@ CHANGES = st.builds(
     st.none() | st.dictionaries(KEYS, TEXT, max_size=3),
 )
 POSITION = Position("cockpit_arp_tap_0123abcd", "1/1/5", "mark", "0/16B3748")
-EACH = {side: POSITION for side in Side}
+EACH = dict.fromkeys(Side, POSITION)
 
 
 def expected(writes: list[dict[tuple[str, str], Change]]) -> tuple[dict, dict, dict]:
@@ -129,11 +129,26 @@ async def test_the_file_is_its_owners_alone_and_gone_after_an_end_in_order(tmp_p
         await store.write(EACH, {("public", "a"): Change(Proof("a"))})
     finally:
         os.umask(before)
-    assert {p.name: stat.S_IMODE(p.stat().st_mode) for p in tmp_path.iterdir()} == {
-        name: 0o600 for name in ("proof.db", "proof.db-wal", "proof.db-shm", "proof.db.lock")
-    }
+    assert modes(tmp_path) == dict.fromkeys(("proof.db", "proof.db-wal", "proof.db-shm", "proof.db.lock"), 0o600)
     await store.close(remove=True)
-    assert [p.name for p in tmp_path.iterdir()] == ["proof.db.lock"]
+    assert list(modes(tmp_path)) == ["proof.db.lock"]
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+async def test_what_nobody_keeps_any_more_is_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    forget(tmp_path / "proof.db")
+    assert modes(tmp_path) == {}
+    store = Store(tmp_path / "proof.db")
+    await store.open()
+    await store.write(EACH, {})
+    forget(tmp_path / "proof.db")
+    assert "proof.db" in modes(tmp_path)
+    await store.close()
+    forget(tmp_path / "proof.db")
+    assert list(modes(tmp_path)) == ["proof.db.lock"]
 
 
 async def test_a_second_owner_is_refused_and_takes_nothing_away(tmp_path: Path) -> None:
