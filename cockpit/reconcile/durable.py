@@ -249,15 +249,14 @@ class Store:
         low = None if proof.low is None else json.dumps(proof.low)
         row = (number, *name, proof.fingerprint, proof.proven, proof.proven_at, blue, green, low, *proof.read, proof.more, proof.differs)
         db.execute(f"INSERT OR REPLACE INTO proof VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608 (question marks alone)
+        # One by one: lists of a hundred thousand would keep the event loop's thread from running while they are built.
         db.executemany(
-            "INSERT OR IGNORE INTO dirty VALUES (?, ?)", [(number, json.dumps(k)) for k, is_dirty in change.dirty.items() if is_dirty]
+            "INSERT OR IGNORE INTO dirty VALUES (?, ?)", ((number, json.dumps(k)) for k, is_dirty in change.dirty.items() if is_dirty)
         )
-        db.executemany(
-            "DELETE FROM dirty WHERE id = ? AND key = ?", [(number, json.dumps(k)) for k, is_dirty in change.dirty.items() if not is_dirty]
-        )
-        db.executemany(
-            "INSERT INTO differing VALUES (?, ?, ?)", [(number, json.dumps(k), how) for k, how in (change.differing or {}).items()]
-        )
+        proven = ((number, json.dumps(k)) for k, is_dirty in change.dirty.items() if not is_dirty)
+        db.executemany("DELETE FROM dirty WHERE id = ? AND key = ?", proven)
+        confirmed = ((number, json.dumps(k), how) for k, how in (change.differing or {}).items())
+        db.executemany("INSERT INTO differing VALUES (?, ?, ?)", confirmed)
 
     def _close(self, remove: bool) -> None:
         try:

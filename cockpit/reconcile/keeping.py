@@ -35,6 +35,8 @@ MOST_DIFFERING = 2000
 """Confirmed differences of one table that are kept; with more of them the table is read again."""
 STRIDE = 200
 """Tables looked at before the event loop has its turn."""
+ALL_S = 5.0
+"""Seconds after which tables that nobody said to have moved are looked at too: for a difference that was named."""
 
 
 class Keeper:
@@ -50,6 +52,8 @@ class Keeper:
         """What another process left, as long as it is not known whether it counts."""
         self._asked_mono: float | None = None
         self._told = asyncio.Event()
+        self._all_mono = NEVER
+        """When all tables were last looked at."""
         self._anew = True
         """The file's content is not what was last seen to be written."""
         self._seen: dict[Name, tuple[Standing, tuple[Any, ...], Mapping[Key, str]]] = {}
@@ -162,16 +166,21 @@ class Keeper:
             standing.unsaved = None
 
     async def _changes(self, anew: bool) -> dict[Name, Change]:
+        now = asyncio.get_running_loop().time()
+        every = anew or now - self._all_mono > ALL_S
         if anew:
             self._seen = {}
         changes: dict[Name, Change] = {}
-        for number, (name, standing) in enumerate(list(self._ledger.standings.items())):
+        # Whatever was dirtied since the positions were taken, and before, is among those that say so themselves.
+        looked = [(n, s) for n, s in self._ledger.standings.items() if every or s.unsaved or s.unsaved is None or s.wiped or s.moved]
+        for number, (name, standing) in enumerate(looked):
             if number % STRIDE == STRIDE - 1:
                 await asyncio.sleep(0)
             if (fingerprint := self._print(standing)) and (change := self._change(name, standing, fingerprint, anew)):
                 changes[name] = change
-        kept = self._ledger.standings.keys() & self._prints.keys()
-        for name in self._seen.keys() - kept:
+        if every:
+            self._all_mono = now
+        for name in self._seen.keys() - (self._ledger.standings.keys() & self._prints.keys()):
             del self._seen[name]
             changes[name] = Change(None)
         return changes
@@ -182,7 +191,7 @@ class Keeper:
         differing = dict(islice(standing.differing.items(), MOST_DIFFERING))
         first = anew or before is None or before[0] is not standing or standing.unsaved is None
         dirty = dict.fromkeys((*standing.old, *standing.young), True) if first else standing.unsaved or {}
-        wiped, standing.wiped, standing.unsaved = first or standing.wiped, False, {}
+        wiped, standing.wiped, standing.moved, standing.unsaved = first or standing.wiped, False, False, {}
         told = first or before is None or before[2] != differing
         if not (wiped or dirty or told) and before is not None and before[1] == facts:
             return None

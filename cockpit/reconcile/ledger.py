@@ -82,6 +82,8 @@ class Standing:
     """Keys that became dirty (True) or proven (False) since this was last taken; None where nobody takes it, or where it got too long."""
     wiped: bool = False
     """Whether since then all dirty keys were given up, before those in `unsaved`."""
+    moved: bool = False
+    """Whether since then it was read or proven anew."""
 
     @property
     def unprovable(self) -> str:
@@ -148,7 +150,7 @@ class Standing:
             self.differing.pop(key, None)
         self._note([key for key in proven if key not in self.young], False)
         if self.proven:
-            self.proven_mono = now
+            self.proven_mono, self.moved = now, True
 
     def _note(self, keys: Iterable[Key], dirty: bool) -> None:
         if self.unsaved is not None:
@@ -158,6 +160,7 @@ class Standing:
 
     def proven_whole(self, work: Pass, now: float) -> None:
         """The reading `work` found all of the table equal, or settled what was not."""
+        self.moved = True
         if work.hard != self.hard:
             return
         if work.epoch != self.epoch:

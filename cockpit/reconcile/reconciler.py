@@ -221,9 +221,9 @@ class PostgresReconciler:
             self._watch.serving = self._serving
             await self._attended(self._watch.drain(self._tables()), cut=False)
             self._tapped.set()
+            self._keeper.tell()
             if self._free.is_set():
                 await self._attended(self._watch.prove(self._free), cut=True)
-            self._keeper.tell()
             await asyncio.sleep(Watch.EVERY_S)
 
     async def _scanning(self) -> None:
@@ -254,6 +254,8 @@ class PostgresReconciler:
         except SystemFault as err:
             self._refused(standing, err)
             return 0.1
+        finally:
+            standing.moved = True
 
     async def _explain(self) -> None:
         """Rows that were newly confirmed to differ are told column by column."""
