@@ -13,7 +13,7 @@ from cockpit.cli import found, say
 from cockpit.config import runs_folder
 from cockpit.errors import Refused
 from cockpit.opening import Opening
-from cockpit.timeline.folder import RunFolder, said
+from cockpit.timeline.folder import RunFolder, last_words, said
 
 if TYPE_CHECKING:
     from cockpit.screen.curtain import Curtain
@@ -114,7 +114,7 @@ def _shown(
 
 
 def _afterwards(folder: RunFolder) -> int:
-    from cockpit.wiring import closed_state, last_words
+    from cockpit.wiring import closed_state
 
     state = closed_state(folder)
     if not folder.timeline.exists():

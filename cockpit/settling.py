@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cockpit import left, wiring
+from cockpit import left
 from cockpit.drill.lead import Lead
 from cockpit.errors import CockpitError, Refused, StepError
 from cockpit.model import events as ev
@@ -22,7 +22,7 @@ from cockpit.model.intents import Ask, refusal, to_type
 from cockpit.model.state import RunState, StepView, replay
 from cockpit.model.text import plain
 from cockpit.model.words import Known, Mode, Outcome, Side, StepState
-from cockpit.timeline.folder import RunFolder
+from cockpit.timeline.folder import RunFolder, last_words
 from cockpit.timeline.journal import is_flown, read
 
 SEEN_S = 20.0
@@ -90,7 +90,7 @@ async def _seen(lead: Lead, folder: RunFolder, started: subprocess.Popen[bytes] 
     try:
         state = await lead.until(looked, SEEN_S, "a pilot that has looked")
     except CockpitError as err:
-        raise StepError(err.what, where=folder.name, remedy=wiring.last_words(folder) or err.remedy) from None
+        raise StepError(err.what, where=folder.name, remedy=last_words(folder) or err.remedy) from None
     await lead.meet()
     return state
 

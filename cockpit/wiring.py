@@ -81,9 +81,9 @@ class Order:
     scenario: Scenario
     spec: PairSpec
 
-    def world(self) -> World:
-        """The pair's systems; nothing is connected yet."""
-        return build_world(self.spec, self.scenario)
+    def world(self, proof: Path | None = None) -> World:
+        """The pair's systems; nothing is connected yet. `proof`: where what is proven outlives the process, for the one that flies."""
+        return build_world(self.spec, self.scenario, proof)
 
     def plan(self, direction: Direction, *, ungraceful: bool = False) -> Plan:
         return make_plan(self.world(), self.spec, self.scenario, self.config.digest, direction, ungraceful=ungraceful)
@@ -127,7 +127,7 @@ def need_control(order: Order, unset: Collection[str]) -> None:
         raise ConfigError(f"not set: {', '.join(lacking)}", where=order.config.path, remedy="export it before starting the cockpit")
 
 
-def build_world(spec: PairSpec, scenario: Scenario) -> World:
+def build_world(spec: PairSpec, scenario: Scenario, proof: Path | None = None) -> World:
     """The real systems of a pair."""
     from cockpit.reconcile import PostgresReconciler
     from cockpit.systems.kinds import load
@@ -144,7 +144,7 @@ def build_world(spec: PairSpec, scenario: Scenario) -> World:
         servers=PostgresPair(spec, scenario.tuning),
         poolers=tuple(poolers),
         channels=tuple(channels),
-        reconciler=PostgresReconciler(spec, scenario.tuning),
+        reconciler=PostgresReconciler(spec, scenario.tuning, proof),
         feed=_feed(spec),
     )
 
@@ -215,15 +215,6 @@ def write_launch(folder: RunFolder, config: Path, scenario: str, pair: str, *, d
         raise JournalError(why, where=str(folder.root.parent), remedy="choose another folder with --runs or free it") from None
 
 
-def last_words(folder: RunFolder) -> str:
-    """The last line that the run's processes printed; empty where they printed none."""
-    try:
-        lines = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line for line in reversed(lines) if line.strip()), "")
-
-
 def _lasting(scenario: str) -> str:
     """A scenario given by a path is named by its whole path: the run's processes have another working folder."""
     return str(find_scenario(scenario).resolve())
@@ -275,11 +266,14 @@ def order_of(folder: RunFolder) -> tuple[Launch, Order]:
 
 async def guard(folder: RunFolder) -> int:
     """The exit code of the run, once its pilot has left or has been taken over from."""
+    from cockpit.reconcile.durable import forget
+
     _, order = order_of(folder)
     guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime, owner)
     code = await guardian.watch(lambda end: _spawn_pilot(folder, end))
     shut_side_door(order, folder.name)
     await clear_taps(order)
+    forget(folder.proof)
     return code
 
 
@@ -402,7 +396,7 @@ async def _fly(
     second = second_door(order, folder.name, frozenset({launch.user, launch.behind, getpass.getuser()}))
     force = order.plan(Direction.ROLLBACK, ungraceful=True)
     orders = Orders(order.spec, order.scenario, plans, force, folder.place_socket(_private(runtime_folder())), owner(), second)
-    pilot = Pilot(order.world(), orders, recorder, samples, watch=watch)
+    pilot = Pilot(order.world(folder.proof), orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))
     return await pilot.fly()
 

@@ -21,7 +21,7 @@ from cockpit.errors import Refused
 from cockpit.model.settings import DrillSpec, Scenario
 from cockpit.model.state import RunState
 from cockpit.scenario import load_scenario
-from cockpit.timeline.folder import RunFolder, create
+from cockpit.timeline.folder import RunFolder, create, last_words
 
 LINGER_S = 900.0
 """Seconds a drill flies on when its screen is gone without having ended it."""
@@ -161,7 +161,7 @@ def _end(folder: RunFolder, standing: hangar.Standing, before: RunState | None) 
 
 def _never_flew(folder: RunFolder, failure: str) -> int:
     """Nothing of the run is left; 0 when that is what the lead wanted."""
-    said = wiring.last_words(folder)
+    said = last_words(folder)
     shutil.rmtree(folder.root, ignore_errors=True)
     _tell(failure or said or "the drill was ended before it flew")
     return 1 if failure or said else 0

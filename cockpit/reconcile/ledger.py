@@ -80,6 +80,12 @@ class Standing:
     """Which columns' values may not be shown."""
     content: bool = True
     """Whether content can be compared; else counts alone."""
+    unsaved: dict[Key, bool] | None = None
+    """Keys that became dirty (True) or proven (False) since this was last taken; None where nobody takes it, or where it got too long."""
+    wiped: bool = False
+    """Whether since then all dirty keys were given up, before those in `unsaved`."""
+    moved: bool = False
+    """Whether since then it was read or proven anew."""
 
     @property
     def unprovable(self) -> str:
@@ -111,7 +117,9 @@ class Standing:
     def touch(self, keys: Iterable[Key], now: float) -> None:
         """These rows changed. Too many of them, and the whole table did."""
         self.young_since = now if self.young_since is None or not self.young else self.young_since
-        self.young.update(dict.fromkeys(keys))
+        touched = dict.fromkeys(keys)
+        self.young.update(touched)
+        self._note(touched, True)
         limit = min(MAX_KEYS, max(self.count() // 100, 2000))
         if self.dirty > limit:
             self.touch_whole(now)
@@ -123,6 +131,7 @@ class Standing:
         self.tracked = tracked and (self.proven or self.tracked)
         self.hard += not tracked
         self.epoch += 1
+        self.unsaved, self.wiped = {} if self.unsaved is not None else None, True
         self.work = None
         self.young, self.old, self.young_since, self.old_since = {}, {}, None, None
         if self.proven or self.whole_since is None:
@@ -137,14 +146,23 @@ class Standing:
 
     def proven_keys(self, keys: Iterable[Key], now: float) -> None:
         """These rows are equal on both sides, unless they changed again since they were asked for."""
-        for key in keys:
+        proven = dict.fromkeys(keys)
+        for key in proven:
             self.old.pop(key, None)
             self.differing.pop(key, None)
+        self._note([key for key in proven if key not in self.young], False)
         if self.proven:
-            self.proven_mono = now
+            self.proven_mono, self.moved = now, True
+
+    def _note(self, keys: Iterable[Key], dirty: bool) -> None:
+        if self.unsaved is not None:
+            self.unsaved.update(dict.fromkeys(keys, dirty))
+            if len(self.unsaved) > MAX_KEYS * 2:
+                self.unsaved = None
 
     def proven_whole(self, work: Pass, now: float) -> None:
         """The reading `work` found all of the table equal, or settled what was not."""
+        self.moved = True
         if work.hard != self.hard:
             return
         if work.epoch != self.epoch:
@@ -249,6 +267,12 @@ class Ledger:
     def stale(self, now: float) -> None:
         """Changes may have been missed: nothing counts as proven."""
         for standing in self.standings.values():
+            standing.touch_whole(now)
+            standing.tail = Tail()
+
+    def unwatched(self, name: Name, now: float) -> None:
+        """Changes of this table may have been missed up to now."""
+        if (standing := self.standings.get(name)) is not None:
             standing.touch_whole(now)
             standing.tail = Tail()
 

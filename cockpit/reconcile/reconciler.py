@@ -1,7 +1,7 @@
 """The reconciler of one pair: opens the connections, keeps the taps drained, compares in the background, verifies in the window.
 
 Two tasks work while `samples` is iterated: the watch drains both taps twice a second and proves what changed; the scan reads tables
-within the load limit. Neither ends because a server does: it says so in the sample's note and goes on when the server is back.
+within the load limit. What they find is kept in a file where there is one (`keeping`). Neither ends because a server does: it says so in the sample's note and goes on when the server is back.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
 from typing import Any
 
 from cockpit.errors import CockpitError, SystemFault
@@ -26,6 +27,7 @@ from cockpit.reconcile.cleaning import Gone
 from cockpit.reconcile.columns import MOST_ROWS, read_differences
 from cockpit.reconcile.compare import Comparison
 from cockpit.reconcile.findings import beside, findings, waiver
+from cockpit.reconcile.keeping import Keeper
 from cockpit.reconcile.keyless import grows
 from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Ledger
@@ -58,7 +60,8 @@ LEAST_DUTY, MOST_DUTY = 0.01, 0.5
 class PostgresReconciler:
     """The port `Reconciler` on two PostgreSQL servers (14 and later)."""
 
-    def __init__(self, spec: PairSpec, tuning: Tuning) -> None:
+    def __init__(self, spec: PairSpec, tuning: Tuning, proof: Path | None = None) -> None:
+        """`proof`: the file in which what is proven outlives the process; without it, or where it cannot be written, it does not."""
         self._spec = spec
         self._throttle = Throttle(min(max(tuning.recon_duty, LEAST_DUTY), MOST_DUTY))
         self._scan = {side: Line(side, spec.side(side).control) for side in Side}
@@ -73,7 +76,8 @@ class PostgresReconciler:
         self._bundles = Bundles(self._probe)
         self._passage = Passage(self._probe)
         self._comparison = Comparison(self._scan, self._bundles, self._passage, self._rest)
-        self._watch = Watch(self._ledger, self._taps, self._bundles, self._passage)
+        self._keeper = Keeper(proof, self._ledger, self._taps, spec.is_sensitive)
+        self._watch = Watch(self._ledger, self._taps, self._bundles, self._passage, self._keeper.take_up)
         self._serving = Side.BLUE
         self._free = asyncio.Event()
         self._free.set()
@@ -93,6 +97,7 @@ class PostgresReconciler:
     async def open(self, serving: Side) -> None:
         """Catalogs are read and the hash is tested on both servers, which stay as they are; `LinkError` names a side out of reach."""
         self._serving = serving
+        await self._keeper.open()
         self._hash_faults = await self._test_hash()
         await self._read_catalog()
 
@@ -102,11 +107,12 @@ class PostgresReconciler:
         if self._uncut:
             await asyncio.wait(self._uncut, timeout=2.0)
         await asyncio.gather(*(tap.close() for tap in self._taps.values()))
+        await self._keeper.close()
         await asyncio.gather(*(line.close() for line in (*self._scan.values(), *self._probe.values(), *self._strain.values())))
 
     async def samples(self) -> AsyncIterator[ReconSample]:
         """Works while it is iterated: the taps are made by its first step. The first sample has every table, later ones what changed."""
-        tasks = [asyncio.create_task(work) for work in (self._watching(), self._scanning(), self._throttling())]
+        tasks = [asyncio.create_task(work) for work in (self._watching(), self._scanning(), self._throttling(), self._keeper.keep())]
         try:
             while True:
                 yield self._sample()
@@ -170,6 +176,7 @@ class PostgresReconciler:
         finally:
             if was_free:
                 self._free.set()
+            self._keeper.tell()
 
     async def _in_turn(self, origin: Side, target: Side, box_s: float) -> Verification:
         """The verification, once nobody else drains or proves; the waiting counts."""
@@ -221,6 +228,7 @@ class PostgresReconciler:
             self._watch.serving = self._serving
             await self._attended(self._watch.drain(self._tables()), cut=False)
             self._tapped.set()
+            self._keeper.tell()
             if self._free.is_set():
                 await self._attended(self._watch.prove(self._free), cut=True)
             await asyncio.sleep(Watch.EVERY_S)
@@ -230,6 +238,7 @@ class PostgresReconciler:
         while True:
             await self._free.wait()
             busy = await self._attended(self._step(), cut=True)
+            self._keeper.tell()
             await self._rest(busy if busy is not None else 0.2)
 
     async def _throttling(self) -> None:
@@ -252,6 +261,8 @@ class PostgresReconciler:
         except SystemFault as err:
             self._refused(standing, err)
             return 0.1
+        finally:
+            standing.moved = True
 
     async def _explain(self) -> None:
         """Rows that were newly confirmed to differ are told column by column."""
@@ -388,6 +399,5 @@ class PostgresReconciler:
             notes.append(f"cannot be proven: {plain(owing[0].table.shown, 100)}{more}, {plain(owing[0].unprovable, 120)}")
         if self._throttle.cause:
             notes.append(f"load held back: {self._throttle.cause}")
-        if self._trouble:
-            notes.append(self._trouble)
+        notes += [note for note in (self._keeper.note, self._trouble) if note]
         return "; ".join(notes)

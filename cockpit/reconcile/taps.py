@@ -20,6 +20,7 @@ from cockpit.model.plan import Statement
 from cockpit.model.settings import Endpoint
 from cockpit.model.words import Side
 from cockpit.reconcile.catalog import Carried, Table
+from cockpit.reconcile.durable import Member, Position
 from cockpit.reconcile.rows import quoted
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.tap import FENCE, Batch, Decoder, Name, visible
@@ -29,6 +30,24 @@ RETAINED_BUDGET = 1 << 30
 """Bytes of WAL the tap may hold back on a server."""
 
 _BATCH = 100
+
+_LEFT = """
+SELECT confirmed_flush_lsn::text AS at, active, coalesce(wal_status, '') AS wal_status, plugin, database = current_database() AS here
+FROM pg_replication_slots WHERE slot_name = $1
+"""
+_DATABASE = """
+SELECT (SELECT system_identifier::text FROM pg_control_system()) || '/' || (SELECT timeline_id::text FROM pg_control_checkpoint()) || '/'
+       || (SELECT oid::text FROM pg_database WHERE datname = current_database()) AS database
+"""
+_PUBLICATIONS = (
+    "SELECT md5(coalesce(string_agg(to_jsonb(p)::text, ',' ORDER BY p.oid), '')) AS mark FROM pg_publication p WHERE p.pubname ~ $1"
+)
+_MEMBERS = """
+SELECT n.nspname AS schema, c.relname AS name, c.oid::int8 AS oid, md5(to_jsonb(pr)::text) AS mark,
+       coalesce(pg_relation_filenode(c.oid), 0)::int8 AS node
+FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid
+JOIN pg_class c ON c.oid = pr.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname ~ $1
+"""
 
 _SLOT = """
 SELECT active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8 AS retained,
@@ -115,12 +134,68 @@ class Tap:
         self._at = ""
         """Where the slot stood after the last drain."""
         self._publication_oids: list[int] = []
+        self._swept = False
+        self._database = ""
+        self._mark = ""
+        """Of the publications as they were made."""
+        self._members: Mapping[Name, Member] = {}
+        self._position: Position | None = None
+        self._added: set[Name] = set()
+
+    @property
+    def position(self) -> Position | None:
+        """From where another process could go on; None where none could."""
+        return self._position if self.up else None
+
+    def marked(self) -> None:
+        """What the last drain brought is marked: what is kept of it is complete up to here."""
+        whole = self._database and self._members.keys() == self._published.keys()
+        unseen = tuple(self._unseen)
+        self._position = Position(self.name, self._database, self._mark, self._at, unseen, self._members) if whole else None
+
+    async def why_not(self, left: Position) -> str:
+        """Why it is not certain that the tap shows every change since `left`; empty where it is. Nothing is changed. `LinkError` where
+        that cannot be seen now, though it may be soon."""
+        if not re.fullmatch(f"{self._pair}_[0-9a-f]{{8}}", left.name):
+            return "it is another pair's"
+        found = await self._admin.fetch(_LEFT, left.name)
+        if not found or not found[0]["here"] or found[0]["plugin"] != "pgoutput":
+            return "the tap's slot is gone"
+        slot = found[0]
+        if slot["active"]:
+            raise LinkError("the tap's slot is still being read", where=str(self.side), remedy="it is looked at again")
+        if slot["wal_status"] not in {"reserved", "extended"}:
+            return f"the tap's slot is {slot['wal_status'] or 'of no use'}"
+        if slot["at"] != left.at:
+            return "changes were taken from the tap's slot that are not in the file"
+        if await self._identity() != left.database:
+            return "it is another database"
+        if await self._look(left.name) != left.publications:
+            return "the tap's publications are not as they were"
+        members = await self._read_members(left.name, left.members)
+        if any(name not in left.members or _placed(left.members[name]) != _placed(member) for name, member in members.items()):
+            return "the tap's publications carry other tables"
+        self._members = members
+        return ""
+
+    async def take_up(self, left: Position) -> None:
+        """The tap is the one that another process left, `why_not` having nothing against it: up, with what is still to be seen again."""
+        self.name, self._tried, self._at, self._unseen = left.name, True, left.at, list(left.unseen)
+        self._database, self._mark = left.database, left.publications
+        self._published = {name: Carried(m.columns, m.inserts) for name, m in self._members.items()}
+        await self._prepare()
+        self.up, self.why = True, ""
+
+    def unbroken(self, left: Position) -> set[Name]:
+        """The tables whose every change since `left` the tap shows: carried all the time, and not rewritten as a whole meanwhile."""
+        return {name for name, member in self._members.items() if member == left.members.get(name)}
 
     async def ensure(self, tables: Mapping[Name, Table]) -> bool:
         """Slot and publication exist and carry every table that can be carried. True when it is new: what was proven before is stale."""
         self._decoder.keys = {name: table.key_names() for name, table in tables.items()}
         fresh = not self.up
         try:
+            await self._sweep()
             if fresh:
                 await self._make(tables)
             else:
@@ -133,6 +208,11 @@ class Tap:
     def carries(self, name: Name) -> bool:
         """Whether changes of the table show."""
         return self.up and name in self._published
+
+    def added(self) -> set[Name]:
+        """The tables that it carries only since the last call: what changed in them before did not show."""
+        added, self._added = self._added, set()
+        return added
 
     async def drain(self, fence: str | None = None) -> Batch:
         """What was dirtied since the last drain; with `fence`, up to a mark written now, behind which nothing older can follow.
@@ -185,30 +265,61 @@ class Tap:
         self._decoder.take()
         self._unseen = []
 
-    async def _make(self, tables: Mapping[Name, Table]) -> None:
+    async def _prepare(self) -> None:
+        """What the server can do is known, and which publications are to stand."""
         (row,) = await self._admin.fetch("SELECT current_setting('server_version_num')::int AS version")
         version = int(row["version"])
         self._options = OPTIONS if version >= 160000 else ("messages", "true") if version >= 140000 else ()
         self._nudges = version >= 160000
+        found = await self._admin.fetch("SELECT oid::int8 AS oid FROM pg_publication WHERE pubname ~ $1", self._mine())
+        self._publication_oids = [row["oid"] for row in found]
+
+    async def _identity(self) -> str:
+        """Empty where the server does not say: then nobody can go on where this process ends."""
+        try:
+            (row,) = await self._admin.fetch(_DATABASE)
+        except SystemFault:
+            return ""
+        return str(row["database"])
+
+    async def _look(self, name: str) -> str:
+        (row,) = await self._admin.fetch(_PUBLICATIONS, _of(name))
+        return str(row["mark"])
+
+    async def _read_members(self, name: str, known: Mapping[Name, Member]) -> dict[Name, Member]:
+        """What the publications carry; how, is told by `known`."""
+        members = {}
+        for row in await self._admin.fetch(_MEMBERS, _of(name)):
+            table = (row["schema"], row["name"])
+            how = known.get(table, _NO_MEMBER)
+            members[table] = Member(row["oid"], row["mark"], row["node"], how.inserts, how.columns)
+        return members
+
+    async def _make(self, tables: Mapping[Name, Table]) -> None:
+        self._position, self._members = None, {}
         await self._clear()
         await self._admin.fetch(f"CREATE PUBLICATION {quoted(self.name)}")
         await self._admin.fetch(f"CREATE PUBLICATION {quoted(inserts_name(self.name))} WITH (publish = 'insert, truncate')")
         self._published = {}
-        found = await self._admin.fetch("SELECT oid::int8 AS oid FROM pg_publication WHERE pubname ~ $1", self._mine())
-        self._publication_oids = [row["oid"] for row in found]
+        await self._prepare()
+        self._database, self._mark = await self._identity(), await self._look(self.name)
         await self._publish(tables)
         (row,) = await self._admin.fetch("SELECT lsn::text AS at FROM pg_create_logical_replication_slot($1, 'pgoutput')", self.name)
         self._at, self.up, self.why = row["at"], True, ""
 
     async def _clear(self) -> None:
-        """Nothing of this tap exists, nor, before its first making, of dead runs' taps: whoever makes a tap is the pair's one pilot."""
-        if not self._tried:
-            await remove(self._admin, any_run(self._pair), idle=True)
-            self._tried = True
+        """Nothing of this tap exists."""
+        self._tried = True
         await remove(self._admin, self._mine())
 
+    async def _sweep(self) -> None:
+        """Nothing of dead runs' taps exists: whoever makes a tap is the pair's one pilot."""
+        if not self._swept:
+            await remove(self._admin, f"^(?!{self.name}(_inserts)?$){any_run(self._pair).removeprefix('^')}", idle=True)
+            self._swept = True
+
     def _mine(self) -> str:
-        return f"^{self.name}(_inserts)?$"
+        return _of(self.name)
 
     async def _publish(self, tables: Mapping[Name, Table]) -> None:
         """Small batches: one statement that locks thousands of tables would not fit the server's lock table."""
@@ -220,6 +331,19 @@ class Tap:
         for batch in _batches([n for n in wanted if n not in self._published]):
             await self._alter("ADD", batch, wanted)
             self._published.update({n: wanted[n] for n in batch})
+            self._added.update(batch)
+        if self._members.keys() != self._published.keys() or gone:
+            await self._note_members(set(gone))
+
+    async def _note_members(self, again: set[Name]) -> None:
+        """What is carried now is known; of a table that was carried before the first file it had then: a later one hides a rewriting."""
+        before = {name: member for name, member in self._members.items() if name not in again}
+        found = await self._read_members(self.name, {})
+        self._members = {
+            n: before.get(n) or Member(m.oid, m.mark, m.node, self._published[n].inserts, self._published[n].columns)
+            for n, m in found.items()
+            if n in self._published
+        }
 
     async def _alter(self, verb: str, names: Sequence[Name], how: Mapping[Name, Carried]) -> None:
         for inserts, publication in ((False, self.name), (True, inserts_name(self.name))):
@@ -286,6 +410,18 @@ class Tap:
             self._unseen = [b for b in self._unseen if not visible(b.xids, row["s"])]
             if not (wait and self._unseen):
                 return batch
+
+
+_NO_MEMBER = Member(0, "", 0, False)
+
+
+def _of(tap: str) -> str:
+    """What matches the slot and the publications of this one tap."""
+    return f"^{tap}(_inserts)?$"
+
+
+def _placed(member: Member) -> tuple[int, str]:
+    return member.oid, member.mark
 
 
 def _table(name: Name) -> str:

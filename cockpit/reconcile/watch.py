@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from cockpit.model.words import Side
 from cockpit.reconcile.catalog import Table
@@ -42,6 +42,7 @@ async def drain(ledger: Ledger, taps: Mapping[Side, Tap], *, fenced: bool = Fals
     for tap, batch in zip(up, batches, strict=True):
         if isinstance(batch, Batch):
             ledger.dirty(tap.side, batch, loop.time())
+            tap.marked()
     if failed:
         raise failed[0]
     return sum(batch.changes for batch in batches if isinstance(batch, Batch))
@@ -52,7 +53,10 @@ class Watch:
 
     EVERY_S = 0.4
 
-    def __init__(self, ledger: Ledger, taps: Mapping[Side, Tap], bundles: Bundles, passage: Passage) -> None:
+    def __init__(
+        self, ledger: Ledger, taps: Mapping[Side, Tap], bundles: Bundles, passage: Passage, take_up: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`take_up`: before a tap is made, what another process left of taps and proof may be gone on with."""
         self.turn = asyncio.Lock()
         """Held by whoever drains, proves keys or changes which tables there are; the window takes it."""
         self.serving = Side.BLUE
@@ -62,15 +66,20 @@ class Watch:
         self._taps = taps
         self._bundles = bundles
         self._passage = passage
+        self._take_up = take_up
         self._tried_mono = float("-inf")
         self._budget_mono = float("-inf")
 
     async def ensure(self, tables: Mapping[Name, Table]) -> None:
         """Taps that can be had are up; a new one makes stale what was proven without it."""
         self._tried_mono = asyncio.get_running_loop().time()
+        await self._take_up()
         fresh = await asyncio.gather(*(tap.ensure(tables) for tap in self._taps.values()))
+        now = asyncio.get_running_loop().time()
         if any(fresh):
-            self._ledger.stale(asyncio.get_running_loop().time())
+            self._ledger.stale(now)
+        for name in set().union(*(tap.added() for tap in self._taps.values())):
+            self._ledger.unwatched(name, now)
 
     def renew(self) -> None:
         """The next drain sees to it that the taps carry the tables that there are now."""

@@ -4,6 +4,7 @@ timeline.jsonl   the chain of events            samples.jsonl   what was measure
 plan.json        the two plans as run           evidence/       files that events point to
 pilot.log        what the pilot printed         pilot.sock      where intents go (or the path named in `pilot.path`)
 bill/            what an ungraceful rollback left behind, as it was read
+proof.db         what reconciliation has proven, for a pilot that takes the run up; gone after an end in order
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ class RunFolder:
     def bill(self) -> Path:
         """What an ungraceful rollback left behind, as it was read."""
         return self.root / "bill"
+
+    @property
+    def proof(self) -> Path:
+        """What reconciliation has proven so far."""
+        return self.root / "proof.db"
 
     @property
     def repair(self) -> Path:
@@ -127,3 +133,12 @@ def every(runs: Path) -> Iterator[RunFolder]:
         for child in sorted(runs.iterdir()):
             if (child / "timeline.jsonl").exists():
                 yield RunFolder(child)
+
+
+def last_words(folder: RunFolder) -> str:
+    """The last line that the run's processes printed; empty where they printed none."""
+    try:
+        lines = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line for line in reversed(lines) if line.strip()), "")
