@@ -284,3 +284,20 @@ async def test_a_server_without_the_origin_filter_blocks(rig: Rig, monkeypatch: 
     assert [(f.object, f.severity) for f in found] == [("blue version", Severity.BLOCK)]
     assert found[0].seen.startswith("both servers must be PostgreSQL 16 or later: 16.")
     assert "16 or later" in found[0].remedy
+
+
+@pytest.mark.parametrize("parts", [("NOLOGIN",), ("VALID UNTIL '2000-01-01'",), ("CONNECT",), ("NOLOGIN", "VALID UNTIL '2000-01-01'", "CONNECT")])
+async def test_the_remedy_of_a_role_that_may_not_log_in_is_whole_and_no_more(rig: Rig, parts: tuple[str, ...]) -> None:
+    role, database = quoted(rig.role), quoted(rig.green.database)
+    lets = {
+        "NOLOGIN": f"ALTER ROLE {role} LOGIN",
+        "VALID UNTIL '2000-01-01'": f"ALTER ROLE {role} VALID UNTIL 'infinity'",
+        "CONNECT": f"GRANT CONNECT ON DATABASE {database} TO {role}",
+    }
+    for part in parts:
+        await rig.run(GREEN, f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC" if part == "CONNECT" else f"ALTER ROLE {role} {part}")
+    (found,) = [f for f in await rig.pair.preflight(BLUE) if f.check == "D14" and f.object == rig.role]
+    assert (found.severity, found.remedy) == (Severity.BLOCK, "; ".join(lets[part] for part in parts))
+    await rig.run(GREEN, found.remedy)
+    assert not any(check == "D14" for check, _ in blocks(await rig.pair.preflight(BLUE)))
+    await (await rig.app(GREEN)).close()

@@ -223,20 +223,23 @@ async def roles(look: Look) -> list[FindingSeen]:
                 block("D14", name, f"no such role on {look.other}", _ROLES, "make it from `pg_dumpall --roles-only`, with its password")
             )
             continue
-        if not other["login"] or other["expired"] or not (other["connects"] or fenced):
-            found.append(
-                block(
-                    "D14",
-                    name,
-                    f"may not log in on {look.other}",
-                    _ROLES,
-                    f"ALTER ROLE {ident(name)} LOGIN VALID UNTIL 'infinity'; GRANT CONNECT",
-                )
-            )
+        found += _shut_out(look, other, fenced=fenced)
         if name in here and (list(here[name]["settings"]), here[name]["sessions"]) != (list(other["settings"]), other["sessions"]):
             seen = f"settings or connection limit differ: {look.serving} {here[name]['settings']}, {look.other} {other['settings']}"
             found.append(warn("D14", name, seen, _ROLES, "ALTER ROLE .. SET as on the serving side"))
     return unless(found, good("D14", "roles", f"{len(there)} app roles stand on both sides and may log in", _ROLES))
+
+
+def _shut_out(look: Look, role: Mapping[str, Any], *, fenced: bool) -> list[FindingSeen]:
+    """Why the role cannot log in on the other side, and what lets it; that the fence took its CONNECT is no fault."""
+    name, database = ident(role["name"]), ident(look.spec.side(look.other).control.database)
+    faults = [
+        (not role["login"], "NOLOGIN", f"ALTER ROLE {name} LOGIN"),
+        (role["expired"], "its password has expired", f"ALTER ROLE {name} VALID UNTIL 'infinity'"),
+        (not (role["connects"] or fenced), "no CONNECT", f"GRANT CONNECT ON DATABASE {database} TO {name}"),
+    ]
+    why, remedies = [why for bad, why, _ in faults if bad], [remedy for bad, _, remedy in faults if bad]
+    return [block("D14", role["name"], f"may not log in on {look.other}: {', '.join(why)}", _ROLES, "; ".join(remedies))] if why else []
 
 
 _GRANTS = f"""\
