@@ -100,6 +100,18 @@ async def test_a_wrong_password(pair: Pair, command: str) -> None:
     assert told.line.endswith(": the password of role postgres was refused; check the password the config refers to")
 
 
+@pytest.mark.parametrize("command", ["preflight", "run", "cleanup"])
+async def test_a_server_without_tls(pair: Pair, command: str) -> None:
+    pair.said["sslmode"] = "require"
+    told = await refused(pair, command)
+    assert told.code == 1
+    port = pair.servers["blue"].port
+    assert told.line == (
+        f"blue (127.0.0.1:{port}/cli): 127.0.0.1:{port} speaks no TLS, which sslmode = require asks for;"
+        " set up TLS on the server (ssl = on), or change sslmode in the config"
+    )
+
+
 @COMMANDS
 async def test_a_wrong_database(pair: Pair, command: str) -> None:
     pair.said["database"] = "nosuch"

@@ -286,7 +286,9 @@ async def test_a_server_without_the_origin_filter_blocks(rig: Rig, monkeypatch: 
     assert "16 or later" in found[0].remedy
 
 
-@pytest.mark.parametrize("parts", [("NOLOGIN",), ("VALID UNTIL '2000-01-01'",), ("CONNECT",), ("NOLOGIN", "VALID UNTIL '2000-01-01'", "CONNECT")])
+@pytest.mark.parametrize(
+    "parts", [("NOLOGIN",), ("VALID UNTIL '2000-01-01'",), ("CONNECT",), ("NOLOGIN", "VALID UNTIL '2000-01-01'", "CONNECT")]
+)
 async def test_the_remedy_of_a_role_that_may_not_log_in_is_whole_and_no_more(rig: Rig, parts: tuple[str, ...]) -> None:
     role, database = quoted(rig.role), quoted(rig.green.database)
     lets = {
@@ -301,3 +303,31 @@ async def test_the_remedy_of_a_role_that_may_not_log_in_is_whole_and_no_more(rig
     await rig.run(GREEN, found.remedy)
     assert not any(check == "D14" for check, _ in blocks(await rig.pair.preflight(BLUE)))
     await (await rig.app(GREEN)).close()
+
+
+async def test_the_query_of_every_finding_can_be_run(rig: Rig) -> None:
+    """Whole and on one line: what has parameters is planned with them, all else is run, changing nothing."""
+    await rig.run(GREEN, 'CREATE TABLE "two  blanks" (a int PRIMARY KEY); INSERT INTO "two  blanks" VALUES (1)')
+    found = list(await rig.pair.preflight(BLUE))
+    assert ("R12", "public.two  blanks") not in blocks(tuple(found)), "it stands on green alone"
+    await rig.run(BLUE, 'CREATE TABLE "two  blanks" (a int PRIMARY KEY)')
+    found += await rig.pair.preflight(BLUE)
+    assert ("R12", "public.two  blanks") in blocks(tuple(found))
+    await rig.run(GREEN, 'TRUNCATE "two  blanks"')
+    await rig.mesh()
+    found += await rig.pair.preflight(BLUE)
+    queries = {f.query for f in found if f.query.split()[0] in {"SELECT", "WITH", "SHOW"}}
+    assert len(queries) > 25
+    assert {q for f in found if (q := f.query) not in queries} <= {"connect as the peer", "EXISTS (SELECT FROM ..) of each table"}
+    for query in queries:
+        assert "\\n" not in query
+        await runs(rig, query)
+
+
+async def runs(rig: Rig, query: str) -> None:
+    conn = await rig.admin(GREEN)
+    async with conn.transaction(readonly=True):
+        prepared = await conn.prepare(query)
+        if not prepared.get_parameters():
+            await prepared.fetch()
+    await conn.close()
