@@ -484,12 +484,12 @@ async def _refuse_kept(world: World) -> None:
 
 
 async def _fence_of(world: World, side: Side) -> list[str]:
-    """A fence that stands on the side, and the statements that put back what was there before it."""
-    lifts = (await world.servers.gone(side).probe()).evidence.get("fence_stays")
+    """A fence that stands on the side, and the statements that lift it."""
+    seen = (await world.servers.gone(side).probe()).evidence
+    lifts = seen.get("fence_stays")
     if not isinstance(lifts, list):
         return []
-    said = f"{side} stays fenced: apps cannot log in there. Its record goes with our schema, so keep these statements. To open it as it was found:"
-    return [said, *(f"  {statement};" for statement in lifts)]
+    return [f"{side} {seen['fence']}", *(f"  {statement};" for statement in lifts)]
 
 
 async def _remove(action: Action) -> str:

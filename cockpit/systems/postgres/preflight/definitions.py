@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cockpit.model.events import FindingSeen
-from cockpit.model.text import plain
 from cockpit.model.words import Side
 from cockpit.systems.postgres.catalogue import USER_SCHEMA
-from cockpit.systems.postgres.cleanup import WRITABLE
+from cockpit.systems.postgres.cleanup import WRITABLE, unrecorded
 from cockpit.systems.postgres.fence import FENCED
 from cockpit.systems.postgres.names import SCHEMA, dotted, ident, table
 from cockpit.systems.postgres.preflight.look import Look, block, good, unless, warn
@@ -286,10 +285,7 @@ async def writable(look: Look) -> list[FindingSeen]:
             side, f"SELECT 1 FROM {SCHEMA}.fence WHERE read_only IS NULL"
         )
         if row["read_only"] and not ours:
-            remedy = f"{WRITABLE}; ALTER DATABASE {ident(look.spec.side(side).control.database)} RESET default_transaction_read_only"
-            found.append(
-                block("D14", f"{side} read-only", "the database is read-only by a setting that is not the cockpit's", FENCED, plain(remedy))
-            )
+            found.append(await _read_only(look, side))
         if (await look.rows(side, "SELECT pg_is_in_recovery() AS standby"))[0]["standby"]:
             found.append(
                 block(
@@ -301,3 +297,14 @@ async def writable(look: Look) -> list[FindingSeen]:
                 )
             )
     return unless(found, good("D14", "writable", "no side is read-only but by the cockpit's own fence", FENCED))
+
+
+async def _read_only(look: Look, side: Side) -> FindingSeen:
+    """A setting alone is somebody's own; with CONNECT taken from apps it is a fence as `cockpit cleanup` leaves one standing."""
+    about = f"{side} read-only"
+    shut_out, opens = await unrecorded(look.wires, side)
+    if shut_out:
+        seen = f"read-only, and {', '.join(shut_out)} cannot log in: a fence that is on no record, as `cockpit cleanup` leaves one standing"
+        return block("D14", about, seen, FENCED, "; ".join(opens))
+    remedy = f"{WRITABLE}; ALTER DATABASE {ident(look.spec.side(side).control.database)} RESET default_transaction_read_only"
+    return block("D14", about, "the database is read-only by a setting that is not the cockpit's", FENCED, remedy)
