@@ -173,7 +173,7 @@ async def extensions(look: Look) -> list[FindingSeen]:
 
 
 _LOCALE = """\
-SELECT to_jsonb(d) ->> 'encoding' AS encoding, d.datcollate::text AS collate, d.datctype::text AS ctype,
+SELECT pg_encoding_to_char(d.encoding) AS encoding, d.datcollate::text AS collate, d.datctype::text AS ctype,
   coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') AS provider, coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', '') AS locale,
   coalesce(to_jsonb(d) ->> 'datcollversion', '') AS version FROM pg_database d WHERE d.datname = current_database()"""
 
@@ -187,7 +187,7 @@ async def collation(look: Look) -> list[FindingSeen]:
             block(
                 "D12",
                 "encoding",
-                "the two databases' encodings differ",
+                f"{here['encoding']} on {look.serving}, {there['encoding']} on {look.other}",
                 _LOCALE,
                 f"make {look.other} again with the encoding of {look.serving}",
             )
