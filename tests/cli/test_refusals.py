@@ -54,6 +54,13 @@ async def test_nothing_stands_in_the_way_of_a_sound_pair(pair: Pair) -> None:
     assert await pair.traces() == before
 
 
+async def test_preflight_says_that_the_scenario_was_not_drilled(pair: Pair) -> None:
+    found = json.loads((await pair.type("preflight", "--json")).out)["findings"]
+    (told,) = [f for f in found if f["check"] == "P12"]
+    assert (told["object"], told["severity"]) == ("arp", "warn")
+    assert told["remedy"] == f"cockpit drill arp --runs {pair.runs}, there and back"
+
+
 async def test_a_missing_dbt_project_is_told_before_the_rows_are_read(pair: Pair) -> None:
     told = await refused(pair, "reconcile", "--serving", "blue", "--dbt")
     assert (told.code, told.out) == (2, "")

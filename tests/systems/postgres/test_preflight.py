@@ -217,10 +217,10 @@ async def test_tables_that_the_control_role_cannot_read_block(rig: Rig, weak: st
 
 
 async def test_a_log_that_would_hold_the_password_blocks(rig: Rig, weak: str) -> None:
-    assert [f.severity for f in await rig.pair.preflight(BLUE) if f.check == "P12"] == [Severity.GOOD]
+    assert [f.severity for f in await rig.pair.preflight(BLUE) if f.check == "P13"] == [Severity.GOOD]
     await rig.run(GREEN, f"ALTER DATABASE {quoted(rig.green.database)} SET log_statement = 'mod'")
     pair = await flown_by(rig, weak)
-    found = [f for f in await pair.preflight(BLUE) if f.check == "P12"]
+    found = [f for f in await pair.preflight(BLUE) if f.check == "P13"]
     assert {(f.object, f.severity) for f in found} == {
         ("green log_statement", Severity.BLOCK),
         ("green log_min_error_statement", Severity.WARN),
@@ -229,7 +229,7 @@ async def test_a_log_that_would_hold_the_password_blocks(rig: Rig, weak: str) ->
     assert all("GRANT SET ON PARAMETER" in f.remedy for f in found)
     for side in (BLUE, GREEN):
         await rig.run(side, f"GRANT SET ON PARAMETER log_statement, log_min_error_statement TO {weak}")
-    assert [f.severity for f in await pair.preflight(BLUE) if f.check == "P12"] == [Severity.GOOD]
+    assert [f.severity for f in await pair.preflight(BLUE) if f.check == "P13"] == [Severity.GOOD]
     quiet = await pair.replicate(BLUE, GREEN, copy=False)._quiet()  # type: ignore[attr-defined]
     assert quiet == ("SET LOCAL log_statement = 'none'", "SET LOCAL log_min_error_statement = 'panic'")
 
