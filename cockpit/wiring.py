@@ -15,11 +15,11 @@ import shlex
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -30,7 +30,7 @@ from cockpit._secrets import stand_in
 from cockpit.config import approvals_folder, became, load_config, runtime_folder
 from cockpit.errors import CockpitError, ConfigError, JournalError, Refused
 from cockpit.handover.approvals import SecondDoor
-from cockpit.handover.findings import look_alone
+from cockpit.handover.findings import Rehearsed, look_alone
 from cockpit.handover.guardian import Guardian
 from cockpit.handover.pilot import Orders, Pilot, close
 from cockpit.handover.plan import lines, make_plan
@@ -46,9 +46,10 @@ from cockpit.model.text import plain
 from cockpit.model.words import Direction, Mode, Side
 from cockpit.scenario import find as find_scenario
 from cockpit.scenario import load_scenario
-from cockpit.timeline.folder import RunFolder, create
+from cockpit.timeline.folder import RunFolder, create, private
 from cockpit.timeline.journal import Journal, is_flown, read
 from cockpit.timeline.peers import gid_of, myself, need_credentials, uid_of
+from cockpit.timeline.rehearsals import rehearsed
 from cockpit.timeline.samples import Samples
 from cockpit.timeline.sidedoor import Place
 
@@ -84,6 +85,9 @@ class Order:
     def world(self, proof: Path | None = None) -> World:
         """The pair's systems; nothing is connected yet. `proof`: where what is proven outlives the process, for the one that flies."""
         return build_world(self.spec, self.scenario, proof)
+
+    def rehearsed(self, runs: Path) -> Rehearsed:
+        return partial(rehearsed, runs, self.scenario, self.spec.waivers)
 
     def plan(self, direction: Direction, *, ungraceful: bool = False) -> Plan:
         return make_plan(self.world(), self.spec, self.scenario, self.config.digest, direction, ungraceful=ungraceful)
@@ -395,19 +399,12 @@ async def _fly(
 ) -> int:
     second = second_door(order, folder.name, frozenset({launch.user, launch.behind, getpass.getuser()}))
     force = order.plan(Direction.ROLLBACK, ungraceful=True)
-    orders = Orders(order.spec, order.scenario, plans, force, folder.place_socket(_private(runtime_folder())), owner(), second)
+    orders = Orders(order.spec, order.scenario, plans, force, folder.place_socket(private(runtime_folder())), owner(), second)
+    if not launch.drill:
+        orders = replace(orders, rehearsed=order.rehearsed(folder.root.parent))
     pilot = Pilot(order.world(folder.proof), orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))
     return await pilot.fly()
-
-
-def _private(folder: Path) -> Path:
-    """The folder exists and is this user's alone; `Refused` where somebody else made it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    seen = folder.lstat()
-    if seen.st_uid != os.getuid() or stat.S_IMODE(seen.st_mode) & 0o077 or not stat.S_ISDIR(seen.st_mode):
-        raise Refused("this folder is not private to you", where=str(folder), remedy="remove it, or set XDG_RUNTIME_DIR")
-    return folder
 
 
 def _opened(folder: RunFolder, launch: Launch, order: Order, plans: dict[Direction, Plan]) -> ev.RunOpened:
@@ -436,7 +433,7 @@ async def preflight(order: Order) -> tuple[ev.FindingSeen, ...]:
     """Every finding, of a pair on which nothing is changed."""
     world = order.world()
     try:
-        return await look_alone(world, order.spec, order.scenario)
+        return await look_alone(world, order.spec, order.scenario, order.rehearsed(Path(order.config.runs)))
     finally:
         await close(world)
 
@@ -478,12 +475,12 @@ async def _refuse_kept(world: World) -> None:
 
 
 async def _fence_of(world: World, side: Side) -> list[str]:
-    """A fence that stands on the side, and the statements that put back what was there before it."""
-    lifts = (await world.servers.gone(side).probe()).evidence.get("fence_stays")
+    """A fence that stands on the side, and the statements that lift it."""
+    seen = (await world.servers.gone(side).probe()).evidence
+    lifts = seen.get("fence_stays")
     if not isinstance(lifts, list):
         return []
-    said = f"{side} stays fenced: apps cannot log in there. Its record goes with our schema, so keep these statements. To open it as it was found:"
-    return [said, *(f"  {statement};" for statement in lifts)]
+    return [f"{side} {seen['fence']}", *(f"  {statement};" for statement in lifts)]
 
 
 async def _remove(action: Action) -> str:

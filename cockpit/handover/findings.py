@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from cockpit.errors import CockpitError, LinkError
 from cockpit.handover.ports import Channel, Pooler, World
@@ -14,15 +14,18 @@ from cockpit.model.settings import PairSpec, Scenario
 from cockpit.model.text import plain
 from cockpit.model.words import Severity, Side
 
+Rehearsed = Callable[[], ev.FindingSeen]
+"""Whether what is to be flown was rehearsed; reads files, so it is called beside the loop."""
 
-async def look_alone(world: World, spec: PairSpec, scenario: Scenario) -> tuple[ev.FindingSeen, ...]:
+
+async def look_alone(world: World, spec: PairSpec, scenario: Scenario, rehearsed: Rehearsed | None = None) -> tuple[ev.FindingSeen, ...]:
     """Every finding of a world that is opened for it. A pooler or a channel that is not as it should be is a finding, while all others are
     looked at; `LinkError` only for servers that cannot be reached, a line each."""
     await _open_both(world)
     unopened = await _unopened(world)
     serving, unsure = await seems_to_serve(world, spec)
     await world.reconciler.open(serving)
-    found = await look(world, serving, scenario)
+    found = await look(world, serving, scenario, rehearsed)
     told = {finding.object for finding in found if finding.severity is Severity.BLOCK}
     doubts = (blocked("P7", "serving", unsure),) if unsure is not None else ()
     return (*doubts, *(finding for finding in unopened if finding.object not in told), *found)
@@ -49,8 +52,8 @@ async def _unopened(world: World) -> list[ev.FindingSeen]:
     return [blocked(check, end.name, outcome) for (check, end), outcome in failed if isinstance(outcome, CockpitError)]
 
 
-async def look(world: World, serving: Side, scenario: Scenario) -> tuple[ev.FindingSeen, ...]:
-    """Every finding of every system, in the systems' order. Changes nothing."""
+async def look(world: World, serving: Side, scenario: Scenario, rehearsed: Rehearsed | None = None) -> tuple[ev.FindingSeen, ...]:
+    """Every finding of every system, in the systems' order, then whether it was rehearsed. Changes nothing."""
     window = sum(scenario.steps[step].planned for step in WINDOW)
     found = await asyncio.gather(
         world.servers.preflight(serving),
@@ -58,7 +61,8 @@ async def look(world: World, serving: Side, scenario: Scenario) -> tuple[ev.Find
         *(_or_blocks("P5", pooler.name, pooler.preflight(window)) for pooler in world.poolers),
         *(_or_blocks("P8", channel.name, channel.preflight()) for channel in world.channels),
     )
-    return tuple(finding for findings in found for finding in findings)
+    told = () if rehearsed is None else (await asyncio.to_thread(rehearsed),)
+    return (*(finding for findings in found for finding in findings), *told)
 
 
 async def _or_blocks(check: str, name: str, findings: Awaitable[tuple[ev.FindingSeen, ...]]) -> tuple[ev.FindingSeen, ...]:

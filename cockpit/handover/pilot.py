@@ -22,7 +22,7 @@ import msgspec
 from cockpit.errors import CockpitError, JournalError, Refused
 from cockpit.handover.approvals import SecondDoor, SecondPerson
 from cockpit.handover.confirming import Asked
-from cockpit.handover.findings import look, summary
+from cockpit.handover.findings import Rehearsed, look, summary
 from cockpit.handover.flight import Flight
 from cockpit.handover.forced import Forced
 from cockpit.handover.lease import Lease
@@ -69,6 +69,8 @@ class Orders:
     """Who flies, for the lock on the servers: `ana@bastion pid 4711`."""
     second: SecondDoor | None = None
     """Where a second person comes in; None where the scenario asks for none."""
+    rehearsed: Rehearsed | None = None
+    """None in a drill: it is the rehearsal."""
 
 
 class Pilot:
@@ -458,7 +460,7 @@ class Pilot:
         """Every finding is in the timeline, and the schemas' digest is what the findings stand for."""
         state = self._recorder.state
         try:
-            findings = await look(self._world, state.serving or Side.BLUE, self._orders.scenario)
+            findings = await look(self._world, state.serving or Side.BLUE, self._orders.scenario, self._orders.rehearsed)
             await self.telemetry.read_shape()
             self._recorder.record(ev.PreflightStarted(), durable=False)
             for finding in findings:

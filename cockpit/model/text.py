@@ -18,6 +18,11 @@ def plain(text: object, limit: int | None = None) -> str:
     return shown if limit is None or len(shown) <= limit else shown[: max(limit - 1, 0)] + "…"
 
 
+def statement(sql: str) -> str:
+    """`sql` whole on one printable line, fit to be run: what breaks its lines is one blank, blanks inside a line stay (a name may hold two)."""
+    return plain(" ".join(line.strip() for line in sql.strip().splitlines()))
+
+
 def _show(ch: str) -> str:
     if ch.isprintable() and unicodedata.category(ch) not in _VISIBLE:
         return ch

@@ -10,7 +10,7 @@ from cockpit.errors import CockpitError, SystemFault
 from cockpit.model.events import FindingSeen
 from cockpit.model.parity import Difference, Parity
 from cockpit.model.settings import Waiver
-from cockpit.model.text import plain
+from cockpit.model.text import plain, statement
 from cockpit.model.words import Severity, Side
 from cockpit.reconcile.catalog import RELATIONS
 from cockpit.reconcile.ledger import Ledger, Standing
@@ -50,7 +50,7 @@ async def findings(
 
 
 def _finding(what: str, severity: Severity, seen: str, query_text: str, remedy: str) -> FindingSeen:
-    return FindingSeen(CHECK, plain(what, 200), severity, plain(seen, 300), plain(query_text, 600), remedy)
+    return FindingSeen(CHECK, plain(what, 200), severity, plain(seen, 300), statement(query_text), plain(remedy))
 
 
 def _hash(faults: Sequence[str]) -> FindingSeen:
@@ -100,7 +100,7 @@ async def beside(read: Awaitable[Parity], waivers: Sequence[Waiver] = ()) -> tup
 
 
 def _parity(what: str, severity: Severity, seen: str, shows: str, remedy: str) -> FindingSeen:
-    return FindingSeen(PARITY, plain(what, 200), severity, plain(seen, 300), plain(shows, 600), plain(remedy, 600))
+    return FindingSeen(PARITY, plain(what, 200), severity, plain(seen, 300), statement(shows), plain(remedy))
 
 
 def _differs(difference: Difference, waivers: Sequence[Waiver]) -> FindingSeen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cockpit.model.events import FindingSeen, PreflightDone
-from cockpit.model.text import plain
+from cockpit.model.text import plain, statement
 from cockpit.model.words import Severity
 
 _ORDER = {Severity.BLOCK: 0, Severity.WARN: 1, Severity.GOOD: 2}
@@ -31,5 +31,5 @@ def _lines(finding: FindingSeen) -> list[str]:
     if finding.remedy:
         out.append(f"       remedy: {plain(finding.remedy)}")
     if finding.query:
-        out.append(f"       query:  {plain(' '.join(finding.query.split()))}")
+        out.append(f"       query:  {statement(finding.query)}")
     return out

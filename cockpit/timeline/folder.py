@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -142,3 +143,12 @@ def last_words(folder: RunFolder) -> str:
     except OSError:
         return ""
     return next((line for line in reversed(lines) if line.strip()), "")
+
+
+def private(folder: Path) -> Path:
+    """The folder exists and is this user's alone; `Refused` where somebody else made it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    seen = folder.lstat()
+    if seen.st_uid != os.getuid() or stat.S_IMODE(seen.st_mode) & 0o077 or not stat.S_ISDIR(seen.st_mode):
+        raise Refused("this folder is not private to you", where=str(folder), remedy="remove it, or set XDG_RUNTIME_DIR")
+    return folder

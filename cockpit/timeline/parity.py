@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cockpit.model.parity import Difference, NotCarried, Parity, Weight
-from cockpit.model.text import plain
+from cockpit.model.text import plain, statement
 
 _WORD = {Weight.BAD: "BAD", Weight.LOOK: "look"}
 SHOWN = 160
@@ -33,7 +33,7 @@ def _difference(difference: Difference) -> Iterator[str]:
     yield f"       green:  {green}"
     if difference.remedy:
         yield f"       remedy: {f'on {difference.on}: ' if difference.on else ''}{plain(difference.remedy)}"
-    yield f"       query:  {plain(difference.query)}"
+    yield f"       query:  {statement(difference.query)}"
 
 
 def _left(left: NotCarried) -> Iterator[str]:

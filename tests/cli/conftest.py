@@ -34,7 +34,7 @@ port = {blue_port}
 database = "{database}"
 user = "postgres"
 password = "env:CLI_BLUE"
-sslmode = "disable"
+sslmode = "{sslmode}"
 [pairs.arp.blue.peer]
 user = "postgres"
 password = "env:CLI_BLUE_PEER"
@@ -106,7 +106,7 @@ class Pair:
     def config(self) -> Path:
         """The config's file, with what a test has `said` instead."""
         values = {
-            "runs": self.runs, "database": "cli", "databases": self.pooler.databases, "pool_port": self.pooler.port,
+            "runs": self.runs, "database": "cli", "databases": self.pooler.databases, "pool_port": self.pooler.port, "sslmode": "disable",
             "blue_port": self.servers["blue"].port, "green_port": self.servers["green"].port,
         }  # fmt: skip
         path = self.folder / "my.toml"

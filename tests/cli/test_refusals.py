@@ -54,6 +54,13 @@ async def test_nothing_stands_in_the_way_of_a_sound_pair(pair: Pair) -> None:
     assert await pair.traces() == before
 
 
+async def test_preflight_says_that_the_scenario_was_not_drilled(pair: Pair) -> None:
+    found = json.loads((await pair.type("preflight", "--json")).out)["findings"]
+    (told,) = [f for f in found if f["check"] == "P12"]
+    assert (told["object"], told["severity"]) == ("arp", "warn")
+    assert told["remedy"] == f"cockpit drill arp --runs {pair.runs}, there and back"
+
+
 async def test_a_missing_dbt_project_is_told_before_the_rows_are_read(pair: Pair) -> None:
     told = await refused(pair, "reconcile", "--serving", "blue", "--dbt")
     assert (told.code, told.out) == (2, "")
@@ -98,6 +105,18 @@ async def test_a_wrong_password(pair: Pair, command: str) -> None:
     assert told.code == 1
     assert told.line.startswith("green (127.0.0.1:")
     assert told.line.endswith(": the password of role postgres was refused; check the password the config refers to")
+
+
+@pytest.mark.parametrize("command", ["preflight", "run", "cleanup"])
+async def test_a_server_without_tls(pair: Pair, command: str) -> None:
+    pair.said["sslmode"] = "require"
+    told = await refused(pair, command)
+    assert told.code == 1
+    port = pair.servers["blue"].port
+    assert told.line == (
+        f"blue (127.0.0.1:{port}/cli): 127.0.0.1:{port} speaks no TLS, which sslmode = require asks for;"
+        " set up TLS on the server (ssl = on), or change sslmode in the config"
+    )
 
 
 @COMMANDS

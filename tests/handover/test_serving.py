@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from cockpit.errors import StepError
+from cockpit.handover.findings import look_alone
 from cockpit.handover.serving import FenceOfTheIdle, who_serves
 from cockpit.model.intents import Ask
-from cockpit.model.words import Mode, Outcome, Side
+from cockpit.model.words import Mode, Outcome, Severity, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
 from tests.handover.harness import Seat, flying, quick_scenario
 
@@ -79,6 +80,23 @@ def test_evidence_that_disagrees_is_named_and_nobody_guesses(tmp_path: Path) -> 
             assert "fenced in part" in caught.value.what
             assert "pooler-1, pooler-2 on blue" in caught.value.what
             assert "\n" not in str(caught.value)
+
+    run_warped(main())
+
+
+def test_preflight_tells_witnesses_that_disagree() -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=34, apps=4, poolers=2, channels=1)
+        async with memory:
+            memory.cluster.nodes[Side.BLUE].fence_kept = True
+            await asyncio.sleep(5)
+            found = await look_alone(memory.world(), memory.pair, quick_scenario())
+        (doubt,) = [f for f in found if f.check == "P7"]
+        assert (doubt.object, doubt.severity) == ("serving", Severity.BLOCK)
+        assert "cannot tell which side serves" in doubt.seen
+        assert doubt.query == "", "it is seen by many, no statement shows it"
+        assert doubt.remedy == "bring poolers, channels and fences to the side that is to serve"
+        assert len(found) > 1, "all else is looked at"
 
     run_warped(main())
 

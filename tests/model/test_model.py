@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cockpit.model import lsn
 from cockpit.model.budgets import Clock, mm_ss
 from cockpit.model.secret import Secret
-from cockpit.model.text import plain
+from cockpit.model.text import plain, statement
 from cockpit.model.words import Direction, Side
 
 
@@ -25,6 +25,12 @@ def test_plain_text_has_no_control_and_no_line_break(text: str) -> None:
 @given(st.text(), st.integers(1, 50))
 def test_plain_text_keeps_its_limit(text: str, limit: int) -> None:
     assert len(plain(text, limit)) <= limit
+
+
+def test_a_statement_is_one_line_and_whole() -> None:
+    assert statement('\nSELECT "a  b"\n  FROM t\n') == 'SELECT "a  b" FROM t'
+    assert statement("SELECT '\x1b'").isprintable()
+    assert len(statement("SELECT 1, " * 1000 + "1")) == 10_001
 
 
 @pytest.mark.parametrize(

@@ -522,6 +522,18 @@ async def test_the_preflight_names_what_cannot_be_proven(pane: Pane) -> None:
     assert [f.object for f in found.values() if f.check == "D15" and f.severity is not Severity.GOOD] == ["type public.other"]
 
 
+async def test_the_query_of_every_finding_can_be_run(pane: Pane) -> None:
+    queries = {f.query for f in await pane.reconciler.preflight() if f.query}
+    assert len(queries) > 3
+    conn = await connect(pane.green)
+    try:
+        for query in queries:
+            assert "\\n" not in query
+            await conn.prepare(query)
+    finally:
+        await conn.close()
+
+
 async def test_the_preflight_names_what_differs_beside_the_rows(pane: Pane) -> None:
     await run(pane.blue, "CREATE INDEX only_here ON account (owner)", "ALTER TABLE entry ADD CONSTRAINT positive CHECK (n >= 0)")
     found = [f for f in await pane.reconciler.preflight() if f.check == "D15" and f.remedy.startswith("on green: ")]

@@ -41,6 +41,10 @@ _REMEDIES = {
 }
 
 
+_REFUSES_TLS = "rejected SSL upgrade"
+"""asyncpg's words for a server that answers a request for TLS with no; they come without a code."""
+
+
 def unreachable(err: BaseException, where: str, endpoint: Endpoint) -> LinkError:
     """A failed connection attempt, in words a person can act on."""
     what, remedy = _why(err, endpoint)
@@ -64,8 +68,12 @@ def _why(err: BaseException, endpoint: Endpoint) -> tuple[str, str]:
         return f"no answer from {address} in time", "check the address, the firewall and whether the server runs"
     if isinstance(err, ssl.SSLError):
         return f"TLS with {address} failed: {plain(err.reason)}", "check sslmode and sslrootcert"
+    if isinstance(err, ConnectionError) and _REFUSES_TLS in str(err):
+        seen = f"{address} speaks no TLS, which sslmode = {plain(endpoint.sslmode)} asks for"
+        return seen, "set up TLS on the server (ssl = on), or change sslmode in the config"
     if isinstance(err, OSError):
-        return f"{address} cannot be reached: {plain(err.strerror or type(err).__name__)}", "check the address and whether the server runs"
+        why = err.strerror or _first_line(err)  # several addresses tried, or the driver's own: no error number
+        return f"{address} cannot be reached: {plain(why)}", "check the address and whether the server runs"
     return f"{address} cannot be reached: {type(err).__name__}", "check the address and whether the server runs"
 
 

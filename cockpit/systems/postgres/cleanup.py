@@ -16,6 +16,7 @@ from cockpit.model.events import Evidence
 from cockpit.model.plan import Statement
 from cockpit.model.text import plain
 from cockpit.model.words import Known, Side
+from cockpit.systems.postgres.fence import FENCED
 from cockpit.systems.postgres.names import SCHEMA, ident, literal
 from cockpit.systems.postgres.wires import SIDES, Wires
 
@@ -58,7 +59,31 @@ wanted AS (
 SELECT CASE WHEN giver IS NULL OR giver = d.datdba THEN text ELSE format('SET ROLE %I; %s; RESET ROLE', g.rolname, text) END AS text
 FROM d, wanted LEFT JOIN pg_roles g ON g.oid = giver ORDER BY turn, text"""
 _HAS_FENCE = f"SELECT to_regclass('{SCHEMA}.fence') IS NOT NULL AS made"
+_SHUT_OUT = """\
+SELECT rolname::text AS name FROM pg_roles WHERE rolname = ANY ($1::text[]) AND NOT has_database_privilege(oid, current_database(), 'CONNECT')
+ORDER BY rolname"""
 _NEVER = "-"
+
+
+async def unrecorded(wires: Wires, side: Side) -> tuple[list[str], list[str]]:
+    """A fence that nobody has on record, as an earlier clean-up leaves one standing: the app roles that it shuts out, and the statements that
+    open it to them. What else could log in before it, nobody knows any more. Both empty where the side is not read-only, or open to every app."""
+    link, database = wires.work[side], ident(wires.spec.side(side).control.database)
+    if not (await link.row(FENCED, list(wires.exempt(side)), []))["read_only"]:
+        return [], []
+    shut_out = [str(row["name"]) for row in await link.rows(_SHUT_OUT, list(wires.app_roles))]
+    grants = [f"GRANT CONNECT ON DATABASE {database} TO {ident(role)}" for role in shut_out]
+    opens = [WRITABLE, f"ALTER DATABASE {database} RESET default_transaction_read_only", *grants]
+    return shut_out, [plain(statement) for statement in opens] if shut_out else []
+
+
+_ON_RECORD = (
+    "stays fenced: apps cannot log in there. Its record goes with our schema, so keep these statements. To open it as it was found:"
+)
+_OFF_RECORD = (
+    "stays fenced: it is read-only and {roles} cannot log in there, as an earlier clean-up leaves a fence; no record says what was there"
+    " before it. To open it to the config's apps:"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +130,14 @@ class Gone:
         return [plain(row["what"]) for row in await self.wires.work[self.side].rows(_LEFT, names)]
 
     async def _fence(self) -> dict[str, object]:
-        """The statements that put back what a fence that is on record changed, by its owner's or a superuser's hand."""
+        """What is said of a fence that stays, and the statements, for the owner's or a superuser's hand, that put back what it changed; of one
+        that is not on record any more, those that open the side to the config's apps."""
         link = self.wires.work[self.side]
         rows = await link.rows(_REOPEN) if (await link.row(_HAS_FENCE))["made"] else []
-        return {"fence_stays": [WRITABLE, *(plain(row["text"]) for row in rows)]} if rows else {}
+        if rows:
+            return {"fence": _ON_RECORD, "fence_stays": [WRITABLE, *(plain(row["text"]) for row in rows)]}
+        shut_out, opens = await unrecorded(self.wires, self.side)
+        return {"fence": _OFF_RECORD.format(roles=plain(", ".join(shut_out))), "fence_stays": opens} if shut_out else {}
 
     async def _parted(self) -> dict[str, object]:
         """Whether this side was parted for good from what the other one's slot keeps for it."""

@@ -356,6 +356,22 @@ async def test_rotation_blocks(bed: Bed) -> None:
     assert [severity for _, severity, what, _ in found if "rotation" in what] == [Severity.BLOCK]
 
 
+async def test_a_secret_that_a_service_of_aws_manages_blocks(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As AWS describes the master password of a database that manages it itself; moto knows no such owner."""
+    assert not [f for f in await bed.channel.preflight() if f.check == "P10"]
+    real = SecretChannel._call
+
+    async def managed(channel: SecretChannel, method: str, **arguments: object) -> dict[str, object]:
+        answer = await real(channel, method, **arguments)
+        return dict(answer) | ({"OwningService": "rds"} if method == "describe_secret" else {})
+
+    monkeypatch.setattr(SecretChannel, "_call", managed)
+    (found,) = [f for f in await bed.channel.preflight() if f.check == "P10"]
+    assert (found.object, found.severity, found.seen) == (bed.channel.name, Severity.BLOCK, "managed by rds")
+    assert found.query == f"DescribeSecret {bed.options.secret_id}"
+    assert found.remedy == "AWS refuses changes to it: give the app a secret of its own"
+
+
 async def test_a_current_version_of_nobodys_blocks() -> None:
     from cockpit.systems.aws.secrets import Labels, _findings
 

@@ -13,7 +13,7 @@ from cockpit.drill.servers import Server
 from cockpit.errors import LinkError, OutcomeUnknown, Refused, SystemFault
 from cockpit.model.secret import Secret
 from cockpit.model.settings import Config, Tuning
-from cockpit.model.words import Side
+from cockpit.model.words import Severity, Side
 from cockpit.scenario import load_scenario
 from cockpit.systems.postgres import PostgresPair, replicate
 from cockpit.systems.postgres.names import Names, conninfo
@@ -341,10 +341,44 @@ async def test_the_clean_up_of_a_pair_tells_what_it_leaves_fenced(rig: Rig) -> N
     assert not any(line.startswith("green") for line in cleaned.stays)
     for side in (BLUE, GREEN):
         assert await rig.value(side, _LEFT) == 0
+    again = await wiring.cleanup(order)
+    assert again.failed == ()
+    assert again.stays[0].startswith(f"blue stays fenced: it is read-only and {rig.role} cannot log in there")
+    assert [line.strip() for line in again.stays[1:]] == [
+        "SET default_transaction_read_only = off;",
+        f"ALTER DATABASE {quoted(rig.blue.database)} RESET default_transaction_read_only;",
+        f"GRANT CONNECT ON DATABASE {quoted(rig.blue.database)} TO {quoted(rig.role)};",
+    ]
+    pasted = await rig._connect(rig.blue, {"application_name": "cockpit test"})
+    for line in again.stays[1:]:
+        await pasted.execute(line)
+    assert await (await rig.app(BLUE)).fetchval("SHOW transaction_read_only") == "off"
     for line in cleaned.stays[1:]:
         await rig.run(BLUE, line)
     await rig.app(BLUE)
     assert await wiring.cleanup(order) == wiring.Cleaned((), ())
+
+
+async def test_a_fence_that_a_clean_up_left_is_told_by_preflight_and_opened_by_its_remedy(rig: Rig) -> None:
+    await rig.pair.install(BLUE).apply()
+    await rig.pair.fence(BLUE, on=True).apply()
+    await rig.pair.gone(BLUE).apply()
+    (found,) = [f for f in await rig.pair.preflight(GREEN) if f.object == "blue read-only"]
+    assert (found.check, found.severity) == ("D14", Severity.BLOCK)
+    assert found.seen == f"read-only, and {rig.role} cannot log in: a fence that is on no record, as `cockpit cleanup` leaves one standing"
+    pasted = await rig._connect(rig.blue, {"application_name": "cockpit test"})
+    for statement in found.remedy.split("; "):
+        await pasted.execute(statement)
+    await (await rig.app(BLUE)).execute("INSERT INTO plain (note) VALUES ('open again')")
+    assert not [f for f in await rig.pair.preflight(GREEN) if f.object == "blue read-only"]
+
+
+async def test_a_read_only_setting_without_a_fence_is_somebody_elses(rig: Rig) -> None:
+    await rig.run(GREEN, f"ALTER DATABASE {quoted(rig.green.database)} SET default_transaction_read_only = on")
+    (found,) = [f for f in await rig.pair.preflight(BLUE) if f.object == "green read-only"]
+    assert "not the cockpit's" in found.seen
+    assert "GRANT" not in found.remedy
+    assert (await rig.pair.gone(GREEN).probe()).evidence == {"left": []}
 
 
 def test_names() -> None:

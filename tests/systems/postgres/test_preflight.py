@@ -217,10 +217,10 @@ async def test_tables_that_the_control_role_cannot_read_block(rig: Rig, weak: st
 
 
 async def test_a_log_that_would_hold_the_password_blocks(rig: Rig, weak: str) -> None:
-    assert [f.severity for f in await rig.pair.preflight(BLUE) if f.check == "P12"] == [Severity.GOOD]
+    assert [f.severity for f in await rig.pair.preflight(BLUE) if f.check == "P13"] == [Severity.GOOD]
     await rig.run(GREEN, f"ALTER DATABASE {quoted(rig.green.database)} SET log_statement = 'mod'")
     pair = await flown_by(rig, weak)
-    found = [f for f in await pair.preflight(BLUE) if f.check == "P12"]
+    found = [f for f in await pair.preflight(BLUE) if f.check == "P13"]
     assert {(f.object, f.severity) for f in found} == {
         ("green log_statement", Severity.BLOCK),
         ("green log_min_error_statement", Severity.WARN),
@@ -229,7 +229,7 @@ async def test_a_log_that_would_hold_the_password_blocks(rig: Rig, weak: str) ->
     assert all("GRANT SET ON PARAMETER" in f.remedy for f in found)
     for side in (BLUE, GREEN):
         await rig.run(side, f"GRANT SET ON PARAMETER log_statement, log_min_error_statement TO {weak}")
-    assert [f.severity for f in await pair.preflight(BLUE) if f.check == "P12"] == [Severity.GOOD]
+    assert [f.severity for f in await pair.preflight(BLUE) if f.check == "P13"] == [Severity.GOOD]
     quiet = await pair.replicate(BLUE, GREEN, copy=False)._quiet()  # type: ignore[attr-defined]
     assert quiet == ("SET LOCAL log_statement = 'none'", "SET LOCAL log_min_error_statement = 'panic'")
 
@@ -284,3 +284,50 @@ async def test_a_server_without_the_origin_filter_blocks(rig: Rig, monkeypatch: 
     assert [(f.object, f.severity) for f in found] == [("blue version", Severity.BLOCK)]
     assert found[0].seen.startswith("both servers must be PostgreSQL 16 or later: 16.")
     assert "16 or later" in found[0].remedy
+
+
+@pytest.mark.parametrize(
+    "parts", [("NOLOGIN",), ("VALID UNTIL '2000-01-01'",), ("CONNECT",), ("NOLOGIN", "VALID UNTIL '2000-01-01'", "CONNECT")]
+)
+async def test_the_remedy_of_a_role_that_may_not_log_in_is_whole_and_no_more(rig: Rig, parts: tuple[str, ...]) -> None:
+    role, database = quoted(rig.role), quoted(rig.green.database)
+    lets = {
+        "NOLOGIN": f"ALTER ROLE {role} LOGIN",
+        "VALID UNTIL '2000-01-01'": f"ALTER ROLE {role} VALID UNTIL 'infinity'",
+        "CONNECT": f"GRANT CONNECT ON DATABASE {database} TO {role}",
+    }
+    for part in parts:
+        await rig.run(GREEN, f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC" if part == "CONNECT" else f"ALTER ROLE {role} {part}")
+    (found,) = [f for f in await rig.pair.preflight(BLUE) if f.check == "D14" and f.object == rig.role]
+    assert (found.severity, found.remedy) == (Severity.BLOCK, "; ".join(lets[part] for part in parts))
+    await rig.run(GREEN, found.remedy)
+    assert not any(check == "D14" for check, _ in blocks(await rig.pair.preflight(BLUE)))
+    await (await rig.app(GREEN)).close()
+
+
+async def test_the_query_of_every_finding_can_be_run(rig: Rig) -> None:
+    """Whole and on one line: what has parameters is planned with them, all else is run, changing nothing."""
+    await rig.run(GREEN, 'CREATE TABLE "two  blanks" (a int PRIMARY KEY); INSERT INTO "two  blanks" VALUES (1)')
+    found = list(await rig.pair.preflight(BLUE))
+    assert ("R12", "public.two  blanks") not in blocks(tuple(found)), "it stands on green alone"
+    await rig.run(BLUE, 'CREATE TABLE "two  blanks" (a int PRIMARY KEY)')
+    found += await rig.pair.preflight(BLUE)
+    assert ("R12", "public.two  blanks") in blocks(tuple(found))
+    await rig.run(GREEN, 'TRUNCATE "two  blanks"')
+    await rig.mesh()
+    found += await rig.pair.preflight(BLUE)
+    queries = {f.query for f in found if f.query.split()[0] in {"SELECT", "WITH", "SHOW"}}
+    assert len(queries) > 25
+    assert {q for f in found if (q := f.query) not in queries} <= {"connect as the peer", "EXISTS (SELECT FROM ..) of each table"}
+    for query in queries:
+        assert "\\n" not in query
+        await runs(rig, query)
+
+
+async def runs(rig: Rig, query: str) -> None:
+    conn = await rig.admin(GREEN)
+    async with conn.transaction(readonly=True):
+        prepared = await conn.prepare(query)
+        if not prepared.get_parameters():
+            await prepared.fetch()
+    await conn.close()

@@ -9,6 +9,7 @@ import pytest
 
 from cockpit.errors import LinkError
 from cockpit.model.settings import Endpoint
+from cockpit.systems.postgres.border import unreachable
 from cockpit.systems.postgres.tls import tls_of
 
 
@@ -46,3 +47,21 @@ def test_an_authority_that_cannot_be_used_is_named_on_one_line(tmp_path: Path) -
             tls_of(endpoint("verify-full", str(path)))
         assert "\n" not in str(caught.value)
         assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("err", "told"),
+    [
+        (OSError(111, "Connection refused"), "db:5432 cannot be reached: Connection refused"),
+        (
+            OSError("Multiple exceptions: refused by ::1, refused by 127.0.0.1"),
+            "db:5432 cannot be reached: Multiple exceptions: refused by ::1",
+        ),
+        (ConnectionError(), "db:5432 cannot be reached: ConnectionError"),
+        (ConnectionError('PostgreSQL server at "db:5432" rejected SSL upgrade'), "db:5432 speaks no TLS, which sslmode = require asks for"),
+    ],
+)
+def test_what_keeps_a_connection_from_being_made_is_told_in_its_own_words(err: OSError, told: str) -> None:
+    link = unreachable(err, "blue", endpoint("require"))
+    assert link.what.startswith(told)
+    assert link.remedy

@@ -53,7 +53,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("P4", path.fence),
     ("P9", path.capacity),
     ("P11", path.readable),
-    ("P12", path.unsaid),
+    ("P13", path.unsaid),
 )
 
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cockpit.model.events import FindingSeen
-from cockpit.model.text import plain
 from cockpit.model.words import Side
 from cockpit.systems.postgres.catalogue import USER_SCHEMA
-from cockpit.systems.postgres.cleanup import WRITABLE
+from cockpit.systems.postgres.cleanup import WRITABLE, unrecorded
 from cockpit.systems.postgres.fence import FENCED
 from cockpit.systems.postgres.names import SCHEMA, dotted, ident, table
 from cockpit.systems.postgres.preflight.look import Look, block, good, unless, warn
@@ -174,7 +173,7 @@ async def extensions(look: Look) -> list[FindingSeen]:
 
 
 _LOCALE = """\
-SELECT to_jsonb(d) ->> 'encoding' AS encoding, d.datcollate::text AS collate, d.datctype::text AS ctype,
+SELECT pg_encoding_to_char(d.encoding) AS encoding, d.datcollate::text AS collate, d.datctype::text AS ctype,
   coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') AS provider, coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', '') AS locale,
   coalesce(to_jsonb(d) ->> 'datcollversion', '') AS version FROM pg_database d WHERE d.datname = current_database()"""
 
@@ -188,7 +187,7 @@ async def collation(look: Look) -> list[FindingSeen]:
             block(
                 "D12",
                 "encoding",
-                "the two databases' encodings differ",
+                f"{here['encoding']} on {look.serving}, {there['encoding']} on {look.other}",
                 _LOCALE,
                 f"make {look.other} again with the encoding of {look.serving}",
             )
@@ -223,20 +222,23 @@ async def roles(look: Look) -> list[FindingSeen]:
                 block("D14", name, f"no such role on {look.other}", _ROLES, "make it from `pg_dumpall --roles-only`, with its password")
             )
             continue
-        if not other["login"] or other["expired"] or not (other["connects"] or fenced):
-            found.append(
-                block(
-                    "D14",
-                    name,
-                    f"may not log in on {look.other}",
-                    _ROLES,
-                    f"ALTER ROLE {ident(name)} LOGIN VALID UNTIL 'infinity'; GRANT CONNECT",
-                )
-            )
+        found += _shut_out(look, other, fenced=fenced)
         if name in here and (list(here[name]["settings"]), here[name]["sessions"]) != (list(other["settings"]), other["sessions"]):
             seen = f"settings or connection limit differ: {look.serving} {here[name]['settings']}, {look.other} {other['settings']}"
             found.append(warn("D14", name, seen, _ROLES, "ALTER ROLE .. SET as on the serving side"))
     return unless(found, good("D14", "roles", f"{len(there)} app roles stand on both sides and may log in", _ROLES))
+
+
+def _shut_out(look: Look, role: Mapping[str, Any], *, fenced: bool) -> list[FindingSeen]:
+    """Why the role cannot log in on the other side, and what lets it; that the fence took its CONNECT is no fault."""
+    name, database = ident(role["name"]), ident(look.spec.side(look.other).control.database)
+    faults = [
+        (not role["login"], "NOLOGIN", f"ALTER ROLE {name} LOGIN"),
+        (role["expired"], "its password has expired", f"ALTER ROLE {name} VALID UNTIL 'infinity'"),
+        (not (role["connects"] or fenced), "no CONNECT", f"GRANT CONNECT ON DATABASE {database} TO {name}"),
+    ]
+    why, remedies = [why for bad, why, _ in faults if bad], [remedy for bad, _, remedy in faults if bad]
+    return [block("D14", role["name"], f"may not log in on {look.other}: {', '.join(why)}", _ROLES, "; ".join(remedies))] if why else []
 
 
 _GRANTS = f"""\
@@ -283,10 +285,7 @@ async def writable(look: Look) -> list[FindingSeen]:
             side, f"SELECT 1 FROM {SCHEMA}.fence WHERE read_only IS NULL"
         )
         if row["read_only"] and not ours:
-            remedy = f"{WRITABLE}; ALTER DATABASE {ident(look.spec.side(side).control.database)} RESET default_transaction_read_only"
-            found.append(
-                block("D14", f"{side} read-only", "the database is read-only by a setting that is not the cockpit's", FENCED, plain(remedy))
-            )
+            found.append(await _read_only(look, side))
         if (await look.rows(side, "SELECT pg_is_in_recovery() AS standby"))[0]["standby"]:
             found.append(
                 block(
@@ -298,3 +297,14 @@ async def writable(look: Look) -> list[FindingSeen]:
                 )
             )
     return unless(found, good("D14", "writable", "no side is read-only but by the cockpit's own fence", FENCED))
+
+
+async def _read_only(look: Look, side: Side) -> FindingSeen:
+    """A setting alone is somebody's own; with CONNECT taken from apps it is a fence as `cockpit cleanup` leaves one standing."""
+    about = f"{side} read-only"
+    shut_out, opens = await unrecorded(look.wires, side)
+    if shut_out:
+        seen = f"read-only, and {', '.join(shut_out)} cannot log in: a fence that is on no record, as `cockpit cleanup` leaves one standing"
+        return block("D14", about, seen, FENCED, "; ".join(opens))
+    remedy = f"{WRITABLE}; ALTER DATABASE {ident(look.spec.side(side).control.database)} RESET default_transaction_read_only"
+    return block("D14", about, "the database is read-only by a setting that is not the cockpit's", FENCED, remedy)

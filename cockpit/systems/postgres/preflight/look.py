@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cockpit.model.events import FindingSeen
 from cockpit.model.settings import PairSpec, Tuning
-from cockpit.model.text import plain
+from cockpit.model.text import plain, statement
 from cockpit.model.words import Severity, Side
 from cockpit.systems.postgres import catalogue, sequences
 from cockpit.systems.postgres.catalogue import Table
@@ -79,4 +79,4 @@ def unless(found: Sequence[FindingSeen], otherwise: FindingSeen) -> list[Finding
 
 
 def _finding(check: str, about: str, severity: Severity, seen: str, query: str, remedy: str) -> FindingSeen:
-    return FindingSeen(check, plain(about, 200), severity, plain(seen, 400), plain(" ".join(query.split()), 800), plain(remedy, 400))
+    return FindingSeen(check, plain(about, 200), severity, plain(seen, 400), statement(query), plain(remedy))

@@ -48,10 +48,12 @@ async def prepared(look: Look) -> list[FindingSeen]:
 
 
 _BUSY = """\
-SELECT 'base backup' AS what, count(*) AS n FROM pg_stat_progress_basebackup
-UNION ALL SELECT 'VACUUM FULL or CLUSTER', count(*) FROM pg_stat_progress_cluster WHERE datname = current_database()
-UNION ALL SELECT 'index build', count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()
-UNION ALL SELECT 'archiving that fails', count(*) FROM pg_stat_archiver WHERE last_failed_time > coalesce(last_archived_time, '-infinity')"""
+SELECT 'a base backup runs' AS what, count(*) AS n FROM pg_stat_progress_basebackup
+UNION ALL SELECT 'VACUUM FULL or CLUSTER runs', count(*) FROM pg_stat_progress_cluster WHERE datname = current_database()
+UNION ALL SELECT 'an index build runs', count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()
+UNION ALL SELECT 'archiving fails', count(*) FROM pg_stat_archiver WHERE last_failed_time > coalesce(last_archived_time, '-infinity')"""
+
+_ARCHIVING = {"archiving fails": "see the server's log and mend archive_command: until it works the log piles up"}
 
 
 async def housekeeping(look: Look) -> list[FindingSeen]:
@@ -60,7 +62,9 @@ async def housekeeping(look: Look) -> list[FindingSeen]:
     for side in SIDES:
         for row in await look.rows(side, _BUSY):
             if row["n"]:
-                found.append(warn("M5", str(side), f"{row['what']} in progress", _BUSY, "let it finish or stop it before the window"))
+                found.append(
+                    warn("M5", str(side), row["what"], _BUSY, _ARCHIVING.get(row["what"], "let it finish or stop it before the window"))
+                )
     return unless(found, good("M5", "both", "no backup, rebuild or failing archive", _BUSY))
 
 

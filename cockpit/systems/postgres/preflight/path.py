@@ -1,4 +1,4 @@
-"""P1, P3, P4, P9, P11, P12: rights of the cockpit and of replication, who may pass the fence, whether the other side is as large,
+"""P1, P3, P4, P9, P11, P13: rights of the cockpit and of replication, who may pass the fence, whether the other side is as large,
 and whether a password would be written down."""
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _TELLS: dict[str, tuple[Callable[[str], bool], bool, str]] = {
 
 
 async def unsaid(look: Look) -> list[FindingSeen]:
-    """P12: the password that a subscription connects with is written down nowhere: not in the log, not in a view."""
+    """P13: the password that a subscription connects with is written down nowhere: not in the log, not in a view."""
     found = []
     for side in SIDES:
         if look.spec.side(side.other).peer.password is None:
@@ -92,8 +92,8 @@ async def unsaid(look: Look) -> list[FindingSeen]:
             remedy = (
                 f"on {side}: GRANT SET ON PARAMETER {name} TO {ident(user)} (15 and later), or set it to {QUIET[name]} while the run arms"
             )
-            found.append((block if always else warn)("P12", f"{side} {name}", seen, query, remedy))
-    return unless(found, good("P12", "both", "the replication password is written down nowhere", "SELECT name, setting FROM pg_settings"))
+            found.append((block if always else warn)("P13", f"{side} {name}", seen, query, remedy))
+    return unless(found, good("P13", "both", "the replication password is written down nowhere", "SELECT name, setting FROM pg_settings"))
 
 
 _RIGHTS = """\
