@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from cockpit import wiring
 from cockpit.config import runs_folder
-from cockpit.drill import hangar, headless
+from cockpit.drill import endings, hangar, headless
 from cockpit.drill.environment import PAIR
 from cockpit.drill.faults import fault, listed
 from cockpit.drill.folders import claim, new_folder
@@ -153,18 +152,19 @@ def _end(folder: RunFolder, standing: hangar.Standing, before: RunState | None) 
     """Everything of the rig has ended; the folder of a run that flew stays. `before`: the run, where it closed before it was told to."""
     failure = asyncio.run(_stop(standing))
     closed = wiring.closed_state(folder)
-    if closed is None:
-        return _never_flew(folder, failure)
+    if closed is None or endings.never_flew(folder):
+        # Where it was open until its end was asked for, its end is what the lead wanted, whatever its processes said of it.
+        told_to = closed is not None and before is None
+        return _never_flew(folder, failure or ("" if told_to else endings.why(folder, closed)))
     _tell(f"run {folder.name}: {closed.outcome}, {closed.serving or 'nobody'} served; `cockpit export {folder.name}` writes the report")
     return 1 if closed.outcome == "failed" and (closed.past or before is not None) else 0
 
 
-def _never_flew(folder: RunFolder, failure: str) -> int:
-    """Nothing of the run is left; 0 when that is what the lead wanted."""
-    said = wiring.last_words(folder)
-    shutil.rmtree(folder.root, ignore_errors=True)
-    _tell(failure or said or "the drill was ended before it flew")
-    return 1 if failure or said else 0
+def _never_flew(folder: RunFolder, why: str) -> int:
+    """Nothing of the run is left; 0 when that is what the lead wanted, which is so where there is no `why`."""
+    endings.discard(folder)
+    _tell(why or "the drill was ended before it flew")
+    return 1 if why else 0
 
 
 async def _stop(standing: hangar.Standing) -> str:
