@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,7 +86,10 @@ async def _unattended(arguments: argparse.Namespace, spec: DrillSpec, runs: Path
 
 
 def _tell(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    # Where the terminal is gone there is nobody to tell, and what is left to do is done all the same.
+    with suppress(OSError):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 def render(card: Scorecard) -> str:
@@ -120,15 +124,18 @@ def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> in
         folder = create(runs, PAIR)
         wanted = Wanted(rows=spec.rows, apps=spec.apps, rate=spec.rate, seed=arguments.seed, runs=runs)
         wanted = replace(wanted, proxied=arguments.fault is not None)
-        standing = hangar.ask(
-            wanted,
-            linger_s=LINGER_S,
-            run=folder.root,
-            fault=arguments.fault,
-            before=lambda rig: _launch(folder, rig / "config.toml", arguments.scenario),
-        )
+        try:
+            standing = hangar.ask(
+                wanted,
+                linger_s=LINGER_S,
+                run=folder.root,
+                fault=arguments.fault,
+                before=lambda rig: _launch(folder, rig / "config.toml", arguments.scenario),
+            )
+        except BaseException:
+            endings.discard(folder)
+            raise
         from cockpit.screen.app import run_screen
-        from cockpit.screen.options import Ending
 
         raised.hand_over()
         progress = standing.progress_file
@@ -136,9 +143,18 @@ def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> in
     if arguments.fault:
         flown = fault(arguments.fault)
         _tell(f"flown under {flown.name}, from {flown.at} on: {flown.what}")
+    return _after_screen(folder, standing, ending)
+
+
+def _after_screen(folder: RunFolder, standing: hangar.Standing, ending: int) -> int:
+    """The drill is ended, or flies on: where its terminal went before its first event was there to be shown, nobody has seen it fly."""
+    from cockpit.screen.options import Ending
+
     closed = wiring.closed_state(folder)
-    if ending == Ending.END_DRILL or closed is not None or not standing.alive:
+    unseen = ending == Ending.LOST and not folder.timeline.exists()
+    if ending == Ending.END_DRILL or closed is not None or not standing.alive or unseen:
         return _end(folder, standing, closed)
+    standing.lingers()
     minutes = LINGER_S / 60
     _tell(f"the drill flies on for {minutes:.0f} minutes: `cockpit join {folder.name}` opens it again, and it ends by itself")
     return 0
