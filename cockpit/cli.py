@@ -385,20 +385,20 @@ def _repair(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from cockpit.timeline.journal import read
+    from cockpit.timeline.journal import is_flown, read
 
     folder = found(arguments)
-    reading = read(folder.timeline)
+    reading, flown = read(folder.timeline), is_flown(folder.timeline)
     if arguments.json:
         told = {"run": folder.name, "records": len(reading.events), "head": reading.head, "intact": reading.intact}
-        put(_json(told | {"torn": reading.torn, "damage": reading.damage, "damaged_record": reading.damaged_record}))
+        told |= {"torn": reading.torn, "damage": reading.damage, "damaged_record": reading.damaged_record}
+        put(_json(told | {"closed": reading.closed, "flown": flown}))
     elif reading.damage:
-        put(f"{folder.name}: DAMAGED at record {reading.damaged_record}: {reading.damage}")
+        put(f"{folder.name}: DAMAGED at record {reading.damaged_record}: it {reading.damage}")
     else:
-        put(
-            f"{folder.name}: intact, {len(reading.events)} records, head {reading.head[:16]}"
-            + (f"; {reading.torn}" if reading.torn else "")
-        )
+        open_end = f"ends open: no closing record, {'it is in the air' if flown else 'and nobody flies it'}"
+        parts = (f"intact, {len(reading.events)} records, head {reading.head[:16]}", reading.torn, "" if reading.closed else open_end)
+        put(f"{folder.name}: " + "; ".join(part for part in parts if part))
     return 0 if reading.intact else 1
 
 

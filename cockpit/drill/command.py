@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from cockpit import wiring
 from cockpit.config import runs_folder
-from cockpit.drill import hangar, headless
+from cockpit.drill import endings, hangar, headless
 from cockpit.drill.environment import PAIR
 from cockpit.drill.faults import fault, listed
 from cockpit.drill.folders import claim, new_folder
@@ -21,7 +21,7 @@ from cockpit.errors import Refused
 from cockpit.model.settings import DrillSpec, Scenario
 from cockpit.model.state import RunState
 from cockpit.scenario import load_scenario
-from cockpit.timeline.folder import RunFolder, create, last_words
+from cockpit.timeline.folder import RunFolder, create
 
 LINGER_S = 900.0
 """Seconds a drill flies on when its screen is gone without having ended it."""
@@ -86,7 +86,10 @@ async def _unattended(arguments: argparse.Namespace, spec: DrillSpec, runs: Path
 
 
 def _tell(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    # Where the terminal is gone there is nobody to tell, and what is left to do is done all the same.
+    with suppress(OSError):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 def render(card: Scorecard) -> str:
@@ -121,15 +124,18 @@ def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> in
         folder = create(runs, PAIR)
         wanted = Wanted(rows=spec.rows, apps=spec.apps, rate=spec.rate, seed=arguments.seed, runs=runs)
         wanted = replace(wanted, proxied=arguments.fault is not None)
-        standing = hangar.ask(
-            wanted,
-            linger_s=LINGER_S,
-            run=folder.root,
-            fault=arguments.fault,
-            before=lambda rig: _launch(folder, rig / "config.toml", arguments.scenario),
-        )
+        try:
+            standing = hangar.ask(
+                wanted,
+                linger_s=LINGER_S,
+                run=folder.root,
+                fault=arguments.fault,
+                before=lambda rig: _launch(folder, rig / "config.toml", arguments.scenario),
+            )
+        except BaseException:
+            endings.discard(folder)
+            raise
         from cockpit.screen.app import run_screen
-        from cockpit.screen.options import Ending
 
         raised.hand_over()
         progress = standing.progress_file
@@ -137,9 +143,18 @@ def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> in
     if arguments.fault:
         flown = fault(arguments.fault)
         _tell(f"flown under {flown.name}, from {flown.at} on: {flown.what}")
+    return _after_screen(folder, standing, ending)
+
+
+def _after_screen(folder: RunFolder, standing: hangar.Standing, ending: int) -> int:
+    """The drill is ended, or flies on: where its terminal went before its first event was there to be shown, nobody has seen it fly."""
+    from cockpit.screen.options import Ending
+
     closed = wiring.closed_state(folder)
-    if ending == Ending.END_DRILL or closed is not None or not standing.alive:
+    unseen = ending == Ending.LOST and not folder.timeline.exists()
+    if ending == Ending.END_DRILL or closed is not None or not standing.alive or unseen:
         return _end(folder, standing, closed)
+    standing.lingers()
     minutes = LINGER_S / 60
     _tell(f"the drill flies on for {minutes:.0f} minutes: `cockpit join {folder.name}` opens it again, and it ends by itself")
     return 0
@@ -153,18 +168,19 @@ def _end(folder: RunFolder, standing: hangar.Standing, before: RunState | None) 
     """Everything of the rig has ended; the folder of a run that flew stays. `before`: the run, where it closed before it was told to."""
     failure = asyncio.run(_stop(standing))
     closed = wiring.closed_state(folder)
-    if closed is None:
-        return _never_flew(folder, failure)
+    if closed is None or endings.never_flew(folder):
+        # Where it was open until its end was asked for, its end is what the lead wanted, whatever its processes said of it.
+        told_to = closed is not None and before is None
+        return _never_flew(folder, failure or ("" if told_to else endings.why(folder, closed)))
     _tell(f"run {folder.name}: {closed.outcome}, {closed.serving or 'nobody'} served; `cockpit export {folder.name}` writes the report")
     return 1 if closed.outcome == "failed" and (closed.past or before is not None) else 0
 
 
-def _never_flew(folder: RunFolder, failure: str) -> int:
-    """Nothing of the run is left; 0 when that is what the lead wanted."""
-    said = last_words(folder)
-    shutil.rmtree(folder.root, ignore_errors=True)
-    _tell(failure or said or "the drill was ended before it flew")
-    return 1 if failure or said else 0
+def _never_flew(folder: RunFolder, why: str) -> int:
+    """Nothing of the run is left; 0 when that is what the lead wanted, which is so where there is no `why`."""
+    endings.discard(folder)
+    _tell(why or "the drill was ended before it flew")
+    return 1 if why else 0
 
 
 async def _stop(standing: hangar.Standing) -> str:

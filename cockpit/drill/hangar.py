@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from cockpit.drill.apps_control import AppsControl
 from cockpit.drill.folders import new_folder, remove, start_time
 from cockpit.drill.rig import Wanted
-from cockpit.drill.supervisor import Order, Owner
+from cockpit.drill.supervisor import LINGERS, Order, Owner
 from cockpit.errors import CockpitError
 
 START_S = 120.0
@@ -87,6 +88,11 @@ class Standing:
         except CockpitError as err:
             return str(err)
         return ""
+
+    def lingers(self) -> None:
+        """The rig flies on without us, also where its run has not begun."""
+        with suppress(FileNotFoundError):
+            (self.folder / LINGERS).touch()
 
     async def stop(self, deadline_s: float = STOP_S) -> None:
         """The rig's processes have ended and its folder is gone. `CockpitError` when it does not end."""

@@ -7,14 +7,13 @@ What an app felt of a handover is taken from `BEFORE_S` before writes were stall
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cockpit import wiring
-from cockpit.drill import evidence
+from cockpit.drill import endings, evidence
 from cockpit.drill.crew import end_guardian, launch_guardian
 from cockpit.drill.environment import PAIR
 from cockpit.drill.faults import READY, Fault
@@ -63,8 +62,8 @@ async def fly(claim: Claim, flight: Flight, tell: Callable[[str], None]) -> Scor
         async with Rig(claim, wanted) as rig:
             card = await _flown(rig, claim, folder, flight, tell)
     finally:
-        if not folder.timeline.exists():
-            shutil.rmtree(folder.root, ignore_errors=True)
+        if endings.never_flew(folder):
+            endings.discard(folder)
     _keep(card, folder, tell)
     return card
 

@@ -6,6 +6,7 @@ import asyncio
 import getpass
 from collections.abc import Callable
 
+from cockpit.drill import endings
 from cockpit.errors import CockpitError, StepTimeout
 from cockpit.model.intents import Ask, Intent
 from cockpit.model.state import HandoverView, RunState
@@ -33,7 +34,7 @@ class Lead:
         return self._follower.state
 
     async def until(self, holds: Callable[[RunState], bool], within_s: float, what: str) -> RunState:
-        """The state once `holds`; `StepTimeout` when it does not in time, the pilot's own words when it left."""
+        """The state once `holds`; `StepTimeout` when it does not in time, the last words of the run's processes in both cases."""
         loop = asyncio.get_running_loop()
         end = loop.time() + within_s
         while True:
@@ -51,8 +52,7 @@ class Lead:
             await asyncio.sleep(POLL_S)
 
     def _last_words(self) -> str:
-        alarms = "; ".join(alarm.what for alarm in self.state.alarms)
-        return alarms or self.state.mode_why or f"the pilot is {self.state.mode}"
+        return endings.why(self._folder, self.state) or f"the pilot is {self.state.mode}"
 
     async def ready(self) -> RunState:
         """The pilot has looked and waits for intents."""

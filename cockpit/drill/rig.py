@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from cockpit.config import load_config
-from cockpit.drill import arp, cloud, environment, pooler, servers
+from cockpit.drill import arp, cloud, environment, pooler, room, servers
 from cockpit.drill.apps_control import AppsControl
 from cockpit.drill.environment import Site
 from cockpit.drill.fleet import Path as Way
@@ -110,11 +110,18 @@ class Rig:
         await self.stop()
 
     async def start(self) -> None:
-        """Everything is up, replicated, and the apps are writing to blue."""
+        """Everything is up, replicated, and the apps are writing to blue. `CockpitError` where the disk has no room for it."""
+        copied = await asyncio.to_thread(servers.copied, (16, 18))
+        room.check(self.folder, self.wanted.rows, copied)
         try:
             await self._start()
-        except BaseExceptionGroup as group:
-            raise _first(group) from group
+        except (BaseExceptionGroup, CockpitError, OSError) as err:
+            first = _first(err)
+            if room.ran_out(first, (self.folder / name / servers.LOG for name in ("blue", "green"))):
+                raise room.none_left(self.folder, self.wanted.rows, copied) from err
+            if first is err:
+                raise
+            raise first from err
 
     async def _start(self) -> None:
         words = self._passwords()
@@ -286,8 +293,7 @@ async def _together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
     return [task.result() for task in tasks]
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    err: BaseException = group
+def _first(err: BaseException) -> BaseException:
     while isinstance(err, BaseExceptionGroup):
         err = err.exceptions[0]
     return err

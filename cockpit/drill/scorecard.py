@@ -151,9 +151,10 @@ def judge(flown: Sequence[Flown], facts: Facts, apps: Sequence[App], rig: Mappin
     starts = [each.view.opened_mono for each in flown]
     periods = {name: _by_period(acks, starts) for name, acks in facts.acks.items()}
     cards = tuple(_handover(each, number, periods, facts.written, apps) for number, each in enumerate(flown))
+    unknown = [why for number, each in enumerate(flown) for why in _unknown(each, number, periods, apps)]
     different = evidence.differing(facts.blue, facts.green)
     twice = sum(times > 1 for times in facts.written.values())
-    why = (*_complaints(cards, twice, fault), *([f"the sides differ in {', '.join(different[:5])}"] if different else []))
+    why = (*_complaints(cards, twice, fault), *unknown, *([f"the sides differ in {', '.join(different[:5])}"] if different else []))
     return Scorecard(
         verdict="fail" if why else "pass",
         why=why,
@@ -194,6 +195,15 @@ def _handover(
         steps=tuple(StepCard(step.id, round(step.ms, 3)) for step in view.steps if step.state is StepState.DONE and step.ms is not None),
         apps=cards,
     )
+
+
+def _unknown(each: Flown, number: int, periods: Mapping[str, list[list[Ack]]], apps: Sequence[App]) -> Iterable[str]:
+    """What is not known of a handover: the card's zeros stand for nothing that was measured."""
+    for app in apps:
+        if app.name not in each.felt:
+            yield f"no figures of app {app.name} in handover {number + 1}"
+    if not any(acks[number] for acks in periods.values()):
+        yield f"no write was acknowledged in handover {number + 1}"
 
 
 def _app(app: App, felt: Felt | None, acks: Sequence[Ack], written: Mapping[UUID, int]) -> AppCard:

@@ -15,7 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +27,8 @@ from cockpit.model.settings import Endpoint
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
+LOG = "server.log"
+"""Below a server's folder: what its `initdb` and the server itself wrote."""
 _INSTALLS = {16: "pginstall", 18: "pginstall18"}
 _INITDB_S = 60.0
 _START_S = 60.0
@@ -106,7 +108,7 @@ class Server:
 
     @property
     def log(self) -> Path:
-        return self.folder / "server.log"
+        return self.folder / LOG
 
     def endpoint(self, database: str, user: str, password: str | None) -> Endpoint:
         return Endpoint(HOST, self.port, database, user, Secret(password) if password is not None else None, "disable")
@@ -200,19 +202,34 @@ def _prepare(bin_folder: Path, folder: Path, identity: Identity) -> Path:
 
 def _reachable(bin_folder: Path, folder: Path, identity: Identity) -> Path:
     """`bin_folder`, or a readable copy of its installation below `folder` where the servers' user cannot get to it."""
-    if identity.uid == os.geteuid() or (identity.reaches(bin_folder) and _readable(bin_folder / "postgres")):
+    if _in_reach(bin_folder, identity):
         return bin_folder
     # The binaries find their libraries by a path relative to themselves (RPATH $ORIGIN): package and libraries keep their places.
-    install, package = bin_folder.parent, bin_folder.parent.parent
+    install, package, libraries = _parts(bin_folder)
     copy = folder / "install"
     shutil.copytree(install, copy / package.name / install.name, symlinks=True)
-    libraries = package.parent / f"{package.name}.libs"
     if libraries.is_dir():
         shutil.copytree(libraries, copy / libraries.name, symlinks=True)
     for path in (copy, *copy.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444))
     return copy / package.name / install.name / "bin"
+
+
+def _parts(bin_folder: Path) -> tuple[Path, Path, Path]:
+    """The installation, the package that holds it, and the libraries that it needs."""
+    package = bin_folder.parent.parent
+    return bin_folder.parent, package, package.parent / f"{package.name}.libs"
+
+
+def copied(majors: Iterable[int]) -> int:
+    """Bytes that servers of these versions copy of their installations, each its own, since their user cannot get to them; 0 where it can."""
+    out_of_reach = [_parts(folder) for folder in map(binaries, majors) if not _in_reach(folder, server_identity())]
+    return sum(path.lstat().st_size for install, _, libraries in out_of_reach for part in (install, libraries) for path in part.rglob("*"))
+
+
+def _in_reach(bin_folder: Path, identity: Identity) -> bool:
+    return identity.uid == os.geteuid() or (identity.reaches(bin_folder) and _readable(bin_folder / "postgres"))
 
 
 def _readable(binary: Path) -> bool:
@@ -226,7 +243,7 @@ async def _initdb(bin_folder: Path, folder: Path, password: str, identity: Ident
     word.write_text(password + "\n", encoding="utf-8")
     argv = [str(bin_folder / "initdb"), "-D", str(folder / "data"), "-U", SUPERUSER, "-A", "scram-sha-256"]
     argv += ["--pwfile", str(word), "--no-sync", "-E", "UTF8", "--locale=C", "--no-instructions"]
-    with (folder / "server.log").open("ab") as log:
+    with (folder / LOG).open("ab") as log:
         process = spawn(argv, log=log, cwd=folder, identity=identity)
     try:
         await until_ended(process, _INITDB_S)
@@ -237,7 +254,7 @@ async def _initdb(bin_folder: Path, folder: Path, password: str, identity: Ident
         process.wait()
         word.unlink()
     if process.returncode:
-        raise CockpitError("initdb failed", where=f"{name}: {folder}", remedy=_tail(folder / "server.log"))
+        raise CockpitError("initdb failed", where=f"{name}: {folder}", remedy=_tail(folder / LOG))
 
 
 def _tail(log: Path, lines: int = 3) -> str:

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cockpit.drill import endings
 from cockpit.drill.crew import end_guardian, launch_guardian
 from cockpit.drill.faults import fault
 from cockpit.drill.folders import claim, start_time
@@ -33,6 +34,8 @@ from cockpit.timeline.folder import RunFolder
 from cockpit.timeline.journal import is_closed
 
 _LOOK_S = 0.1
+LINGERS = "lingers"
+"""A file in the rig's folder: who asked left on purpose, before the run had begun, and wants it to fly."""
 CLOSED_S = 10.0
 """Seconds a rig stays when its screen is gone and its run is closed: there is nothing left to fly."""
 
@@ -85,8 +88,17 @@ async def supervise(folder: Path) -> int:
     try:
         failure = await _fly(rig, order, asked)
     finally:
-        await rig.stop(keep=failure is not None)
+        alone = not order.owner.here
+        await rig.stop(keep=failure is not None and not alone)
+        if alone and order.run:
+            await asyncio.to_thread(_clear, RunFolder(Path(order.run)))
     return 0 if failure is None else 1
+
+
+def _clear(run: RunFolder) -> None:
+    """A run that never flew is gone; who asked for it is not there to do it."""
+    if endings.never_flew(run):
+        endings.discard(run)
 
 
 async def _fly(rig: Rig, order: Order, asked: asyncio.Event) -> CockpitError | None:
@@ -132,16 +144,24 @@ async def _struck(rig: Rig, order: Order, guardian: int, ending: asyncio.Task[No
 
 
 async def _until_asked(folder: Path, owner: Owner, asked: asyncio.Event, run: str | None) -> None:
-    """Until somebody asks; or nobody is there any more, for as long as a drill may fly alone, or for a moment once its run is closed."""
+    """Until somebody asks; or nobody is there any more, for as long as a drill may fly alone, or for a moment once its run is closed.
+
+    A run that has not begun when nobody is there any more has been seen by nobody, and flies alone only where that was wished (`LINGERS`)."""
     alone_since: float | None = None
     while not asked.is_set() and not await asyncio.to_thread((folder / "stop").exists):
         now = asyncio.get_running_loop().time()
         alone_since = None if owner.here else alone_since if alone_since is not None else now
         if owner.linger_s is not None and alone_since is not None:
+            if run is not None and await asyncio.to_thread(_unseen, folder, Path(run)):
+                return
             over = run is not None and await asyncio.to_thread(is_closed, RunFolder(Path(run)).timeline)
             if now - alone_since > (min(owner.linger_s, CLOSED_S) if over else owner.linger_s):
                 return
         await asyncio.sleep(_LOOK_S)
+
+
+def _unseen(folder: Path, run: Path) -> bool:
+    return not (folder / LINGERS).exists() and not RunFolder(run).timeline.exists()
 
 
 def _ready(rig: Rig) -> dict[str, Any]:

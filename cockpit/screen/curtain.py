@@ -12,6 +12,7 @@ import signal
 import sys
 import termios
 from collections.abc import Mapping
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -76,11 +77,14 @@ class Curtain:
 
     def _lower(self) -> None:
         atexit.unregister(self._lower)
-        if self._raised:
-            self._raised = False
-            _write(_LOWER)
-        if self._found:
-            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._found)
+        # A terminal that is gone takes nothing back.
+        with suppress(OSError, termios.error):
+            if self._raised:
+                self._raised = False
+                _write(_LOWER)
+        with suppress(OSError, termios.error):
+            if self._found:
+                termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._found)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}

@@ -28,7 +28,7 @@ def decode_event(line: bytes) -> tuple[Event, str]:
         fact: Fact = msgspec.convert(raw["fact"], FACTS[raw["kind"]], strict=True)
         return Event(raw["seq"], raw["at"], raw["mono"], raw["by"], fact), raw["prev"]
     except (msgspec.MsgspecError, KeyError, TypeError, UnicodeDecodeError) as err:
-        raise JournalError(f"not an event: {type(err).__name__}") from None
+        raise JournalError(f"is not an event ({type(err).__name__})") from None
 
 
 def encode_sample(sample: Sample) -> bytes:

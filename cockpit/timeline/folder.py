@@ -1,6 +1,7 @@
 """A run's folder: private to its user (0700), one folder a run, named by time, pair and four random letters.
 
 timeline.jsonl   the chain of events            samples.jsonl   what was measured, newest wins
+timeline.jsonl.closed   how long the chain was when the run closed
 plan.json        the two plans as run           evidence/       files that events point to
 pilot.log        what the pilot printed         pilot.sock      where intents go (or the path named in `pilot.path`)
 bill/            what an ungraceful rollback left behind, as it was read

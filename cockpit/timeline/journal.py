@@ -9,7 +9,8 @@ so a changed, swapped, doubled or missing line is named by its number, the last 
 
 Reading: bytes after the last newline are a torn tail, left by a crash while a line was being written. If they are a whole
 record that verifies, they count as one; otherwise they are reported (`Reading.torn`) and set aside, never fatal. Everything else
-that does not verify is damage: the events before it are returned and the record's number is named.
+that does not verify is damage: the events before it are returned and the record's number is named. So is a timeline that is shorter than it
+was when its run closed (`cockpit.timeline.closing`): the first record that is not there is named.
 
 Writing: one writer, by an exclusive lock on the file (flock(2)). An append is one write(2). `durable` appends are followed by
 fsync(2) before the call returns: every intent, decision and border is. The result of an action inside the window is written at
@@ -23,12 +24,13 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cockpit.errors import JournalDamaged, JournalError
-from cockpit.model.events import Event, Fact
+from cockpit.model.events import Event, Fact, RunClosed
+from cockpit.timeline.closing import Closing, beside, note, noted
 from cockpit.timeline.codec import decode_event, encode_event
 
 LAST_BYTES = 256 * 1024
@@ -48,10 +50,10 @@ def unseal(line: bytes) -> tuple[Event, str, str]:
     """The event, the hash before and the own hash of a line without its newline; `JournalError` where it does not verify."""
     body, tail = line[:-_TAIL_LENGTH], line[-_TAIL_LENGTH:]
     if not tail.startswith(_MARK) or not tail.endswith(b'"}'):
-        raise JournalError("not a sealed record")
+        raise JournalError("is not a sealed record")
     digest = tail[len(_MARK) : -2].decode("ascii", "replace")
     if hashlib.sha256(body).hexdigest() != digest:
-        raise JournalError("its hash does not match its content")
+        raise JournalError("has a hash that does not match its content")
     event, prev = decode_event(body + b"}")
     return event, prev, digest
 
@@ -67,11 +69,17 @@ class Reading:
     """Bytes up to the end of the last good line."""
     torn: str = ""
     damage: str = ""
+    """What is wrong with the record `damaged_record`, to be read after "it" or "record 7"."""
     damaged_record: int | None = None
 
     @property
     def intact(self) -> bool:
         return not self.damage
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is a closing record."""
+        return any(isinstance(event.fact, RunClosed) for event in self.events)
 
     def trusted(self, where: str) -> Reading:
         """This reading, or `JournalDamaged` naming the record."""
@@ -109,18 +117,27 @@ class Chain:
 
 def read(path: Path) -> Reading:
     """The timeline at `path`, verified; `JournalError` only where it cannot be opened at all."""
+    closing = noted(path)  # first: what it counts was in the timeline before it was written
     try:
         content = path.read_bytes()
     except OSError as err:
         raise JournalError(f"cannot read the timeline: {err.strerror}", where=str(path)) from None
-    return verify(content)
+    return verify(content, closing)
 
 
-def verify(content: bytes) -> Reading:
-    """The reading of a timeline's bytes."""
+def verify(content: bytes, closing: Closing | None = None) -> Reading:
+    """The reading of a timeline's bytes; `closing`: what it was when its run closed, where that is known."""
+    reading = _verified(content, closing)
+    if closing is None or reading.damage or len(reading.events) >= closing.records:
+        return reading
+    missing = f"is missing: the run was closed with {closing.records} records"
+    return replace(reading, torn="", damage=missing, damaged_record=len(reading.events) + 1)
+
+
+def _verified(content: bytes, closing: Closing | None) -> Reading:
     chain = Chain()
     events: list[Event] = []
-    size = 0
+    head, size = chain.head, 0
     for line, complete in _lines(content):
         try:
             events.append(chain.take(line))
@@ -129,6 +146,10 @@ def verify(content: bytes) -> Reading:
                 return Reading(tuple(events), chain.head, size, damage=err.what, damaged_record=err.record)
             torn = f"{len(line)} bytes of an unfinished record {err.record} at the end, left by a crash; set aside"
             return Reading(tuple(events), chain.head, size, torn=torn)
+        if closing is not None and chain.seq == closing.records and chain.head != closing.head:
+            other = events.pop().seq
+            return Reading(tuple(events), head, size, damage="is not the one that the run was closed with", damaged_record=other)
+        head = chain.head
         size += len(line) + complete
     return Reading(tuple(events), chain.head, size)
 
@@ -151,6 +172,7 @@ class Journal:
         self._by = by
         self._clock = clock
         self._broken = ""
+        self._closed = False
 
     @property
     def seq(self) -> int:
@@ -170,6 +192,7 @@ class Journal:
         """A new, empty timeline, locked; its folder entry is durable."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            beside(path).unlink(missing_ok=True)
             folder = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
@@ -201,7 +224,9 @@ class Journal:
             raise
         chain = Chain()
         chain.head, chain.seq = reading.head, len(reading.events)
-        return Journal(path, descriptor, chain, by, clock), reading
+        journal = Journal(path, descriptor, chain, by, clock)
+        journal._closed = reading.closed
+        return journal, reading
 
     def append(self, fact: Fact, *, durable: bool = True) -> Event:
         """The event of `fact`, numbered, chained and written; `JournalError` when it could not be, and ever after."""
@@ -219,6 +244,9 @@ class Journal:
             self._broken = f"cannot write the timeline: {err.strerror}"
             raise JournalError(self._broken, where=str(self._path), remedy="free the disk and resume the run") from None
         self._chain.head, self._chain.seq = digest, event.seq
+        self._closed = self._closed or isinstance(fact, RunClosed)
+        if self._closed and durable:
+            note(self._path, Closing(event.seq, digest))
         return event
 
     def sync(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from cockpit.errors import JournalError
 from cockpit.model.state import replay
 from cockpit.model.text import plain
+from cockpit.model.words import Outcome
 from cockpit.timeline.folder import RunFolder, every
 from cockpit.timeline.journal import is_flown, read
 
@@ -22,6 +23,7 @@ class RunRow:
     user: str
     drill: bool
     handovers: int
+    """Those in which writes were stalled, or that were done; not an arming that ran out or was taken back."""
     serving: str
     outcome: str
     """`flown` while a process holds it, `open` where none does and it was never closed, `damaged`, else how it ended."""
@@ -40,7 +42,8 @@ def _row(folder: RunFolder) -> RunRow:
         return RunRow(folder.name, "", "", "", False, 0, "", "unreadable")
     state = replay(reading.events)
     outcome = "damaged" if reading.damage else "flown" if flown else state.outcome or "open"
-    return RunRow(folder.name, state.pair, state.opened_at, state.user, state.drill, len(state.past), str(state.serving or ""), outcome)
+    flights = sum(view.downtime_mono is not None or view.outcome is Outcome.DONE for view in state.past)
+    return RunRow(folder.name, state.pair, state.opened_at, state.user, state.drill, flights, str(state.serving or ""), outcome)
 
 
 def render(rows: tuple[RunRow, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 
 from cockpit import cli
 from cockpit.drill import command, headless
+from cockpit.drill.lead import Lead
 from cockpit.drill.scorecard import HandoverCard, Scorecard, Stall
 from cockpit.errors import CockpitError, Refused
 from cockpit.model import events as ev
-from cockpit.model.words import Direction, Outcome, Side
+from cockpit.model.words import Direction, Mode, Outcome, Side
 from cockpit.scenario import load_scenario
 from cockpit.timeline.folder import RunFolder, create
 from cockpit.timeline.journal import Journal
@@ -67,8 +69,6 @@ def one(direction: Direction, outcome: Outcome) -> tuple[ev.Fact, ...]:
         (one(Direction.CUTOVER, Outcome.ABORTED), ev.RunClosed("aborted", 4, Side.BLUE, ()), 0),
         (one(Direction.ROLLBACK, Outcome.DONE), ev.RunClosed("rolled-back", 5, Side.BLUE, ()), 0),
         (one(Direction.CUTOVER, Outcome.STUCK), ev.RunClosed("failed", 1, Side.GREEN, ()), 1),
-        # Told to stop before its pilot had looked: the lead wanted nothing of it.
-        ((), ev.RunClosed("failed", 1, None, ()), 0),
     ],
 )
 def test_a_drill_that_the_lead_ended_is_a_success_unless_something_failed(
@@ -80,11 +80,33 @@ def test_a_drill_that_the_lead_ended_is_a_success_unless_something_failed(
     assert folder.name in capsys.readouterr().err
 
 
-def test_a_drill_whose_run_failed_by_itself_is_a_failure(tmp_path: Path) -> None:
-    folder = flown(tmp_path, ev.RunClosed("failed", 1, None, ()))
+def test_a_drill_that_was_told_to_stop_before_its_pilot_had_looked_leaves_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = flown(tmp_path, ev.ModeChanged(Mode.OPENING, ""), ev.RunClosed("failed", 1, None, ()))
+    folder.log.write_text("the pilot was told to end\n")
+    assert command._end(folder, Rig(), None) == 0  # type: ignore[arg-type]
+    assert capsys.readouterr().err == "the drill was ended before it flew\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_drill_whose_run_failed_by_itself_before_it_flew_says_why_and_leaves_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = flown(tmp_path, ev.AlarmRaised("left", "the pilot left the run open", "", ""), ev.RunClosed("failed", 1, None, ()))
+    folder.log.write_text("/ro: Read-only file system; free it\n")
     before = command.wiring.closed_state(folder)
     assert before is not None
     assert command._end(folder, Rig(), before) == 1  # type: ignore[arg-type]
+    assert capsys.readouterr().err == "/ro: Read-only file system; free it; the pilot left the run open\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_drill_whose_run_failed_by_itself_once_it_was_ready_stays(tmp_path: Path) -> None:
+    folder = flown(tmp_path, ev.ModeChanged(Mode.READY, ""), ev.RunClosed("failed", 1, None, ()))
+    before = command.wiring.closed_state(folder)
+    assert command._end(folder, Rig(), before) == 1  # type: ignore[arg-type]
+    assert folder.timeline.exists()
 
 
 @pytest.mark.parametrize(
@@ -180,6 +202,45 @@ def test_a_run_folder_that_vanished_costs_the_scorecard_its_file_and_nothing_els
     folder = RunFolder(tmp_path / "gone")
     headless._keep(CARD, folder, told.append)
     assert told == [f"{folder.scorecard}: the scorecard could not be kept there: No such file or directory"]
+
+
+class Standing:
+    """Stands where the rig does: it comes up and goes."""
+
+    def __init__(self, claim: object, wanted: object) -> None:
+        self.config = Path("config.toml")
+
+    async def __aenter__(self) -> Standing:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("mode", "left"), [(Mode.OPENING, 0), (Mode.READY, 1)])
+async def test_an_unattended_drill_whose_pilot_dies_says_why_and_leaves_a_run_only_if_it_flew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode, left: int
+) -> None:
+    async def fly(rig: object, claim: object, folder: RunFolder, flight: object, tell: object) -> Scorecard:
+        folder.log.write_text("/ro: Read-only file system; free it\n")
+        journal = Journal.create(folder.timeline, "pilot")
+        for fact in (ev.ModeChanged(mode, ""), ev.AlarmRaised("left", "the pilot left", "", ""), ev.RunClosed("failed", 1, None, ())):
+            journal.append(fact)
+        journal.close()
+        lead = Lead(folder)
+        try:
+            await lead.ready() if mode is Mode.OPENING else await lead.until(lambda s: False, 5.0, "a ready pilot")
+        finally:
+            await lead.leave()
+        raise AssertionError("it was not ready")
+
+    monkeypatch.setattr(headless, "Rig", Standing)
+    monkeypatch.setattr(headless, "_flown", fly)
+    flight = headless.Flight("arp", load_scenario("arp").drill, 1, 1, tmp_path)
+    with pytest.raises(CockpitError) as caught:
+        await headless.fly(None, flight, lambda line: None)  # type: ignore[arg-type]
+    assert str(caught.value).endswith("the run closed while waiting for a ready pilot; /ro: Read-only file system; free it; the pilot left")
+    assert len(os.listdir(tmp_path)) == left
 
 
 # --- what the machine refuses ----------------------------------------------------------------------------------------------

@@ -145,10 +145,25 @@ def test_a_lost_write_is_charged_to_its_handover() -> None:
 
 
 def test_a_write_that_stands_twice_without_an_answer_fails_too() -> None:
-    card = judge(flights(), facts({"orders": [ack(1, 5.0)]}, twice={9}), APPS, {})
+    made = {"orders": [ack(1, 5.0), ack(2, 25.0)]}
+    card = judge(flights(), facts(made, twice={9}), APPS, {})
     assert card.verdict == "pass"
-    card = judge(flights(), Facts({"orders": [ack(1, 5.0)]}, {UUID(int=1): 1, UUID(int=9): 2}, {}, {}), APPS, {})
+    card = judge(flights(), Facts(made, {UUID(int=1): 1, UUID(int=2): 1, UUID(int=9): 2}, {}, {}), APPS, {})
     assert "1 writes stand twice" in card.why[0]
+
+
+def test_an_app_without_figures_and_a_handover_without_writes_are_no_zeros() -> None:
+    silent, spoken = APPS[3], {app.name: felt(40.0) for app in APPS}
+    flights = [
+        Flown(view(1, Direction.CUTOVER, 10.0), {name: each for name, each in spoken.items() if name != silent.name}),
+        Flown(view(2, Direction.ROLLBACK, 20.0), spoken),
+    ]
+    card = judge(flights, facts({"orders": [ack(1, 5.0)], "other": []}), APPS, {})
+    assert (card.verdict, card.why) == (
+        "fail",
+        (f"no figures of app {silent.name} in handover 1", "no write was acknowledged in handover 2"),
+    )
+    assert judge(flights[1:], facts({}), APPS, {}).why == ("no write was acknowledged in handover 1",)
 
 
 def test_only_the_pooled_apps_make_the_stall_and_the_errors() -> None:
