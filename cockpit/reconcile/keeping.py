@@ -131,10 +131,11 @@ class Keeper:
         """Something may have changed: it is in the file soon."""
         self._told.set()
 
-    async def keep(self) -> None:
-        """Works until it is cancelled."""
+    async def keep(self, calm: asyncio.Event) -> None:
+        """Works until it is cancelled, but for the times that are not `calm`: they belong to a window, which shares its processors."""
         while True:
             await self._told.wait()
+            await calm.wait()
             self._told.clear()
             await self.save()
 

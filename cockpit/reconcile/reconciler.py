@@ -52,6 +52,8 @@ CATALOG_CHEAP_S = 0.1
 LONGEST_REST_S = 5.0
 CATCH_UP_ROUNDS = 3
 """A key is proven in the round after the one that saw it, when replication has had the time to carry it."""
+CALM_AFTER_S = 1.0
+"""Seconds after a catch-up in which a window is expected to open."""
 CUT_S = 0.05
 """How long a statement may go on after `hold`."""
 LEAST_DUTY, MOST_DUTY = 0.01, 0.5
@@ -79,8 +81,10 @@ class PostgresReconciler:
         self._keeper = Keeper(proof, self._ledger, self._taps, spec.is_sensitive)
         self._watch = Watch(self._ledger, self._taps, self._bundles, self._passage, self._keeper.take_up)
         self._serving = Side.BLUE
-        self._free = asyncio.Event()
+        self._free, self._calm = asyncio.Event(), asyncio.Event()
+        """Whether the background works; whether it also writes down what is proven."""
         self._free.set()
+        self._calm.set()
         self._tapped = asyncio.Event()
         """Set when the taps were tried: a table read before that would have to be read again."""
         self._at_work: set[asyncio.Task[Any]] = set()
@@ -112,7 +116,9 @@ class PostgresReconciler:
 
     async def samples(self) -> AsyncIterator[ReconSample]:
         """Works while it is iterated: the taps are made by its first step. The first sample has every table, later ones what changed."""
-        tasks = [asyncio.create_task(work) for work in (self._watching(), self._scanning(), self._throttling(), self._keeper.keep())]
+        tasks = [
+            asyncio.create_task(work) for work in (self._watching(), self._scanning(), self._throttling(), self._keeper.keep(self._calm))
+        ]
         try:
             while True:
                 yield self._sample()
@@ -127,6 +133,7 @@ class PostgresReconciler:
     def hold(self) -> None:
         """The background starts nothing more; a statement that runs longer than `CUT_S` from now is cancelled."""
         self._free.clear()
+        self._calm.clear()
         asyncio.get_running_loop().call_later(CUT_S, self._cut)
 
     def release(self, serving: Side) -> None:
@@ -134,6 +141,7 @@ class PostgresReconciler:
         self._serving = serving
         self._catalog_mono = float("-inf")
         self._free.set()
+        self._calm.set()
 
     def duty(self, change: float) -> float:
         """The load limit, changed and within its bounds; under strain less is taken."""
@@ -149,6 +157,8 @@ class PostgresReconciler:
         loop = asyncio.get_running_loop()
         started, before = loop.time(), self._dirty()
         trouble = ""
+        self._calm.clear()  # a window is about to open
+        loop.call_later(box_s + CALM_AFTER_S, self._calm_again)
         try:
             async with asyncio.timeout(box_s):
                 if loop.time() - self._read_mono > CATALOG_SOON_S and self._catalog_s < CATALOG_CHEAP_S:
@@ -176,6 +186,7 @@ class PostgresReconciler:
         finally:
             if was_free:
                 self._free.set()
+                self._calm.set()
             self._keeper.tell()
 
     async def _in_turn(self, origin: Side, target: Side, box_s: float) -> Verification:
@@ -313,6 +324,10 @@ class PostgresReconciler:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         return None if task.cancelled() else task.result()
+
+    def _calm_again(self) -> None:
+        if self._free.is_set():
+            self._calm.set()
 
     def _cut(self) -> None:
         if self._free.is_set():
