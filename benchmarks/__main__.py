@@ -1,12 +1,22 @@
-"""`make bench`: the figures beside what was asked for. `ARGS=handovers`, `ARGS=front` or `ARGS=reconcile` measures one part alone."""
+"""`make bench`: the figures beside what was asked for. `ARGS=handovers`, for one, measures one part alone."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import front, handovers, reconcile
+from benchmarks import aligned, freeze, front, handovers, memory, reconcile, underload, warehouse
 
-PARTS = {"handovers": handovers.measure, "front": front.measure, "reconcile": reconcile.measure}
+PARTS = {
+    "handovers": handovers.measure,
+    "front": front.measure,
+    "reconcile": reconcile.measure,
+    "aligned": aligned.measure,
+    "freeze": freeze.measure,
+    "latency": underload.measure_latency,
+    "verdicts": underload.measure_verdicts,
+    "memory": memory.measure,
+    "warehouse": warehouse.measure,
+}
 
 
 def main() -> int:

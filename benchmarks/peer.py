@@ -48,7 +48,7 @@ def install() -> str:
 def diff(ends: tuple[Endpoint, Endpoint], table: str, key: str, columns: tuple[str, ...]) -> Timed:
     """One comparison of the table on both ends."""
     asked = {"urls": [_url(end) for end in ends], "table": table, "key": key, "columns": columns}
-    done = subprocess.run([_python(), "-c", _DIFF], input=json.dumps(asked), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run([_python(), "-c", _DIFF], input=json.dumps(asked), capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     return Timed(found["seconds"], found["rows"])
 

@@ -163,10 +163,16 @@ class _Target(_Strict):
     profile: _Argument | None = None
 
 
+_Relation = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_no_nul)]
+"""A schema, relation or column of a warehouse: Snowflake's names have up to 255 characters."""
+_Key = Annotated[tuple[_Relation, ...], Field(min_length=1)]
+
+
 class _Warehouse(_Strict):
-    blue: _Column
-    green: _Column
-    relations: tuple[_Column, ...] = ()
+    blue: _Relation
+    green: _Relation
+    relations: tuple[_Relation, ...] = ()
+    keys: dict[_Relation, _Key] = {}
 
 
 class DbtFile(_Strict):
@@ -203,7 +209,7 @@ def dbt_of(file: DbtFile | None, folder: Path) -> checks.DbtSpec | None:
         at_once=file.at_once,
         program=program,
         env=dict(file.env),
-        warehouse=checks.Warehouse(warehouse.blue, warehouse.green, warehouse.relations) if warehouse else None,
+        warehouse=checks.Warehouse(warehouse.blue, warehouse.green, warehouse.relations, dict(warehouse.keys)) if warehouse else None,
         pair=file.pair,
     )
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from cockpit.initial.questions import QUESTIONS
 from cockpit.model.text import plain
 
 
@@ -40,6 +41,14 @@ def pair_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--without-bill", action="store_true", help="also where what was left behind has not been read")
     if name in {"plan", "preflight", "cleanup"}:
         parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def init_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", type=Path, default=Path("cockpit.toml"), help="the config to write (default: cockpit.toml)")
+    for question in QUESTIONS:
+        parser.add_argument(f"--{question.key}", metavar=question.metavar, help=question.asks)
+    parser.add_argument("--yes", action="store_true", help="ask nothing: what no flag answers has its default")
+    parser.add_argument("--force", action="store_true", help="replace the file where there is one")
 
 
 def reconciling_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +122,8 @@ def settling_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 def screen_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--theme", choices=("dark", "light", "mono", "contrast"), default="dark")
     parser.add_argument("--ascii", action="store_true", help="no symbols beyond ASCII")
+    parser.add_argument("--plain", action="store_true", help="no screen: a sentence for each event, words to fly by; also where TERM=dumb")
+    parser.add_argument("--every-event", action="store_true", help="of --plain: also for each action of a step and each check that is good")
 
 
 def drill_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from cockpit.arguments import (
     Parser,
     drill_arguments,
+    init_arguments,
     pair_arguments,
     run_arguments,
     settling_arguments,
@@ -101,12 +102,14 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = Parser(
         prog="cockpit",
-        description="Fly a live PostgreSQL blue-green cutover from a terminal, and fly it back.",
+        description="Fly a live PostgreSQL blue-green cutover from a terminal, and fly it back.\nWithout a command: what is here, to choose from.",
         epilog=EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"cockpit {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(command=_first_steps)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    init_arguments(_command(commands, "init", "write a config: asks, and looks at both servers", _init))
     drill_arguments(_command(commands, "drill", "rehearse on an embedded pair of real servers", _drill, DRILL_EXITS))
     for name, text, run in (
         ("run", "fly: open the cockpit on a live pair", _run),
@@ -154,6 +157,21 @@ def _command(
     made = commands.add_parser(name, help=text, description=text, epilog=exits, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.set_defaults(command=run)
     return made
+
+
+# --- before there is anything ----------------------------------------------------------------------------
+
+
+def _first_steps(arguments: argparse.Namespace) -> int:
+    from cockpit import first_steps
+
+    return first_steps.offer(main)
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from cockpit.initial import command
+
+    return command.init(arguments)
 
 
 # --- flying -----------------------------------------------------------------------------------------------
@@ -211,6 +229,7 @@ def _open(arguments: argparse.Namespace) -> int:
     left_run = left.left_open(runs, arguments.config, order.spec.name)
     if left_run is not None:
         asyncio.run(left.check_unflown(left_run))
+        left.check_left(left_run)
         announce(left_run.root)
         left.take_up(left_run)
         return 0

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from cockpit import wiring
 from cockpit.errors import ConfigError
-from cockpit.handover.pilot import close
+from cockpit.handover.leaving import close
 from cockpit.handover.ports import Reconciler, World
 from cockpit.handover.serving import who_serves
 from cockpit.model.checks import CheckResults, DbtResult, DbtSpec, Outcome
@@ -24,8 +24,9 @@ from cockpit.model.settings import Tuning
 from cockpit.model.telemetry import ReconSample, RowDifference, TableProof
 from cockpit.model.text import plain
 from cockpit.model.words import ProofState, Side
+from cockpit.reconcile.business import Business
 from cockpit.reconcile.checks import render as render_checks
-from cockpit.reconcile.checks import render_dbt, run_checks, run_dbt
+from cockpit.reconcile.checks import render_dbt, run_dbt
 from cockpit.timeline.parity import render as render_parity
 
 CATCH_UP_S = 5.0
@@ -88,7 +89,7 @@ async def compare(
 async def _beside(found: Compared, order: wiring.Order, reconciler: Reconciler, serving: Side) -> Compared:
     """What was found, and all that is asked beside the rows."""
     parity, asked = await reconciler.parity(), order.scenario.checks
-    checks = await run_checks(order.spec, asked, lambda progress: None, serving=serving) if asked.metrics or asked.spots else None
+    checks = await Business(order.spec, asked).compare(serving) if asked.metrics or asked.spots else None
     outcomes = [found.verdict, Outcome.DIFFERENT if parity.bad else Outcome.EQUAL, *([checks.outcome] if checks else [])]
     return replace(found, verdict=Outcome.of(outcomes), parity=parity, checks=checks)
 

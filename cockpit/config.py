@@ -9,24 +9,51 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from cockpit._checks import DbtFile, dbt_lint, dbt_of
 from cockpit._mistakes import Checked, Mistakes, dotted
 from cockpit._secrets import resolver
+from cockpit._texts import Columns, FilePath, Host, Identifier, Name, PairName, Port, SslMode, Table, label, no_nul
 from cockpit.errors import ConfigError
 from cockpit.model.secret import Secret
 from cockpit.model.settings import Approvals, AppSpec, ChannelSpec, Config, Endpoint, PairSpec, SideSpec, Waiver
 from cockpit.model.text import plain
 from cockpit.systems import kinds
 
-__all__ = ["Mistakes", "approvals_folder", "became", "door_folders", "load_config", "runs_folder", "runtime_folder"]
+__all__ = [
+    "Mistakes",
+    "approvals_folder",
+    "became",
+    "door_folders",
+    "load_config",
+    "runs_folder",
+    "runtime_folder",
+    "secret_at",
+]
 
 DOORS = Path("/tmp/cockpit-approvals")  # noqa: S108 - a TMPDIR of one's own is where no other user looks; who made the folder is checked
+
+_SEAT = "COCKPIT_SEAT"
+"""Where a guardian tells its pilot where it sits."""
+
+
+@cache
+def seat() -> str:
+    """What tells this process, or a pilot and its guardian, from every other one that ever flies the pair."""
+    return os.environ.get(_SEAT) or secrets.token_hex(8)
+
+
+def take_seat() -> None:
+    """This guardian and the pilot that it starts have a seat of their own, whoever started them."""
+    os.environ[_SEAT] = secrets.token_hex(8)
+    seat.cache_clear()
 
 
 def runs_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -71,56 +98,6 @@ def _home(env: Mapping[str, str]) -> Path:
 # --- the file's shape -------------------------------------------------------------
 
 
-def _no_nul(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not hold a NUL")
-    return text
-
-
-def _identifier(text: str) -> str:
-    if len(text.encode()) > 63:
-        raise ValueError("is longer than PostgreSQL's 63 bytes for a name")
-    return _no_nul(text)
-
-
-def _label(text: str) -> str:
-    if plain(text) != text:
-        raise ValueError("must not hold control or invisible characters: it is shown on screen")
-    return text
-
-
-def _host(text: str) -> str:
-    if "://" in text or "@" in text:
-        raise ValueError("must be a host name alone: user, password, port and database have keys of their own")
-    if any(ch.isspace() for ch in text) or plain(text) != text or "," in text:
-        raise ValueError("must be one host name or address (or the folder of a Unix socket)")
-    return text
-
-
-def _table(text: str) -> str:
-    schema, dot, table = text.partition(".")
-    if not (schema and dot and table):
-        raise ValueError('must be "schema.table"')
-    return _no_nul(text)
-
-
-def _columns(text: str) -> str:
-    if text.count(".") < 2:
-        raise ValueError('must be "schema.table.column", each may be *')
-    return _no_nul(text)
-
-
-_Name = Annotated[str, StringConstraints(min_length=1, max_length=63), AfterValidator(_label)]
-_PairName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
-_Identifier = Annotated[str, StringConstraints(min_length=1), AfterValidator(_identifier)]
-_Host = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_host)]
-_Table = Annotated[str, AfterValidator(_table)]
-_Columns = Annotated[str, AfterValidator(_columns)]
-_Path = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_no_nul)]
-_Port = Annotated[int, Field(ge=1, le=65535)]
-_SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
-
-
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
@@ -128,45 +105,45 @@ class _Strict(BaseModel):
 class _Peer(_Strict):
     """What differs when the other server's subscription connects here."""
 
-    host: _Host | None = None
-    port: _Port | None = None
-    database: _Identifier | None = None
-    user: _Identifier | None = None
+    host: Host | None = None
+    port: Port | None = None
+    database: Identifier | None = None
+    user: Identifier | None = None
     password: Secret | None = None
-    sslmode: _SslMode | None = None
-    sslrootcert: _Path | None = None
+    sslmode: SslMode | None = None
+    sslrootcert: FilePath | None = None
 
 
 class _Side(_Strict):
-    host: _Host
-    port: _Port = 5432
-    database: _Identifier
-    user: _Identifier
+    host: Host
+    port: Port = 5432
+    database: Identifier
+    user: Identifier
     password: Secret | None = None
-    sslmode: _SslMode = "prefer"
-    sslrootcert: _Path | None = None
+    sslmode: SslMode = "prefer"
+    sslrootcert: FilePath | None = None
     peer: _Peer = _Peer()
 
 
 class _App(_Strict):
-    name: _Name
-    role: _Identifier
-    channel: _Name
-    application_name: _Identifier | None = None
+    name: Name
+    role: Identifier
+    channel: Name
+    application_name: Identifier | None = None
 
 
 class _Channel(_Strict):
     """Every further key is the kind's own and is checked by it."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, hide_input_in_errors=True)
-    name: _Name
-    kind: _Name
+    name: Name
+    kind: Name
 
 
 class _Waiver(_Strict):
-    check: _Name
-    object: Annotated[str, StringConstraints(min_length=1), AfterValidator(_no_nul)]
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_label)]
+    check: Name
+    object: Annotated[str, StringConstraints(min_length=1), AfterValidator(no_nul)]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(label)]
 
 
 class _Pair(_Strict):
@@ -174,17 +151,17 @@ class _Pair(_Strict):
     green: _Side
     apps: tuple[_App, ...] = ()
     channels: tuple[_Channel, ...] = ()
-    exempt_roles: tuple[_Identifier, ...] = ()
-    exclude_tables: tuple[_Table, ...] = ()
-    sensitive_columns: tuple[_Columns, ...] = ()
+    exempt_roles: tuple[Identifier, ...] = ()
+    exclude_tables: tuple[Table, ...] = ()
+    sensitive_columns: tuple[Columns, ...] = ()
     waivers: tuple[_Waiver, ...] = ()
-    activity_feed: _Path | None = None
+    activity_feed: FilePath | None = None
 
 
 class _Approvals(_Strict):
-    users: tuple[_Name, ...] = ()
-    group: _Name | None = None
-    folder: _Path | None = None
+    users: tuple[Name, ...] = ()
+    group: Name | None = None
+    folder: FilePath | None = None
 
     @model_validator(mode="after")
     def _names_somebody(self) -> _Approvals:
@@ -194,7 +171,7 @@ class _Approvals(_Strict):
 
 
 class _Cockpit(_Strict):
-    runs: _Path | None = None
+    runs: FilePath | None = None
     approvals: _Approvals | None = None
 
 
@@ -205,7 +182,14 @@ class _Checks(_Strict):
 class _File(_Strict):
     cockpit: _Cockpit = _Cockpit()
     checks: _Checks = _Checks()
-    pairs: Annotated[dict[_PairName, _Pair], Field(min_length=1)]
+    pairs: Annotated[dict[PairName, _Pair], Field(min_length=1)]
+
+
+def secret_at(reference: str, folder: Path) -> Secret | None:
+    """The secret of `reference`, None where its variable is not set; `ValueError` says why there is none, and never repeats what was given."""
+    unset: set[str] = set()
+    secret = Secret(resolver(folder, os.environ, unset)(reference))
+    return None if unset else secret
 
 
 # --- from the file to the settings ---------------------------------------------------

@@ -3,10 +3,13 @@
 CockpitError                    what, where, next; carries its exit code
 +-- ConfigError                 a mistake in a config or scenario, before anything ran; exit 2
 +-- Refused                     not allowed now; the reason is shown, nothing was done; exit 2
+|   +-- Unheard                 this process stood still, and no server says whose the pair is now
 |   +-- Flown                   somebody else flies the pair; carries who
+|       +-- Superseded          somebody else took the pair up since, and may have left again
 +-- NoGo                        preflight or a gate says no; exit 3
 +-- LinkError                   a system cannot be reached; carries which one
 |   +-- OutcomeUnknown          a request was sent and its answer never came: probe before doing anything else
+|   +-- HalfHeard               one side says that the pair is ours, the other says nothing
 +-- SystemFault                 a system answered with an error; carries its own code (SQLSTATE, AWS error code)
 +-- StepError                   a step of the handover failed; carries the step
 |   +-- StepTimeout             its deadline passed
@@ -54,6 +57,14 @@ class Flown(Refused):
         self.owner = owner
 
 
+class Unheard(Refused):
+    """No server says whose the pair is, and this process stood still: somebody else may have taken it up meanwhile."""
+
+
+class Superseded(Flown):
+    """Somebody else sat down on the pair after this process did: whatever it left, it is not this process's any more, also when the lock is free."""
+
+
 class NoGo(CockpitError):
     exit_code = 3
 
@@ -64,6 +75,14 @@ class LinkError(CockpitError):
 
 class OutcomeUnknown(LinkError):
     """Sent, but the answer never came: it may or may not have taken effect. Probe, never repeat blindly."""
+
+
+class HalfHeard(LinkError):
+    """One side says that the pair is this process's; the other cannot be asked, for the reason told, or is `silent` so far."""
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "", silent: bool) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.silent = silent
 
 
 class SystemFault(CockpitError):

@@ -15,6 +15,7 @@ from cockpit.model.state import RunState, replay
 from cockpit.model.words import Mode
 from cockpit.timeline.folder import RunFolder, every
 from cockpit.timeline.journal import is_closed, is_flown, read
+from cockpit.timeline.room import check_room
 
 
 def left_open(runs: Path, config: Path, pair: str) -> RunFolder | None:
@@ -60,13 +61,15 @@ def _launch_of(folder: RunFolder) -> wiring.Launch | None:
 
 
 def check_left(folder: RunFolder) -> None:
-    """`Refused` where the run is over or cannot be started again, `JournalDamaged` where its timeline cannot be trusted."""
+    """`Refused` where the run is over or cannot be started again, `JournalDamaged` where its timeline cannot be trusted, `JournalError` where
+    its folder takes nothing more: a pilot that is started there could not even say so."""
     state = replay(read(folder.timeline).trusted(str(folder.timeline)).events)
-    if state.mode is Mode.CLOSED:
+    if state.mode is Mode.CLOSED and state.half_way is None:
         what = f"the run is closed: {state.outcome}, {state.serving or 'nobody'} serves"
         raise Refused(what, where=folder.name, remedy="`cockpit export` reads it, `cockpit run` opens a new one")
     if _launch_of(folder) is None:
         raise Refused("it does not say how it was started", where=str(folder.launch), remedy="`cockpit run` opens a new run")
+    check_room(folder)
 
 
 def take_up(folder: RunFolder) -> subprocess.Popen[bytes]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace, again: Sequence[str]) -> int:
     """The screen shows itself and loads while another process reads, connects and starts the pilot."""
-    need_terminal()
+    need_terminal(arguments)
     opening = Opening(again)
     try:
         root, ending = _shown_while(opening, arguments)
@@ -41,21 +43,53 @@ def _shown_while(opening: Opening, arguments: argparse.Namespace) -> tuple[Path 
     from importlib import import_module
 
     with curtain(arguments) as raised:
-        import_module("cockpit.screen.app")  # takes as long as the other process needs to name the folder
+        if raised is not None:
+            import_module("cockpit.screen.app")  # takes as long as the other process needs to name the folder
         root = opening.folder()
         return root, _shown(RunFolder(root), arguments, raised, gone=opening.refused) if root is not None else 1
 
 
-def curtain(arguments: argparse.Namespace, *, watch: bool = False, drill: bool = False) -> Curtain:
-    """What the terminal shows until the screen has loaded; to be entered as soon as it is known that there will be a screen."""
+def in_sentences(arguments: argparse.Namespace) -> bool:
+    """No screen is wanted, or the terminal has none."""
+    from cockpit.screen.curtain import places_a_cursor
+
+    return bool(arguments.plain) or not places_a_cursor(os.environ)
+
+
+def curtain(arguments: argparse.Namespace, *, watch: bool = False, drill: bool = False) -> AbstractContextManager[Curtain | None]:
+    """What the terminal shows until the screen has loaded, None where there will be none; to be entered as soon as that is known."""
+    if in_sentences(arguments):
+        return nullcontext()
     from cockpit.screen.curtain import Curtain, look
 
     return Curtain(look(arguments.theme, ascii=arguments.ascii), watch=watch, drill=drill)
 
 
+def shown(
+    folder: RunFolder,
+    arguments: argparse.Namespace,
+    raised: Curtain | None,
+    *,
+    watch: bool = False,
+    drill: bool = False,
+    progress: Path | None = None,
+    gone: Callable[[], bool] | None = None,
+) -> int:
+    """The run is shown, or told, until it ends or is left; an `Ending`."""
+    if raised is None:
+        from cockpit.spoken.session import Manner, run_plain
+
+        manner = Manner(arguments.every_event)
+        return run_plain(folder.root, watch=watch, drill=drill, progress=progress, gone=gone, manner=manner)
+    from cockpit.screen.app import run_screen
+
+    raised.hand_over()
+    return run_screen(folder.root, watch=watch, drill=drill, progress=progress, gone=gone, theme=arguments.theme, ascii=arguments.ascii)
+
+
 def join(arguments: argparse.Namespace) -> int:
     """A run that is flown, or that a crash left: that one is taken up, and nothing is touched before the lead has chosen."""
-    need_terminal()
+    need_terminal(arguments)
     folder = found(arguments)
     from cockpit.timeline.journal import is_flown
 
@@ -74,21 +108,30 @@ def _take_up(folder: RunFolder) -> None:
 
 def watch(arguments: argparse.Namespace) -> int:
     """The same screen without rights."""
-    need_terminal()
+    need_terminal(arguments)
     return _on_screen(found(arguments), arguments, watch=True)
 
 
 def replay(arguments: argparse.Namespace) -> int:
     """A run that is over, played back; 1 when the screen failed or the timeline is damaged, which the screen shows."""
-    need_terminal()
+    need_terminal(arguments)
     folder = found(arguments)
     with curtain(arguments, watch=True) as raised:
-        from cockpit.screen.app import run_replay
         from cockpit.screen.options import Ending
 
-        raised.hand_over()
-        ending = run_replay(folder.root, arguments.speed, theme=arguments.theme, ascii=arguments.ascii)
+        ending = _replayed(folder, arguments, raised)
     return 1 if ending == Ending.CRASHED else 0
+
+
+def _replayed(folder: RunFolder, arguments: argparse.Namespace, raised: Curtain | None) -> int:
+    if raised is None:
+        from cockpit.spoken.session import Manner, replay_plain
+
+        return replay_plain(folder.root, arguments.speed, Manner(arguments.every_event))
+    from cockpit.screen.app import run_replay
+
+    raised.hand_over()
+    return run_replay(folder.root, arguments.speed, theme=arguments.theme, ascii=arguments.ascii)
 
 
 def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool) -> int:
@@ -99,15 +142,17 @@ def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool)
 
 
 def _shown(
-    folder: RunFolder, arguments: argparse.Namespace, raised: Curtain, *, watch: bool = False, gone: Callable[[], bool] | None = None
+    folder: RunFolder,
+    arguments: argparse.Namespace,
+    raised: Curtain | None,
+    *,
+    watch: bool = False,
+    gone: Callable[[], bool] | None = None,
 ) -> int:
     """1 when the screen failed, else 0: the run has its own exit code."""
-    from cockpit.screen.app import run_screen
     from cockpit.screen.options import Ending
 
-    raised.hand_over()
-    ending = run_screen(folder.root, watch=watch, drill=False, gone=gone, theme=arguments.theme, ascii=arguments.ascii)
-    if ending == Ending.CRASHED:
+    if shown(folder, arguments, raised, watch=watch, gone=gone) == Ending.CRASHED:
         say(f"the screen failed, the run goes on: `cockpit join {said(folder, runs_folder())}` opens it again")
         return 1
     return 0
@@ -128,9 +173,10 @@ def _afterwards(folder: RunFolder) -> int:
     return state.exit_code if state.exit_code is not None else 1
 
 
-def need_terminal() -> None:
-    """The screen is drawn on stderr by its library; without a terminal there is nothing to draw on."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+def need_terminal(arguments: argparse.Namespace) -> None:
+    """The screen is drawn on stderr by its library; without a terminal there is nothing to draw on. Sentences need none."""
+    if not in_sentences(arguments) and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused(
-            "the screen needs a terminal on stdin and stderr", remedy="do not redirect them; `cockpit plan` and `export` need none"
+            "the screen needs a terminal on stdin and stderr",
+            remedy="do not redirect them, or add --plain; `cockpit plan` and `export` need none",
         )

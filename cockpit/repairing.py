@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 
 from cockpit import wiring
 from cockpit.errors import CockpitError, Refused
-from cockpit.handover.pilot import close
+from cockpit.handover.leaving import close
 from cockpit.handover.serving import FenceOfTheIdle
 from cockpit.model import events as ev
 from cockpit.model.settings import PairSpec

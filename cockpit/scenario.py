@@ -192,6 +192,12 @@ def names() -> tuple[str, ...]:
     return tuple(sorted({file.stem for folder in _folders() for file in folder.glob("*.toml")}))
 
 
+def named_for(pair: str) -> str:
+    """The scenario that is proposed for a pair: the one of its name, else the first that there is."""
+    known = names()
+    return pair if pair in known or not known else known[0]
+
+
 def _folders() -> tuple[Path, ...]:
     here = Path(__file__).parent
     return (Path("scenarios"), here / "_scenarios", here.parent / "scenarios")

@@ -6,6 +6,7 @@ Nothing is touched before the pair's name was typed. The run is flown on after `
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,20 +14,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cockpit import left
+from cockpit.config import runs_folder
 from cockpit.drill.lead import Lead
-from cockpit.errors import CockpitError, Refused, StepError
+from cockpit.errors import CockpitError, Refused, StepError, StepTimeout
 from cockpit.model import events as ev
 from cockpit.model.bill import Bill, by_table
 from cockpit.model.bill import in_words as bill_words
-from cockpit.model.intents import Ask, refusal, to_type
+from cockpit.model.intents import Ask, goes_on, refusal, to_type, too_late
 from cockpit.model.state import RunState, StepView, replay
 from cockpit.model.text import plain
-from cockpit.model.words import Known, Mode, Outcome, Side, StepState
-from cockpit.timeline.folder import RunFolder, last_words
+from cockpit.model.words import Direction, Known, Mode, Outcome, Side, StepState
+from cockpit.timeline.folder import RunFolder, last_words, said
 from cockpit.timeline.journal import is_flown, read
+from cockpit.timeline.room import check_room
 
 SEEN_S = 20.0
-"""Seconds within which a pilot that was started must have looked."""
+"""Seconds for which a pilot is waited for until it has looked; it stays up when that takes longer."""
 TABLES = 20
 """How many tables of a bill are told; `cockpit bill` has them all."""
 SETTLED_S = 900.0
@@ -66,12 +69,14 @@ async def settle(
         tell(f"nobody flies {folder.name}: it is taken up again, and nothing is touched before you have confirmed")
     lead = Lead(folder)
     try:
-        state = await _seen(lead, folder, started, before.owner)
+        state = await _seen(lead, folder, wish, started, before.owner)
         for line in told(state):
             tell(line)
         if ungraceful:
             return await _forced(lead, folder, confirm, tell, interactive=interactive)
         _check(state, wish, folder)
+        if wish is Wish.ROLLBACK:
+            tell(_way_back(state))
         wanted = to_type(state) if _ask_of(state, wish) is Ask.RESUME else state.pair
         confirmed(wanted, wish, state.run, confirm, tell, interactive=interactive)
         return await _done(lead, wish, found_of(state), tell)
@@ -79,8 +84,9 @@ async def settle(
         await lead.leave()
 
 
-async def _seen(lead: Lead, folder: RunFolder, started: subprocess.Popen[bytes] | None, owner: str) -> RunState:
-    """What the pilot sees, once it has looked. `owner`: who flew before, where another was `started`."""
+async def _seen(lead: Lead, folder: RunFolder, wish: Wish, started: subprocess.Popen[bytes] | None, owner: str) -> RunState:
+    """What the pilot sees, once it has looked. `owner`: who flew before, where another was `started`. `StepTimeout` where it looks for longer
+    than `SEEN_S`: it stays up, and what was said can be said again; `CockpitError` where it has left."""
 
     def looked(state: RunState) -> bool:
         if started is not None and started.poll() is not None:
@@ -89,7 +95,11 @@ async def _seen(lead: Lead, folder: RunFolder, started: subprocess.Popen[bytes] 
 
     try:
         state = await lead.until(looked, SEEN_S, "a pilot that has looked")
+    except StepTimeout as err:
+        again = f"`cockpit {wish} {said(folder, runs_folder())}`"
+        raise StepTimeout(err.what, where=folder.name, remedy=f"its pilot stays up and looks on: say {again} again") from None
     except CockpitError as err:
+        check_room(folder)  # where it is full, the last words are nowhere
         raise StepError(err.what, where=folder.name, remedy=last_words(folder) or err.remedy) from None
     await lead.meet()
     return state
@@ -136,8 +146,27 @@ def _ask_of(state: RunState, wish: Wish) -> Ask | None:
         case Wish.ABORT:
             return None if state.mode is Mode.READY else Ask.ABORT
         case Wish.ROLLBACK:
-            past = half_way and state.handover is not None and state.handover.past_return
-            return Ask.ABORT if half_way and (past or state.serving is Side.BLUE) else None if state.serving is Side.BLUE else Ask.BACK
+            return _back(state, half_way=half_way)
+
+
+def _back(state: RunState, *, half_way: bool) -> Ask | None:
+    """A rollback that is half way goes on while it may; whatever else is half way is settled first."""
+    if half_way:
+        late = too_late(state, state.downtime_budget_s, asyncio.get_running_loop().time())
+        return Ask.RESUME if goes_on(state) and not late else Ask.ABORT
+    return None if state.serving is Side.BLUE else Ask.BACK
+
+
+def _way_back(state: RunState) -> str:
+    """What a rollback comes to, as the run stands."""
+    left, ask = state.half_way, _ask_of(state, Wish.ROLLBACK)
+    if left is None or state.mode is not Mode.STUCK:
+        return "blue serves already" if ask is None else "it is a rollback from here"
+    name = f"{left.direction} {left.number} is half way"
+    if ask is Ask.RESUME:
+        return f"{name}: it is gone on with, and no other is opened"
+    before = left.direction is Direction.CUTOVER and state.serving is Side.BLUE
+    return f"{name}: " + ("it is aborted, blue serves on" if before else "it is settled first, then a rollback flies where green serves")
 
 
 def _check(state: RunState, wish: Wish, folder: RunFolder) -> None:
@@ -148,7 +177,7 @@ def _check(state: RunState, wish: Wish, folder: RunFolder) -> None:
     past = state.handover is not None and state.handover.past_return and state.handover.half_way
     if wish is Wish.ABORT and past:
         raise Refused("past the point of no return", where=folder.name, remedy="`cockpit resume` settles it, `cockpit rollback` goes back")
-    why = refusal(state, ask, state.pair) if ask is not None else ""
+    why = refusal(state, ask, to_type(state) if ask is Ask.RESUME else state.pair) if ask is not None else ""
     if why:
         raise Refused(why, where=folder.name)
 
@@ -176,7 +205,7 @@ async def _forced(lead: Lead, folder: RunFolder, confirm: str | None, tell: Call
     state = await lead.until(lambda s: s.mode is Mode.ARMED or _ended_since(s, saw), SETTLED_S, "the bill")
     handover = state.handover
     if state.mode is not Mode.ARMED or handover is None or handover.bill is None:
-        raise StepError(handover.why if handover else "not armed", where=folder.name)
+        raise StepError(state.past[-1].why if state.past else "not armed", where=folder.name)
     for line in bill_lines(handover.bill):
         tell(line)
     try:
@@ -208,9 +237,9 @@ async def _done(lead: Lead, wish: Wish, found: dict[str, str], tell: Callable[[s
     ask = _ask_of(lead.state, wish)
     if ask is not None:
         state = await _asked(lead, ask, tell)
-        if wish is Wish.ROLLBACK and state.mode is Mode.READY and state.serving is Side.GREEN:
+        if ask is Ask.ABORT and wish is Wish.ROLLBACK and state.mode is Mode.READY and state.serving is Side.GREEN:
             state = await _asked(lead, Ask.BACK, tell)
-    if wish is not Wish.RESUME and lead.state.mode is Mode.READY:
+    if wish is not Wish.RESUME and lead.state.mode is Mode.READY and lead.state.at_large is None:
         await lead.close_run()
     return _settled(lead.state, wish, found, tell)
 

@@ -27,12 +27,14 @@ import msgspec
 from cockpit import __version__
 from cockpit._mistakes import Mistakes
 from cockpit._secrets import stand_in
-from cockpit.config import approvals_folder, became, load_config, runtime_folder
+from cockpit.config import approvals_folder, became, load_config, runtime_folder, seat, take_seat
 from cockpit.errors import CockpitError, ConfigError, JournalError, Refused
 from cockpit.handover.approvals import SecondDoor
 from cockpit.handover.findings import Rehearsed, look_alone
 from cockpit.handover.guardian import Guardian
-from cockpit.handover.pilot import Orders, Pilot, close
+from cockpit.handover.leaving import close
+from cockpit.handover.orders import Orders
+from cockpit.handover.pilot import Pilot
 from cockpit.handover.plan import lines, make_plan
 from cockpit.handover.ports import Action, Channel, Feed, Pooler, World
 from cockpit.handover.record import Recorder
@@ -148,7 +150,7 @@ def build_world(spec: PairSpec, scenario: Scenario, proof: Path | None = None) -
         servers=PostgresPair(spec, scenario.tuning),
         poolers=tuple(poolers),
         channels=tuple(channels),
-        reconciler=PostgresReconciler(spec, scenario.tuning, proof),
+        reconciler=PostgresReconciler(spec, scenario.tuning, proof, scenario.checks),
         feed=_feed(spec),
     )
 
@@ -255,8 +257,9 @@ def start(folder: RunFolder) -> subprocess.Popen[bytes]:
 
 
 def owner(pid: int | None = None) -> str:
-    """How a process of ours names itself to the lock on the servers."""
-    return plain(f"{getpass.getuser()}@{socket.gethostname()} pid {pid or os.getpid()}", OWNER_CELLS)
+    """How a process of ours names itself to the lock on the servers: also two of one number, in two containers of one name, differ."""
+    number = f" pid {pid or os.getpid()} {seat()[:8]}"
+    return plain(f"{getpass.getuser()}@{socket.gethostname()}", OWNER_CELLS - len(number)) + number
 
 
 def order_of(folder: RunFolder) -> tuple[Launch, Order]:
@@ -273,8 +276,9 @@ async def guard(folder: RunFolder) -> int:
     from cockpit.reconcile.durable import forget
 
     _, order = order_of(folder)
-    guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime, owner)
-    code = await guardian.watch(lambda end: _spawn_pilot(folder, end))
+    take_seat()
+    guardian = Guardian(order.world(), folder.timeline, order.scenario.budgets.downtime, owner, seat())
+    code = await guardian.watch(lambda end: _spawn_pilot(folder, end, guardian))
     shut_side_door(order, folder.name)
     await clear_taps(order)
     forget(folder.proof)
@@ -307,23 +311,16 @@ async def clear_taps(order: Order) -> None:
         await close(world)
 
 
-async def _spawn_pilot(folder: RunFolder, end: socket.socket) -> asyncio.subprocess.Process:
-    pilot = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        _program(),
-        "_fly",
-        str(folder.root),
-        str(end.fileno()),
-        stdin=asyncio.subprocess.DEVNULL,
-        pass_fds=(end.fileno(),),
-    )
-    _on_signals(lambda: _tell_to_end(pilot))
+async def _spawn_pilot(folder: RunFolder, end: socket.socket, guardian: Guardian) -> asyncio.subprocess.Process:
+    words = ("-m", _program(), "_fly", str(folder.root), str(end.fileno()))
+    pilot = await asyncio.create_subprocess_exec(sys.executable, *words, stdin=asyncio.subprocess.DEVNULL, pass_fds=(end.fileno(),))
+    _on_signals(lambda: _tell_to_end(pilot, guardian))
     return pilot
 
 
-def _tell_to_end(pilot: asyncio.subprocess.Process) -> None:
+def _tell_to_end(pilot: asyncio.subprocess.Process, guardian: Guardian) -> None:
     """A pilot that has ended is not told; what is in the air after it is the guardian's to bring down, and takes its time."""
+    guardian.end()
     with contextlib.suppress(ProcessLookupError):
         pilot.send_signal(signal.SIGTERM)
 
@@ -348,7 +345,7 @@ async def fly(folder: RunFolder, descriptor: int) -> int:
     recorder, journal = _taken_up(folder, order) if folder.timeline.exists() else _begun(folder, launch, order, plans)
     samples = Samples(folder.samples)
     try:
-        recorder.record(ev.PilotSeated("pilot", os.getpid(), secrets.token_hex(8), boot()))
+        sit_down(recorder)
         return await _fly(folder, launch, order, plans, recorder, samples, watch)
     finally:
         thread.cancel()
@@ -369,7 +366,7 @@ def _taken_up(folder: RunFolder, order: Order) -> tuple[Recorder, Journal]:
     """The run's own timeline, ready for more. `JournalDamaged` where it cannot be trusted, `Refused` where the run is over."""
     journal, reading = Journal.take_up(folder.timeline, "pilot")
     state = replay(reading.events)
-    if state.mode is Mode.CLOSED:
+    if state.mode is Mode.CLOSED and state.half_way is None:
         journal.close()
         raise Refused(f"the run is closed: {state.outcome}", where=folder.name, remedy="`cockpit run` opens a new one")
     recorder = Recorder(journal, state)
@@ -386,6 +383,11 @@ def _changed(events: Sequence[ev.Event], order: Order) -> str:
     return " and ".join(name for name, (then, now) in digests.items() if then != now)
 
 
+def sit_down(recorder: Recorder) -> None:
+    """This process owns the run from here on. What was told before, on another boot, is in the time of this one."""
+    recorder.record(ev.PilotSeated("pilot", os.getpid(), secrets.token_hex(8), boot()))
+
+
 def boot() -> str:
     """What tells this boot of this machine from every other; empty where the system does not say (random(4), "boot_id")."""
     try:
@@ -399,7 +401,7 @@ async def _fly(
 ) -> int:
     second = second_door(order, folder.name, frozenset({launch.user, launch.behind, getpass.getuser()}))
     force = order.plan(Direction.ROLLBACK, ungraceful=True)
-    orders = Orders(order.spec, order.scenario, plans, force, folder.place_socket(private(runtime_folder())), owner(), second)
+    orders = Orders(order.spec, order.scenario, plans, force, folder.place_socket(private(runtime_folder())), owner(), second, seat=seat())
     if not launch.drill:
         orders = replace(orders, rehearsed=order.rehearsed(folder.root.parent))
     pilot = Pilot(order.world(folder.proof), orders, recorder, samples, watch=watch)

@@ -26,18 +26,3 @@ def shipped_but(folder: Path, changes: Mapping[str, str]) -> Path:
     path = folder / "quick.toml"
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def with_checks(folder: Path) -> Path:
-    """A file in `folder`: the shipped scenario with its examples of metrics as they would stand there."""
-    path = folder / "checked.toml"
-    path.write_text(checked(), encoding="utf-8")
-    return path
-
-
-def checked() -> str:
-    """Its text."""
-    text = SHIPPED.read_text(encoding="utf-8")
-    start, end = text.index("# [[checks.metric]]"), text.index("# [[checks.spot]]")
-    examples = "\n".join(line[2:] for line in text[start:end].splitlines())
-    return text[:start] + examples + "\n" + text[end:]

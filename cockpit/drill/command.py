@@ -44,7 +44,7 @@ def drill(arguments: argparse.Namespace) -> int:
         raise Refused("--json and --repeat belong to an unattended drill", remedy="add --headless")
     from cockpit.onscreen import need_terminal
 
-    need_terminal()
+    need_terminal(arguments)
     return _on_screen(arguments, spec, runs)
 
 
@@ -118,7 +118,7 @@ def _fault_lines(card: Scorecard) -> list[str]:
 
 
 def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> int:
-    from cockpit.onscreen import curtain
+    from cockpit.onscreen import curtain, shown
 
     with curtain(arguments, drill=True) as raised:
         folder = create(runs, PAIR)
@@ -135,11 +135,7 @@ def _on_screen(arguments: argparse.Namespace, spec: DrillSpec, runs: Path) -> in
         except BaseException:
             endings.discard(folder)
             raise
-        from cockpit.screen.app import run_screen
-
-        raised.hand_over()
-        progress = standing.progress_file
-        ending = run_screen(folder.root, watch=False, drill=True, progress=progress, theme=arguments.theme, ascii=arguments.ascii)
+        ending = shown(folder, arguments, raised, drill=True, progress=standing.progress_file)
     if arguments.fault:
         flown = fault(arguments.fault)
         _tell(f"flown under {flown.name}, from {flown.at} on: {flown.what}")

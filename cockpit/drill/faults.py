@@ -62,7 +62,7 @@ def _processes() -> Iterable[Fault]:
 def _others() -> Iterable[Fault]:
     yield Fault("pooler-resumed", "somebody resumes PgBouncer by hand in the window", "fence", harm.console('RESUME "arp"'))
     yield Fault("idle-in-transaction", "an app behind the pooler has written and goes idle", "pause", harm.open_transaction(Path.POOL))
-    yield Fault("long-transaction", "an app past the pooler has written and does not commit", "fence", harm.open_transaction(Path.FILE))
+    yield Fault("long-transaction", "an app past the pooler has written and does not commit", "pause", harm.open_transaction(Path.FILE))
     yield Fault(
         "prepared-transaction",
         "a transaction is prepared right before the fence and forgotten",

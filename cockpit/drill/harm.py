@@ -25,8 +25,9 @@ from cockpit.drill.links import connection, quoted
 from cockpit.drill.pooler import ADMIN
 from cockpit.drill.proxy import Kind
 from cockpit.drill.servers import HOST, Server
-from cockpit.errors import CockpitError
+from cockpit.errors import CockpitError, LinkError
 from cockpit.model.settings import Endpoint
+from cockpit.model.text import plain
 from cockpit.model.words import Direction, Side
 from cockpit.timeline.folder import RunFolder
 
@@ -295,13 +296,16 @@ def open_transaction(way: Path, *, forgotten: bool = False) -> Harm:
 
     async def harm(scene: Scene) -> Relief:
         app = next(app for app in scene.site.apps if app.path is way)
-        conn = await _as(scene, app)
-        await conn.execute("BEGIN")
-        await conn.execute("INSERT INTO public.app_ledger (app, op_id) VALUES ('left open', %s)", (uuid4(),))
         server = scene.server(scene.serving).superuser
-        if forgotten:
-            await conn.execute("PREPARE TRANSACTION 'left open'")
-            await conn.close()
+        try:
+            conn = await _as(scene, app)
+            await conn.execute("BEGIN")
+            await conn.execute("INSERT INTO public.app_ledger (app, op_id) VALUES ('left open', %s)", (uuid4(),))
+            if forgotten:
+                await conn.execute("PREPARE TRANSACTION 'left open'")
+                await conn.close()
+        except psycopg.Error as err:  # the fence stands already, or its session was ended
+            raise LinkError(plain(err, 200), where=app.name) from None
 
         async def relief() -> None:
             if not forgotten:

@@ -25,7 +25,7 @@ from cockpit.drill.rig import Rig
 from cockpit.drill.scorecard import duplicated, lost, overlap_ms
 from cockpit.drill.striker import Due, Striker, Struck
 from cockpit.errors import CockpitError
-from cockpit.handover import pilot
+from cockpit.handover import leaving
 from cockpit.handover.gates import GATES
 from cockpit.handover.plan import gates_of
 from cockpit.model.intents import Ask
@@ -223,7 +223,7 @@ class Flying:
         except CockpitError as err:
             self.wrong.append(f"the world cannot be seen: {plain(err, 160)}")
         finally:
-            await pilot.close(world)
+            await leaving.close(world)
 
     async def _rows(self, serving: Side) -> list[Ack]:
         """Both sides are compared; the acknowledgements of the round."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from cockpit.errors import CockpitError, StepError, VerifyFailed
@@ -14,6 +14,13 @@ from cockpit.model.events import Evidence
 from cockpit.model.plan import Statement
 from cockpit.model.settings import PairSpec, Tuning
 from cockpit.model.words import Known, Side, Verdict
+
+Hold = Callable[[], Awaitable[None]]
+"""Says that the pair is still ours (`Lease.hold`)."""
+
+
+async def unheld() -> None:
+    """Nobody is asked: nothing is flown."""
 
 
 async def all_or_first_error(actions: Sequence[Action]) -> dict[str, Evidence]:
@@ -58,12 +65,14 @@ class PausedTogether:
     """Every pooler paused, or none. An attempt that does not finish on all of them is taken back on all of them.
 
     Sessions that keep a pooler from pausing are named, waited for, and after `terminate_blockers_after` attempts terminated.
+    That takes a while: `hold` says, before each attempt and before one is taken back, that the pair is still ours.
     """
 
     servers: Servers
     poolers: tuple[Pooler, ...]
     origin: Side
     tuning: Tuning
+    hold: Hold
     name: str = "pause every pooler"
 
     def describe(self) -> tuple[Statement, ...]:
@@ -88,9 +97,11 @@ class PausedTogether:
         raise StepError("no pooler pause was attempted", where="pause")
 
     async def _attempt(self) -> dict[str, Evidence]:
+        await self.hold()
         try:
             return await all_or_first_error([pooler.pause() for pooler in self.poolers])
         except CockpitError:
+            await self.hold()
             await all_or_first_error([pooler.resume() for pooler in self.poolers])
             raise
 

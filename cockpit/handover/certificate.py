@@ -8,12 +8,12 @@ from typing import cast
 from cockpit.model import events as ev
 from cockpit.model.words import Direction
 
+COUNTS = ("owed", "proven", "counted", "rows_proven", "keys", "metrics_follow", "spots_follow")
+
 
 def certified(direction: Direction, lsn: str, seen: ev.Evidence) -> ev.Certified:
     """The fact for the evidence of `ChangedVerified`, whose entries it takes over; what is not among them counts as not proven."""
-    tables, proven, counted, rows, keys = (
-        int(cast(int, seen.get(name) or 0)) for name in ("owed", "proven", "counted", "rows_proven", "keys")
-    )
+    tables, proven, counted, rows, keys, metrics, spots = (int(cast(int, seen.get(name) or 0)) for name in COUNTS)
     oldest = cast("float | None", seen.get("oldest_s"))
     return ev.Certified(
         direction.origin,
@@ -30,6 +30,9 @@ def certified(direction: Direction, lsn: str, seen: ev.Evidence) -> ev.Certified
         _texts(seen.get("unproven")),
         _texts(seen.get("accepted")),
         "unwatched" not in seen,
+        metrics,
+        spots,
+        _texts(seen.get("checks_left")),
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from cockpit.errors import CockpitError, LinkError
+from cockpit.handover import business
 from cockpit.handover.ports import Channel, Pooler, World
 from cockpit.handover.procedure import WINDOW
 from cockpit.handover.serving import seems_to_serve
@@ -18,6 +20,19 @@ Rehearsed = Callable[[], ev.FindingSeen]
 """Whether what is to be flown was rehearsed; reads files, so it is called beside the loop."""
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a preflight found, and the facts beside the findings: the business checks as read, and in what else both sides differ."""
+
+    findings: tuple[ev.FindingSeen, ...]
+    checks: tuple[ev.CheckRead, ...] = ()
+    beside: ev.ParityRead | None = None
+
+    @property
+    def facts(self) -> tuple[ev.FindingSeen | ev.ParityRead, ...]:
+        return (*self.findings, *((self.beside,) if self.beside else ()))
+
+
 async def look_alone(world: World, spec: PairSpec, scenario: Scenario, rehearsed: Rehearsed | None = None) -> tuple[ev.FindingSeen, ...]:
     """Every finding of a world that is opened for it. A pooler or a channel that is not as it should be is a finding, while all others are
     looked at; `LinkError` only for servers that cannot be reached, a line each."""
@@ -25,7 +40,7 @@ async def look_alone(world: World, spec: PairSpec, scenario: Scenario, rehearsed
     unopened = await _unopened(world)
     serving, unsure = await seems_to_serve(world, spec)
     await world.reconciler.open(serving)
-    found = await look(world, serving, scenario, rehearsed)
+    found = (await look(world, spec, serving, scenario, rehearsed)).findings
     told = {finding.object for finding in found if finding.severity is Severity.BLOCK}
     doubts = (blocked("P7", "serving", unsure),) if unsure is not None else ()
     return (*doubts, *(finding for finding in unopened if finding.object not in told), *found)
@@ -52,8 +67,15 @@ async def _unopened(world: World) -> list[ev.FindingSeen]:
     return [blocked(check, end.name, outcome) for (check, end), outcome in failed if isinstance(outcome, CockpitError)]
 
 
-async def look(world: World, serving: Side, scenario: Scenario, rehearsed: Rehearsed | None = None) -> tuple[ev.FindingSeen, ...]:
-    """Every finding of every system, in the systems' order, then whether it was rehearsed. Changes nothing."""
+async def look(world: World, spec: PairSpec, serving: Side, scenario: Scenario, rehearsed: Rehearsed | None = None) -> Looked:
+    """Every finding of every system, in the systems' order, then the business checks and whether it was rehearsed. Changes nothing."""
+    checks, found = await asyncio.gather(business.preflight(world), _of_systems(world, serving, scenario))
+    told = () if rehearsed is None else (await asyncio.to_thread(rehearsed),)
+    parity = world.reconciler.seen_beside()
+    return Looked((*found, *business.findings(checks, spec.waivers), *told), checks, business.beside(parity) if parity else None)
+
+
+async def _of_systems(world: World, serving: Side, scenario: Scenario) -> tuple[ev.FindingSeen, ...]:
     window = sum(scenario.steps[step].planned for step in WINDOW)
     found = await asyncio.gather(
         world.servers.preflight(serving),
@@ -61,8 +83,7 @@ async def look(world: World, serving: Side, scenario: Scenario, rehearsed: Rehea
         *(_or_blocks("P5", pooler.name, pooler.preflight(window)) for pooler in world.poolers),
         *(_or_blocks("P8", channel.name, channel.preflight()) for channel in world.channels),
     )
-    told = () if rehearsed is None else (await asyncio.to_thread(rehearsed),)
-    return (*(finding for findings in found for finding in findings), *told)
+    return tuple(finding for findings in found for finding in findings)
 
 
 async def _or_blocks(check: str, name: str, findings: Awaitable[tuple[ev.FindingSeen, ...]]) -> tuple[ev.FindingSeen, ...]:

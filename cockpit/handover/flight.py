@@ -24,6 +24,7 @@ from cockpit.handover.runner import Runner
 from cockpit.handover.surroundings import Surroundings
 from cockpit.handover.watch import Stage
 from cockpit.model import events as ev
+from cockpit.model.intents import CONTRADICTED
 from cockpit.model.settings import Confirmation, PairSpec, Scenario, StepSpec
 from cockpit.model.state import HandoverView
 from cockpit.model.telemetry import GateReading
@@ -83,7 +84,7 @@ class Flight:
         return self._around.readings
 
     def _course(self) -> Iterable[Step]:
-        return steps(self._world, self._spec, self._scenario, self.direction)
+        return steps(self._world, self._spec, self._scenario, self.direction, self._around.lease.hold)
 
     def go(self) -> None:
         """The lead confirmed; without effect while a second person's approval is missing."""
@@ -119,6 +120,10 @@ class Flight:
             return await self._abort(failure)
         return await self._land()
 
+    @property
+    def number(self) -> int:
+        return self._number
+
     def adopt(self, view: HandoverView) -> None:
         """The handover that another process left half way is this one; nothing is touched."""
         self._number = view.number
@@ -136,12 +141,10 @@ class Flight:
     async def fly_again(self) -> Outcome:
         """How a stuck handover ended: home where the target took no write, forward to its end where it did."""
         try:
-            await self._lock()
+            await self._around.lease.ask()  # a side that is silent names nobody, and is not waited for
         except Refused as err:
             self._alarm("flight", err.brief, err.remedy)
             return self._close(Outcome.STUCK, self.direction.target if self.past_return else self.direction.origin, err.brief)
-        except Exception as err:
-            self._alarm("flight", f"the pair's lock could not be seen: {in_words(err)}", remedy_of(err))
         if self.past_return:
             self._around.stage(Stage.RETURNED, self.direction)
             return await self._land_again()
@@ -166,20 +169,13 @@ class Flight:
         return await self._land()
 
     async def _target_took_over(self) -> bool:
-        """The world shows what no handover leaves before its return: the target is open and the origin fenced. Its writes may count."""
-        origin, target = (self._world.servers.fence(side, on=True) for side in (self.direction.origin, self.direction.target))
-        try:
-            async with asyncio.timeout(reality.LOOK_S):
-                seen = await asyncio.gather(origin.probe(), target.probe())
-        except Exception:
-            return False  # a side that does not answer is no sign of it; what is done next meets what is wrong
-        return [probe.known for probe in seen] == [Known.DONE, Known.PENDING]
+        return await reality.target_took_over(self._world, self.direction)
 
     def _contradicted(self) -> Outcome:
         """Nothing is touched: going home would leave behind what apps wrote to the target meanwhile."""
         origin, target = self.direction.origin, self.direction.target
         why = f"{target} is open and {origin} fenced, although the timeline ends before the return: {target} may have taken writes"
-        self._alarm("flight", why, f"fence {target} again if no app wrote there, then A, then Y; else close the run and open a new one")
+        self._alarm(CONTRADICTED, why, f"fence {target} again if no app wrote there, then A, then Y; else close the run and open a new one")
         self._go_on_proving()
         self._settled()
         return self._close(Outcome.STUCK, origin, why)
@@ -298,12 +294,13 @@ class Flight:
         self._around.stage(Stage.STALLED, self.direction)
         handover = self._recorder.state.handover
         if handover is None or handover.downtime_mono is None or handover.downtime_s is not None:
-            self._recorder.record(ev.DowntimeStarted())
+            self._recorder.record(ev.DowntimeStarted(), durable=False)  # the first intent makes it so
         try:
             async with asyncio.timeout(self._budget_left()) as limit:
                 for name in (name for name in self._steps if name in WINDOW[:-1]):
                     seen = await self._runner.step(self._steps[name])
                     self._note(name, seen)
+                await self._around.lease.ask()  # before the return: who slept through the window may find that it is another's
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -314,6 +311,7 @@ class Flight:
             lsn = next((str(evidence["lsn"]) for evidence in seen.values() if "lsn" in evidence), "")
             if lsn:
                 self._recorder.record(ev.FenceSet(self.direction.origin, lsn), durable=False)
+                self._world.reconciler.quieted(self.direction.origin)
         if step == "verify":
             proof = next((evidence for evidence in seen.values() if "equal" in evidence), {})
             self._unproven = _unproven(proof) if proof.get("equal", True) is None else ""
@@ -363,7 +361,7 @@ class Flight:
 
     async def _land_shielded(self) -> Outcome:
         self._around.stage(Stage.RETURNED, self.direction)
-        self._recorder.try_record(ev.ModeChanged(Mode.LANDING))
+        self._recorder.try_record(ev.ModeChanged(Mode.LANDING), durable=False)  # the return is on disk: it says the same
         why = await self._forward(self._steps["resume"])
         if why and await self._target_still_fenced():
             self._around.stage(Stage.STALLED, self.direction)
@@ -385,7 +383,7 @@ class Flight:
             await asyncio.sleep(REST_S)
         self._go_on_proving()
         if why:
-            self._alarm("resume", why, "A, then Y tries again; or resume what is paused by hand, or go back")
+            self._alarm("resume", why, "A, then Y tries again; or resume what is paused by hand first")
             self._settled()
             return self._close(Outcome.STUCK, self.direction.target, why)
         if self._unproven:
@@ -463,21 +461,24 @@ class Flight:
             self._alarm("reconciliation", f"it did not go on after the window: {in_words(err)}", remedy_of(err))
 
     def _close(self, outcome: Outcome, serving: Side, why: str) -> Outcome:
+        """On record; one that touched nothing leaves an earlier one that is half way as it was."""
         seconds = round(asyncio.get_running_loop().time() - self._opened, 4)
         handover = self._recorder.state.handover
         downtime = handover.downtime_s if handover else None
         self._recorder.try_record(ev.HandoverClosed(self._number, outcome, seconds, serving, why, downtime))
-        if outcome is not Outcome.STUCK:
-            self._clear_settled()
-        self._recorder.try_record(ev.ModeChanged(Mode.STUCK if outcome is Outcome.STUCK else Mode.READY, why))
+        left = self._recorder.state.half_way
+        if outcome is not Outcome.STUCK and left is None:
+            self._clear_settled(settles=handover is not None and (handover.touched or handover.past_return))
+        if outcome is Outcome.ABORTED and left is not None:
+            why = f"{left.direction} {left.number} is half way still ({self.direction} {self._number}: {why})"
+        self._recorder.try_record(ev.ModeChanged(Mode.STUCK if outcome is Outcome.STUCK or left is not None else Mode.READY, why))
         return outcome
 
-    def _clear_settled(self) -> None:
+    def _clear_settled(self, *, settles: bool) -> None:
         """What an earlier handover left open is settled by one that ended whole; by one that touched nothing it is not."""
-        handover = self._recorder.state.handover
-        settles = handover is not None and (handover.touched or handover.past_return)
         for alarm in self._recorder.state.alarms:
-            if settles and alarm.mono < self._started and (alarm.id == "resume" or alarm.id.startswith("open: ")):
+            settled = alarm.id in {"resume", CONTRADICTED} or alarm.id.startswith("open: ")
+            if settles and alarm.mono < self._started and settled:
                 self._recorder.try_record(ev.AlarmCleared(alarm.id))
 
     def _mode(self, mode: Mode) -> None:

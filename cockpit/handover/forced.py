@@ -52,7 +52,7 @@ class Forced(Flight):
         return None
 
     def _course(self) -> Iterable[Step]:
-        return ungraceful_steps(self._world, self._spec, self._scenario)
+        return ungraceful_steps(self._world, self._spec, self._scenario, self._around.lease.hold)
 
     def _opening(self, number: int, plan_digest: str) -> ev.HandoverOpened:
         lines = tuple(planned(step, self._scenario) for step in self._steps.values())

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from cockpit.errors import Refused, StepError
+from cockpit.errors import Refused, StepError, Superseded
 from cockpit.handover import parting
 from cockpit.handover.actions import Together
 from cockpit.handover.lease import Lease
@@ -34,7 +34,10 @@ LOOK_S = 0.02
 LAST_S = 1.0
 """Seconds that every action has although another one used up the time: one lost answer leaves no pooler paused."""
 TRY_S = 5.0
-"""Seconds one try of one action may take."""
+"""Seconds the first try of one action may take."""
+LATER_TRY_S = 20.0
+"""And a later one: giving up costs the connection, and with a server that answers 0.6 s late making it and asking took 10 s (measured).
+With 5 s each it was begun again and again, for ever."""
 PAUSE_S = 0.2
 
 Act = Callable[[Action], Awaitable[object]]
@@ -43,9 +46,17 @@ Act = Callable[[Action], Awaitable[object]]
 async def go_home(world: World, direction: Direction, recorder: Recorder, within_s: float, lease: Lease) -> tuple[str, ...]:
     """What stays open, in words; empty when the origin serves, fenced nowhere, routed to and resumed.
 
-    Ends within about `within_s` seconds. Never raises for a system's sake. Once the pair is seen to be another's nothing is touched."""
+    Ends within about `within_s` seconds. Never raises for a system's sake. Once the pair is seen to be another's nothing is touched.
+
+    So it asks first whose the pair is, for a second where a side answers and for `lease.ASK_S` where none does: who was frozen may wake when
+    another one has opened the target, closed and left. One side's word decides, for the other may never answer; whoever opened the target has
+    its seat on record there. Where no side answers nobody is named, and the way is gone all the same: poolers and channels must not wait for
+    servers, and what changes a side asks there again, in its own transaction. As long as they may, who knows that it stood still waits for
+    a word, and who is told of another that has only the lock waits for its end."""
     origin, target = direction.origin, direction.target
     way = _Way(recorder, asyncio.get_running_loop().time() + within_s, lease)
+    if not_ours := await way.asked():
+        return not_ours
     fence = world.servers.fence(target, on=True)
     missed = await way.reach(fence, for_s=0.0)
     channels = tuple(channel.route(origin) for channel in world.channels)
@@ -109,7 +120,13 @@ async def _hand_over_silent(world: World, direction: Direction, way: _Way) -> tu
 async def mirrored_again(world: World, direction: Direction, recorder: Recorder, lease: Lease) -> tuple[str, ...]:
     """After an ungraceful handover went home: the sides that had begun to part follow each other again; empty, or what does not."""
     way = _Way(recorder, asyncio.get_running_loop().time() + 2 * parting.BILL_S, lease)
-    return await parting.mirror_again(world, direction, recorder, way.made)
+    return await parting.mirror_again(world, direction, recorder, way.held)
+
+
+async def until_shut_out(world: World, direction: Direction, recorder: Recorder, lease: Lease) -> None:
+    """The origin is fenced, emptied of app sessions and follows the target no more; looked for until it is so. `Superseded` where the pair is
+    another's by now."""
+    await shut_out(world, direction, lease, _Way(recorder, asyncio.get_running_loop().time(), lease).made)
 
 
 async def left_behind(world: World, direction: Direction, recorder: Recorder, within_s: float, lease: Lease) -> tuple[str, ...]:
@@ -216,19 +233,35 @@ class _Way:
         """Empty when the action is seen to be so; else its name and why, after the last try: once with 0 s, until the end with None."""
         loop = asyncio.get_running_loop()
         until = max(self._until, loop.time() + LAST_S) if for_s is None else min(self._until, loop.time() + for_s)
-        why = ""
+        why, limit = "", TRY_S
         while not why or loop.time() < until:
             if why:
                 await asyncio.sleep(PAUSE_S)
+                limit = LATER_TRY_S
             try:
                 await self._lease.hold()
+                why = await self._try(action, limit)
             except Refused as err:
+                if isinstance(err, Superseded):
+                    self._lease.lose(err)
                 return (self.alarm(action.name, f"not touched: {err.brief}"),)
-            why = await self._try(action)
             if not why:
                 self._clear(action.name)
                 return ()
         return (self.alarm(action.name, why),)
+
+    async def asked(self) -> tuple[str, ...]:
+        """Empty unless a server names another owner of the pair: then who. One who sat down since is its owner for good; who only has the
+        lock may be looking, and leave: it is asked again as long as there is time. Who stood still waits for the first word of a server."""
+        while True:
+            try:
+                await self._lease.ask()
+            except Refused as err:
+                if not isinstance(err, Superseded) and asyncio.get_running_loop().time() < self._until:
+                    await asyncio.sleep(PAUSE_S)
+                    continue
+                return (self.alarm("the way out", f"nothing was touched: {err.brief}"),)
+            return ()
 
     async def made(self, action: Action) -> None:
         """It is so, or `StepError`; with a full disk too."""
@@ -279,18 +312,21 @@ class _Way:
         self._recorder.try_record(ev.ActionProbed(action.name, probe.known, probe.evidence))
         return probe.known
 
-    async def _try(self, action: Action) -> str:
+    async def _try(self, action: Action, limit_s: float = TRY_S) -> str:
         started = asyncio.get_running_loop().time()
         try:
             self._recorder.try_record(ev.ActionIntended(action.name, action.describe()))
-            async with asyncio.timeout(TRY_S):
+            async with asyncio.timeout(limit_s):
                 evidence = await action.apply()
                 probe = await action.probe()
             if probe.known is not Known.DONE:
                 return self._missed(action, started, f"applied, but it shows {dict(probe.evidence)}", unknown=False)
             self._recorder.try_record(ev.ActionDone(action.name, _ms(started), {**evidence, "seen": dict(probe.evidence)}))
         except TimeoutError:
-            return self._missed(action, started, f"no answer within {TRY_S:g} s", unknown=True)
+            return self._missed(action, started, f"no answer within {limit_s:g} s", unknown=True)
+        except Refused as err:
+            self._missed(action, started, err.brief, unknown=False)
+            raise
         except Exception as err:
             return self._missed(action, started, in_words(err), unknown=False)
         return ""

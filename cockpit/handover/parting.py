@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from cockpit.handover.ports import Action, World
 from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.model import bill
 from cockpit.model import events as ev
+from cockpit.model.bill import Bill
+from cockpit.model.state import RunState
 from cockpit.model.words import Direction, Known
 
 BILL_S = 10.0
@@ -48,17 +51,31 @@ async def tell(world: World, direction: Direction, recorder: Recorder) -> tuple[
 
 async def _bill(world: World, direction: Direction, recorder: Recorder) -> str:
     origin, target = direction.origin, direction.target
+    known = _known(recorder.state)
     try:
         async with asyncio.timeout(BILL_S):
             drawn = await world.servers.bill(origin, target)
+        if drawn.total is None and known is not None:  # who draws it now may never have seen the origin: what was seen of it stays
+            drawn = replace(known, unkept=drawn.unkept or known.unkept)
         told = bill.in_words(drawn)
         if recorder.state.handover is not None:
             recorder.try_record(ev.BillDrawn(recorder.state.handover.number, drawn))
     except Exception as err:
-        told = f"it could not be drawn again: {in_words(err)}"
+        before = f"; before it was {bill.in_words(known)}" if known is not None else ""
+        told = f"it could not be drawn again: {in_words(err)}{before}"
     said = f"{origin} holds what {target} has not: {told}"
     recorder.try_record(ev.AlarmRaised("bill", said, remedy=f"`cockpit bill {recorder.state.run}` exports it once {origin} answers"))
     return said
+
+
+def _known(state: RunState) -> Bill | None:
+    """The bill as it was drawn last, so much older by now; None where nobody knows more of it than that there is one."""
+    handover = state.handover
+    if handover is None or handover.bill is None or handover.bill.total is None:
+        return None
+    drawn = next((event.mono for event in reversed(state.tail) if isinstance(event.fact, ev.BillDrawn)), handover.opened_mono)
+    age = max(asyncio.get_running_loop().time() - drawn, 0.0)
+    return replace(handover.bill, seen_s=(handover.bill.seen_s or 0.0) + age, exact=False)
 
 
 async def _unfenced(world: World, direction: Direction, recorder: Recorder) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The pilot: flies one run. It measures, answers intents and runs handovers; it owns the timeline and needs no terminal.
 
-It starts by looking: which side serves is read from the servers, never assumed. Intents are judged by `model.intents.refusal`
-against the newest state, taken or refused in the timeline, and only then acted on.
+It starts by looking: which side serves is read from the servers, never assumed. Intents are judged by `judging.refused` against the
+newest state, taken or refused in the timeline, and only then acted on.
 
 A run that was left by a crash is taken up again on its own timeline: the world is looked at step by step, what is so and what is not
 is on record, and nothing is touched before a person says how to go on.
@@ -12,33 +12,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
 
 from cockpit.errors import CockpitError, JournalError, Refused
-from cockpit.handover.approvals import SecondDoor, SecondPerson
+from cockpit.handover import business
+from cockpit.handover.approvals import SecondPerson
 from cockpit.handover.confirming import Asked
-from cockpit.handover.findings import Rehearsed, look, summary
+from cockpit.handover.findings import look, summary
 from cockpit.handover.flight import Flight
 from cockpit.handover.forced import Forced
+from cockpit.handover.judging import refused
+from cockpit.handover.keeping_out import shut_out_seen
 from cockpit.handover.lease import Lease
-from cockpit.handover.parting import tell
+from cockpit.handover.leaving import close, stays_open
+from cockpit.handover.orders import Orders
 from cockpit.handover.ports import World
 from cockpit.handover.record import Recorder, in_words, remedy_of
 from cockpit.handover.runner import Runner
 from cockpit.handover.serving import what_is_seen, who_serves
+from cockpit.handover.sitting import Sitting
 from cockpit.handover.surroundings import Surroundings
 from cockpit.handover.telemetry import Telemetry
 from cockpit.handover.ungraceful import made_so, shut_out
-from cockpit.handover.watch import UNRECORDABLE, Watch
+from cockpit.handover.watch import HALF_WAY, UNRECORDABLE, Watch
 from cockpit.model import events as ev
-from cockpit.model.intents import Ask, Intent, refusal
-from cockpit.model.plan import Plan
-from cockpit.model.settings import PairSpec, Scenario
+from cockpit.model.intents import Ask, Intent, goes_on, superseded
 from cockpit.model.state import HandoverView
 from cockpit.model.text import plain
 from cockpit.model.words import Direction, Mode, Outcome, Side
@@ -50,27 +51,11 @@ DUTY_STEP = 0.05
 Aside = ev.BillExported | ev.RepairBegun | ev.RepairDone
 ASIDE: dict[str, type[Aside]] = {ev.FACT_KINDS[kind]: kind for kind in (ev.BillExported, ev.RepairBegun, ev.RepairDone)}
 """Facts of commands beside the pilot, which it writes down for them."""
-CLOSE_S = 5.0
 OPEN_S = 2.0
 """Seconds a system has to be connected when a run is taken up: one that is dead must not keep the others from being seen."""
 LOOK_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """What one pilot is to fly."""
-
-    spec: PairSpec
-    scenario: Scenario
-    plans: dict[Direction, Plan]
-    ungraceful: Plan
-    socket: Path
-    owner: str
-    """Who flies, for the lock on the servers: `ana@bastion pid 4711`."""
-    second: SecondDoor | None = None
-    """Where a second person comes in; None where the scenario asks for none."""
-    rehearsed: Rehearsed | None = None
-    """None in a drill: it is the rehearsal."""
+APART_S = 2.0
+"""Seconds that a run which is to end waits until a side that it left, and that answers, is seen shut out."""
 
 
 class Pilot:
@@ -89,28 +74,38 @@ class Pilot:
         self._orders = orders
         self._recorder = recorder
         self._watch = watch
-        self._lease = Lease(self._lock)
+        self._lease = Lease(self._lock, lambda: world.servers.lock_lost)
         self._flight: Flight | None = None
         self._apart: list[asyncio.Task[None]] = []
         self._flying: asyncio.Task[Outcome] | None = None
         self._errands: set[asyncio.Task[None]] = set()
+        self._sitting = Sitting(world, recorder, orders.seat)
         self._closing = asyncio.Event()
+        self._asked_to_close = False
+        self._refused: Refused | None = None
+        """Whose the pair is, where that was said when this pilot had begun to look."""
         self.telemetry = Telemetry(world, orders.spec, orders.scenario, recorder, samples, watch.missing)
 
     async def fly(self) -> int:
-        """The exit code of the run, once it is closed; `UNRECORDABLE` where its timeline takes no record of that: the guardian closes it."""
+        """The exit code of the run, once it is closed; `UNRECORDABLE` where its timeline takes no record of that: the guardian closes it.
+        `HALF_WAY` where a handover is, or where a side that was left may come back open: the run stays open."""
         telemetry: asyncio.Task[None] | None = None
         door, side_door = Door(self.answer), self._side_door()
+        self._errand(self._lease.awake.run())
         try:
             left = self._left_half_way()
             alone = left is None and self._recorder.state.parted is not None
             await (self._open_again() if left is not None or alone else self._open())
-            telemetry = asyncio.create_task(self.telemetry.run())
             await door.open(self._orders.socket)
             if side_door is not None and self._orders.second is not None:
                 await side_door.open(self._orders.second.place, self._recorder.state.run)
-            await (self._look_around(left) if left is not None else self._look_back() if alone else self._first_look())
-            await self._until_closed(telemetry)
+            if left is not None or alone:  # a lead waits for what is seen: measuring would share its time
+                await (self._look_around(left) if left is not None else self._look_back())
+            telemetry = asyncio.create_task(self.telemetry.run())
+            if left is None and not alone:
+                await self._first_look()
+            if not await self._until_closed(telemetry):
+                return HALF_WAY
         except Exception as err:
             self._recorder.try_record(ev.AlarmRaised("pilot", in_words(err), remedy=remedy_of(err)))
             self._give_up(err)
@@ -122,11 +117,9 @@ class Pilot:
         return (state.exit_code or 0) if state.mode is Mode.CLOSED else 1
 
     def _give_up(self, err: Exception) -> None:
-        """The run is closed, unless a handover is half way: that one stays open for whoever takes it up."""
-        handover = self._recorder.state.handover
-        if self._flight is None and handover is not None and handover.half_way:
-            return
-        self._close("failed", err.exit_code if isinstance(err, CockpitError) else 1)
+        """The run is closed, unless a handover is half way, or a side at large: that one stays open for whoever takes it up."""
+        if self._recorder.state.half_way is None and self._recorder.state.at_large is None:
+            self._close("failed", err.exit_code if isinstance(err, CockpitError) else 1)
 
     def close(self, why: str) -> None:
         """The run is to end: what is in the air goes home or lands first."""
@@ -141,6 +134,7 @@ class Pilot:
         await world.servers.open()
         await self._lease.renew()
         await asyncio.gather(*(pooler.open() for pooler in world.poolers), *(channel.open() for channel in world.channels))
+        await self._sitting.look()
         serving, evidence = await who_serves(world, self._orders.spec)
         versions = await world.servers.versions()
         self._recorder.record(ev.SidesSeen(serving, versions[Side.BLUE], versions[Side.GREEN], evidence))
@@ -155,20 +149,37 @@ class Pilot:
             seconds = round(max(asyncio.get_running_loop().time() - handover.opened_mono, 0.0), 4)
             why = "its pilot died before anything was touched"
             self._recorder.record(ev.HandoverClosed(handover.number, Outcome.ABORTED, seconds, handover.direction.origin, why))
-        return None
+        return self._recorder.state.half_way
 
     async def _open_again(self) -> None:
         """What answers is connected; what does not is named. The pair's lock is this process's, or `Refused` says whose."""
-        try:
-            await self._lease.renew()
-        except Refused:
-            raise
-        except Exception as err:
-            self._recorder.try_record(ev.AlarmRaised("lock", f"the pair's lock could not be seen: {in_words(err)}", remedy=remedy_of(err)))
         world = self._world
-        opening = [self._open_servers(), *(p.open() for p in world.poolers), *(c.open() for c in world.channels)]
+        opening = [self._locked(), self._open_servers(), *(p.open() for p in world.poolers), *(c.open() for c in world.channels)]
         tasks = [self._errand(each) for each in opening]
         await asyncio.wait(tasks, timeout=OPEN_S)  # who is slower is opened all the same, and seen when it is
+        if self._refused is not None:
+            raise self._refused
+        if not tasks[0].done():
+            self._no_lock(TimeoutError())
+
+    async def _locked(self) -> None:
+        """The pair's lock is this process's, or it is said that nobody could say so; where it is another's this process ends."""
+        try:
+            await self._lease.renew()
+        except Refused as err:
+            self._refused = err
+            self._closing.set()
+        except Exception as err:
+            self._no_lock(err)
+        else:
+            self._clear("lock")
+
+    def _no_lock(self, err: Exception) -> None:
+        self._recorder.try_record(ev.AlarmRaised("lock", f"the pair's lock could not be seen: {in_words(err)}", remedy=remedy_of(err)))
+
+    def _clear(self, alarm: str) -> None:
+        if any(raised.id == alarm for raised in self._recorder.state.alarms):
+            self._recorder.record(ev.AlarmCleared(alarm))
 
     async def _open_servers(self) -> None:
         """Both servers are connected and known, as soon as both answer."""
@@ -181,23 +192,27 @@ class Pilot:
         """Every step as the world shows it is on record; the lead is asked how to go on."""
         flight = self._flight_of(left.direction, ungraceful=left.ungraceful)
         flight.adopt(left)
-        serving = left.direction.target if left.past_return else left.direction.origin
-        seen, found = await asyncio.gather(what_is_seen(self._world, self._orders.spec), flight.look())
+        by_return = left.direction.target if left.past_return else left.direction.origin
+        serving = by_return if left.outcome is None else self._recorder.state.serving or by_return
+        seen, found, ours = await asyncio.gather(what_is_seen(self._world, self._orders.spec), flight.look(), self._sitting.stands())
         self._recorder.record(ev.SidesSeen(serving, *self._recorder.state.versions, seen))
         for fact in found:
             self._recorder.record(fact, durable=False)
         self._flight = flight
-        why = "left half way: " + ("it goes forward" if left.past_return else "go on, or home")
-        self._recorder.record(ev.ModeChanged(Mode.STUCK, why))
+        ways = "A settles it" if left.outcome is not None else "it goes forward" if left.past_return else "go on, or home"
+        ways = ways if ours else "not this run's own any more"
+        self._recorder.record(ev.ModeChanged(Mode.STUCK, f"left half way: {ways}"))
         self._errand(self._reconcile(serving))
 
     async def _look_back(self) -> None:
         """An ungraceful handover was flown before: its origin may be dead, and what is owed of it is owed still."""
         state = self._recorder.state
-        seen = await what_is_seen(self._world, self._orders.spec)
+        seen, ours = await asyncio.gather(what_is_seen(self._world, self._orders.spec), self._sitting.stands())
         self._recorder.record(ev.SidesSeen(state.serving or Side.BLUE, *state.versions, seen))
         self._recorder.record(ev.ModeChanged(Mode.READY))
-        self._stay_apart()
+        if ours:
+            self._sit()
+            self._stay_apart()
         self._errand(self._reconcile(state.serving or Side.BLUE))
         self._errand(self._preflight())
 
@@ -216,7 +231,9 @@ class Pilot:
         await self._preflight()
         self._recorder.record(ev.ModeChanged(Mode.READY))
 
-    async def _until_closed(self, telemetry: asyncio.Task[None]) -> None:
+    async def _until_closed(self, telemetry: asyncio.Task[None]) -> bool:
+        """The run is closed; or a handover is half way, or a side that was left may come back open, and the run is left open as it is, on
+        record. Then only the lead's word closes it."""
         closing = asyncio.create_task(self._closing.wait())
         broken = asyncio.create_task(self._until_unrecordable())
         await asyncio.wait({closing, telemetry, broken}, return_when=asyncio.FIRST_COMPLETED)
@@ -226,7 +243,21 @@ class Pilot:
             await asyncio.wait({self._flying})
         if telemetry.done() and not telemetry.cancelled():
             telemetry.result()
-        self._close(*self._outcome())
+        await self._seen_apart()
+        refused = self._refused.brief if self._refused is not None else ""
+        stays = stays_open(self._recorder.state, refused or "the pilot was told to end") or refused
+        if not stays or self._asked_to_close:
+            self._close(*self._outcome())
+            return True
+        self._recorder.record(ev.ModeChanged(Mode.STUCK, stays))
+        return False
+
+    async def _seen_apart(self) -> None:
+        """A side that was left and answers is shut out a moment after the landing: that moment is waited for."""
+        state = self._recorder.state
+        known_open = any(alarm.id == f"open: fence {state.at_large} on" for alarm in state.alarms)
+        if self._apart and state.at_large is not None and not known_open:
+            await asyncio.wait(self._apart, timeout=APART_S)
 
     async def _until_unrecordable(self) -> None:
         """A pilot that can record nothing can do nothing: what is in the air comes down, and the run is left to whoever can close it."""
@@ -234,22 +265,24 @@ class Pilot:
             await asyncio.sleep(LOOK_S)
 
     def _outcome(self) -> tuple[str, int]:
-        """`rolled-back` (5) when the last handover that was done went back, `aborted` (4) when the last one was, else `done`."""
+        """`rolled-back` (5) when the last handover that was done went back, `aborted` (4) when the last one was, `failed` (1) while one is half
+        way, else `done`."""
         past = self._recorder.state.past
+        if self._recorder.state.half_way is not None:
+            return "failed", 1
         if not past:
             return "done", 0
         last = past[-1]
-        if last.outcome is Outcome.STUCK:
-            return "failed", 1
         if last.outcome is Outcome.ABORTED:
             return "aborted", 4
         return ("rolled-back", 5) if last.direction is Direction.ROLLBACK else ("done", 0)
 
     def _close(self, outcome: str, exit_code: int) -> None:
-        if self._recorder.state.mode is Mode.CLOSED:
+        state = self._recorder.state
+        if state.mode is Mode.CLOSED:
             return
-        open_ends = tuple(alarm.what for alarm in self._recorder.state.alarms)
-        self._recorder.try_record(ev.RunClosed(outcome, exit_code, self._recorder.state.serving, open_ends))
+        serving = None if superseded(state) else state.serving
+        self._recorder.try_record(ev.RunClosed(outcome, exit_code, serving, state.open_words))
 
     def _side_door(self) -> SideDoor | None:
         if self._orders.second is None:
@@ -264,6 +297,7 @@ class Pilot:
             if task is not None:
                 task.cancel()
         await asyncio.gather(*(task for task in (telemetry, *self._errands) if task is not None), return_exceptions=True)
+        self._lease.close()
         await close(self._world)
 
     # --- intents ------------------------------------------------------------------------------------
@@ -273,8 +307,8 @@ class Pilot:
         state = self._recorder.state
         by, argument = plain(intent.by, 80), plain(intent.argument, 2000)
         uid = os.geteuid() if intent.uid is None else intent.uid
-        why = refusal(state, intent.ask, argument) or self._outdated(intent) or self._same_person(intent.ask, uid) or self._ending(intent)
-        why = why or self._too_late(intent)
+        now = asyncio.get_running_loop().time()
+        why = refused(state, intent, argument, uid, self._orders, now, closing=self._closing.is_set())
         try:
             if why:
                 self._recorder.record(ev.IntentRefused(intent.ask, by, intent.saw, why))
@@ -285,35 +319,6 @@ class Pilot:
             return Reply(False, self._recorder.state.seq, str(err))
         return Reply(True, self._recorder.state.seq, said)
 
-    def _outdated(self, intent: Intent) -> str:
-        """A go or a way back that was said on a picture of another handover is refused."""
-        handover = self._recorder.state.handover
-        if intent.ask not in {Ask.GO, Ask.BACK, Ask.RESUME} or handover is None:
-            return ""
-        return "" if intent.saw >= handover.opened_seq else "said on an older picture: look again"
-
-    def _same_person(self, ask: Ask, uid: int) -> str:
-        """Who approved a handover does not confirm it as well."""
-        handover = self._recorder.state.handover
-        approval = handover.approval if handover else None
-        same = ask is Ask.GO and approval is not None and approval.uid == uid
-        return "you approved it: another person must confirm it" if same else ""
-
-    def _too_late(self, intent: Intent) -> str:
-        """A handover before its return goes on only while the downtime budget is not used up; home it goes at any time."""
-        handover, budget = self._recorder.state.handover, self._orders.scenario.budgets.downtime
-        if intent.ask is not Ask.RESUME or handover is None or handover.past_return:
-            return ""
-        if handover.downtime_mono is None or handover.downtime_s is not None:
-            return ""
-        used = asyncio.get_running_loop().time() - handover.downtime_mono
-        return f"the downtime budget of {budget:g} s is used up: A, then Y brings it home" if used > budget else ""
-
-    def _ending(self, intent: Intent) -> str:
-        """Nothing takes off any more once the run was asked to end."""
-        flies = intent.ask in {Ask.ARM, Ask.GO, Ask.BACK, Ask.RESUME}
-        return "the run is about to close" if flies and self._closing.is_set() else ""
-
     def _act(self, ask: Ask, by: str, uid: int, argument: str) -> str:
         match ask:
             case Ask.ARM:
@@ -321,9 +326,11 @@ class Pilot:
             case Ask.GO if self._flight is not None:
                 self._flight.go()
             case Ask.ABORT if self._flight is not None and self._recorder.state.mode is Mode.STUCK:
-                self._take_up(self._flight, by)
+                self._take_up(self._of_the_left(self._flight), by)
             case Ask.RESUME if self._flight is not None:
-                self._go_on(self._flight, by)
+                self._go_on(self._of_the_left(self._flight), by)
+            case Ask.BACK if self._flight is not None and goes_on(self._recorder.state):
+                self._go_on(self._of_the_left(self._flight), by)
             case Ask.DISARM | Ask.ABORT if self._flight is not None:
                 self._flight.abort(f"{ask} by {by}")
             case Ask.BACK:
@@ -333,6 +340,7 @@ class Pilot:
             case Ask.RECHECK:
                 self._errand(self._preflight())
             case Ask.CLOSE:
+                self._asked_to_close = True
                 self.close(f"closed by {by}")
             case _:
                 return self._aside(ask, by, argument)
@@ -355,8 +363,8 @@ class Pilot:
             said = msgspec.json.decode(argument)
             fact = msgspec.convert(said["fact"], ASIDE[said["kind"]])
             self._recorder.record(fact)
-            if isinstance(fact, ev.BillExported) and any(alarm.id == "bill" for alarm in self._recorder.state.alarms):
-                self._recorder.record(ev.AlarmCleared("bill"))
+            if isinstance(fact, ev.BillExported):
+                self._clear("bill")
 
     def _back(self, by: str, uid: int) -> None:
         """Back to blue: what is in the air towards green is aborted; where green serves, a rollback takes off and needs no second word."""
@@ -373,12 +381,21 @@ class Pilot:
         kind = Forced if ungraceful else Flight
         return kind(self._world, self._orders.spec, self._orders.scenario, self._recorder, around, direction)
 
+    def _of_the_left(self, flight: Flight) -> Flight:
+        """The flight of the handover that is half way: `flight`, unless that was of a later one which touched nothing."""
+        left = self._recorder.state.half_way
+        if left is not None and left.number != flight.number:
+            flight = self._flight = self._flight_of(left.direction, ungraceful=left.ungraceful)
+            flight.adopt(left)
+        return flight
+
     def _take_off(self, direction: Direction, by: str, uid: int, *, ungraceful: bool = False) -> Flight:
         """The flight, in the air and on record when this returns: a second one is refused by what the state says."""
         self._let_go()
+        self._sit()
         flight = self._flight_of(direction, ungraceful=ungraceful)
         asked = Asked(by, uid, self._orders.second.command if self._orders.second else "")
-        plan = self._orders.ungraceful if ungraceful else self._orders.plans[direction]
+        plan = self._orders.plan(direction, ungraceful=ungraceful)
         flight.open(len(self._recorder.state.past) + 1, plan.digest, asked)
         self._flight = flight
         self._flying = asyncio.create_task(self._fly_one(flight.fly()))
@@ -387,6 +404,7 @@ class Pilot:
     def _take_up(self, flight: Flight, by: str) -> None:
         """The stuck handover is in the air again: home, or forward where the return is passed."""
         self._let_go()
+        self._sit()
         flight.take_up(by)
         self._flying = asyncio.create_task(self._fly_one(flight.fly_again()))
 
@@ -395,11 +413,16 @@ class Pilot:
         if flight.past_return:
             self._take_up(flight, by)
             return
+        self._sit()
         flight.take_on(by)
         self._flying = asyncio.create_task(self._fly_one(flight.fly_on()))
 
     async def _lock(self) -> None:
-        await self._world.servers.lock(self._orders.owner)
+        await self._world.servers.lock(self._orders.owner, self._sitting.claim)
+
+    def _sit(self) -> None:
+        if self._sitting.take():
+            self._lease.void()
 
     async def _fly_one(self, flight: Coroutine[None, None, Outcome]) -> Outcome:
         """The boundary of last resort: a flight goes home by itself from whatever is raised; what escapes it all the same is named."""
@@ -409,7 +432,11 @@ class Pilot:
             self._recorder.try_record(ev.AlarmRaised("flight", in_words(err), remedy=remedy_of(err)))
             self._recorder.try_record(ev.ModeChanged(Mode.STUCK, in_words(err)))
             return Outcome.STUCK
+        if self._lease.superseded:
+            self._sitting.lost(self._lease.superseded)
         self._stay_apart()
+        if outcome is Outcome.DONE:
+            self._errand(business.read_after(self._world, self._recorder))
         return outcome
 
     def _stay_apart(self) -> None:
@@ -427,14 +454,13 @@ class Pilot:
 
     async def _kept_out(self, direction: Direction) -> None:
         await shut_out(self._world, direction, self._lease, Runner(self._recorder, self._orders.scenario.steps, self._lease).action)
-        if self._recorder.state.owed is not None:
-            await tell(self._world, direction, self._recorder)  # now it can be counted
+        if self._recorder.state.at_large is not None:
+            await shut_out_seen(self._world, direction, self._recorder)
 
     async def _released(self, direction: Direction) -> None:
         runner = Runner(self._recorder, self._orders.scenario.steps, self._lease)
         await made_so(self._world.servers.released(direction.target), self._lease, runner.action)
-        if any(alarm.id == "mirror" for alarm in self._recorder.state.alarms):
-            self._recorder.record(ev.AlarmCleared("mirror"))
+        self._clear("mirror")
 
     def _let_go(self) -> None:
         """A flight decides about the origin now, and nobody else."""
@@ -460,24 +486,14 @@ class Pilot:
         """Every finding is in the timeline, and the schemas' digest is what the findings stand for."""
         state = self._recorder.state
         try:
-            findings = await look(self._world, state.serving or Side.BLUE, self._orders.scenario, self._orders.rehearsed)
+            orders = self._orders
+            found = await look(self._world, orders.spec, state.serving or Side.BLUE, orders.scenario, orders.rehearsed)
             await self.telemetry.read_shape()
             self._recorder.record(ev.PreflightStarted(), durable=False)
-            for finding in findings:
-                self._recorder.record(finding, durable=False)
-            self._recorder.record(summary(findings))
-            if any(alarm.id == "preflight" for alarm in self._recorder.state.alarms):
-                self._recorder.record(ev.AlarmCleared("preflight"))
+            for fact in found.facts:
+                self._recorder.record(fact, durable=False)
+            business.record(self._recorder, found.checks)
+            self._recorder.record(summary(found.findings))
+            self._clear("preflight")
         except Exception as err:
             self._recorder.try_record(ev.AlarmRaised("preflight", in_words(err), remedy=remedy_of(err)))
-
-
-async def close(world: World) -> None:
-    """Every connection is closed; what does not close within `CLOSE_S` is left to the end of the process."""
-    ends = [world.reconciler.close, world.servers.close, *(p.close for p in world.poolers), *(c.close for c in world.channels)]
-    await asyncio.gather(*(_closed(end) for end in ends), return_exceptions=True)
-
-
-async def _closed(end: Callable[[], Awaitable[None]]) -> None:
-    async with asyncio.timeout(CLOSE_S):
-        await end()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cockpit.model.bill import Bill
+from cockpit.model.checks import CheckResult
 from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.parity import Parity
 from cockpit.model.plan import Statement
@@ -76,6 +77,29 @@ class Blocker:
     query: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """By what right a process acts on the pair."""
+
+    seat: str
+    """A word of its own, which a pilot shares with its guardian."""
+    epoch: int = 0
+    """The least number that it gets on record: a later claim has a greater one. 0 of an heir that does not know its pilot's."""
+    before: frozenset[str] | None = None
+    """The seats that the claim goes on from: whoever else is on record has taken the pair up since. None of one that takes it from anybody."""
+    heir: bool = False
+    """Somebody else sat down on this seat, and nothing is taken from whoever sits there now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sat:
+    """Who is on record as having sat down on the pair."""
+
+    seat: str
+    owner: str
+    at: str
+
+
 class Servers(Protocol):
     """The pair's two servers. Actions are made without connecting; connections are prepared by `open` and re-made when they break."""
 
@@ -86,14 +110,25 @@ class Servers(Protocol):
 
     async def versions(self) -> dict[Side, str]: ...
 
-    async def lock(self, owner: str) -> None:
-        """This process holds the pair's advisory lock on both sides, or `Refused` says who flies, since when and from where."""
+    async def lock(self, owner: str, claim: Claim | None = None) -> None:
+        """This process holds the pair's advisory lock on both sides, or `Refused` says who flies, since when and from where.
+
+        With a `claim` it is on record from the first time on, on every side that answers and has the control schema, that the pair is
+        that seat's, and this process's fences compare it. `Superseded`, from here and from a fence, says who sat down since, also when the
+        lock is free again; one side's word is enough. Without one nothing is compared: such a process looks and acts on nothing."""
+
+    async def seated(self) -> dict[Side, Sat]:
+        """Who sat down on the pair last, by each side that answers within two seconds and knows of somebody."""
+
+    @property
+    def lock_lost(self) -> bool:
+        """The lock was held by a connection that has broken since: somebody else may have it. Asks nobody."""
 
     def objects(self) -> tuple[str, ...]:
         """Every `cockpit_*` object that may exist on a side, as `blue: publication cockpit_...`."""
 
     def install(self, side: Side) -> Action:
-        """The control schema (heartbeat, canary, fence ledger) exists on the side."""
+        """The control schema (heartbeat, canary, fence ledger, hold) exists on the side."""
 
     def replicate(self, origin: Side, target: Side, *, copy: bool) -> Action:
         """Publication and slot on `origin`, subscription on `target`, enabled, filtered to what was written on `origin` itself.
@@ -244,6 +279,10 @@ class Reconciler(Protocol):
     def hold(self) -> None:
         """Background reading stops at the next statement's end, so that the window has the servers for itself."""
 
+    def quieted(self, origin: Side) -> None:
+        """Between `hold` and `verify_changed`: `origin` took its last write. What it changed is looked up from now on, while its last
+        changes still travel; returns at once and raises nothing."""
+
     def release(self, serving: Side) -> None:
         """Background reading goes on; `serving` serves now."""
 
@@ -262,6 +301,14 @@ class Reconciler(Protocol):
     async def parity(self) -> Parity:
         """Everything but rows in which the sides differ: what replication neither carries nor checks. Reads catalogues only; not called
         inside the window. What could not be seen raises, it is never taken as equal."""
+
+    def seen_beside(self) -> Parity | None:
+        """The parity as the last `preflight` read it; None where it could not, or before the first."""
+
+    async def checks(self, box_s: float, patience_s: float = 0.0) -> tuple[CheckResult, ...]:
+        """The scenario's metrics and spot checks as both sides answer them, in their order; none where it has none. What could not be read
+        is `failed` with its reason, within `box_s` seconds for all of them, after at most `patience_s` in which the other side applies
+        what was committed. Given up at once, as `failed`, when a window opens: nothing of it is ever sent inside one."""
 
     async def preflight(self) -> tuple[FindingSeen, ...]: ...
 

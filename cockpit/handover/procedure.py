@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from cockpit.handover.actions import CaughtUp, ChangedVerified, EveryAppSeen, PausedTogether, Together
+from cockpit.handover.actions import CaughtUp, ChangedVerified, EveryAppSeen, Hold, PausedTogether, Together, unheld
 from cockpit.handover.ports import Action, World
 from cockpit.handover.serving import FenceOfTheIdle
 from cockpit.model.settings import PairSpec, Scenario
@@ -64,14 +65,14 @@ PROVE_S = 5.0
 WINDOW = IDS[IDS.index("pause") : IDS.index("resume") + 1]
 
 
-def steps(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> tuple[Step, ...]:
-    """Every step of the handover, in order."""
+def steps(world: World, spec: PairSpec, scenario: Scenario, direction: Direction, hold: Hold = unheld) -> tuple[Step, ...]:
+    """Every step of the handover, in order. `hold` is asked again by what goes on for longer than one request."""
     makers: tuple[Callable[[World, PairSpec, Scenario, Direction], Step], ...] = (
         _arm,
         _gates,
         _confirm,
         _steer,
-        _pause,
+        partial(_pause, hold),
         _fence,
         _quiesce,
         _drain,
@@ -123,10 +124,9 @@ def _steer(world: World, spec: PairSpec, scenario: Scenario, direction: Directio
     return Step("steer", f"channels lead to {direction.target}; the last proofs before the window", doings, "route back")
 
 
-def _pause(world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
-    doings = (
-        (Do(PausedTogether(world.servers, tuple(world.poolers), direction.origin, scenario.tuning), see=False),) if world.poolers else ()
-    )
+def _pause(hold: Hold, world: World, spec: PairSpec, scenario: Scenario, direction: Direction) -> Step:
+    together = PausedTogether(world.servers, tuple(world.poolers), direction.origin, scenario.tuning, hold)
+    doings = (Do(together, see=False),) if world.poolers else ()
     return Step("pause", "pause every pooler: writes stall", doings, "resume", in_window=True)
 
 

@@ -28,10 +28,14 @@ class Recorder:
         self.state = fold(self.state, event)
         return event
 
-    def try_record(self, fact: Fact) -> None:
+    def let_go(self) -> None:
+        """The timeline is free for another process to take up; nothing more is recorded here."""
+        self._journal.close()
+
+    def try_record(self, fact: Fact, *, durable: bool = True) -> None:
         """The fact is recorded if that is possible: only for the way home, which must not need a disk, nor evidence that can be written."""
         with contextlib.suppress(Exception):
-            self.record(fact)
+            self.record(fact, durable=durable)
 
 
 class Unrecorded(Recorder):
@@ -39,6 +43,9 @@ class Unrecorded(Recorder):
 
     def __init__(self) -> None:
         self.state = EMPTY
+
+    def let_go(self) -> None:
+        """There is nothing to let go of."""
 
     def record(self, fact: Fact, *, durable: bool = True) -> Event:
         raise JournalError("there is no timeline to write to")

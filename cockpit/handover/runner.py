@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from cockpit.errors import JournalError, LinkError, OutcomeUnknown, StepError, StepTimeout
+from cockpit.errors import JournalError, LinkError, OutcomeUnknown, StepError, StepTimeout, Superseded
 from cockpit.handover.lease import Lease
 from cockpit.handover.ports import Action, Probe
 from cockpit.handover.procedure import Do, Step
@@ -96,6 +96,8 @@ class Runner:
             self._record(ev.ActionFailed(action.name, _ms(loop.time() - started), str(err), unknown=True), durable=False)
             return None
         except Exception as err:
+            if isinstance(err, Superseded):
+                self._lease.lose(err)
             self._record(ev.ActionFailed(action.name, _ms(loop.time() - started), in_words(err)), durable=False)
             raise
         self._record(ev.ActionDone(action.name, _ms(loop.time() - started), evidence), durable=False)

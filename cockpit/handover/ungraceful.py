@@ -14,8 +14,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from cockpit.errors import CockpitError, LinkError, OutcomeUnknown, StepError
-from cockpit.handover.actions import EveryAppSeen, PausedTogether, Together, all_or_first_error
+from cockpit.errors import CockpitError, LinkError, OutcomeUnknown, Refused, StepError, Superseded
+from cockpit.handover.actions import EveryAppSeen, Hold, PausedTogether, Together, all_or_first_error, unheld
 from cockpit.handover.lease import Lease
 from cockpit.handover.ports import Action, Probe, World
 from cockpit.handover.procedure import PROVE_S, Do, Step
@@ -51,7 +51,7 @@ class Contact:
     """It does not answer, and nobody heard of it for long enough."""
 
 
-def ungraceful_steps(world: World, spec: PairSpec, scenario: Scenario) -> tuple[Step, ...]:
+def ungraceful_steps(world: World, spec: PairSpec, scenario: Scenario, hold: Hold = unheld) -> tuple[Step, ...]:
     """Every step of an ungraceful rollback, in order. They know of each other whether green answers."""
     direction = Direction.ROLLBACK
     origin, target = direction.origin, direction.target
@@ -60,7 +60,7 @@ def ungraceful_steps(world: World, spec: PairSpec, scenario: Scenario) -> tuple[
     routes = tuple(channel.route(target) for channel in world.channels)
     pools = tuple(pooler.route(target) for pooler in world.poolers)
     resume = tuple(pooler.resume() for pooler in world.poolers)
-    pause = PausedOrCut(world, PausedTogether(servers, tuple(world.poolers), origin, scenario.tuning), contact)
+    pause = PausedOrCut(world, PausedTogether(servers, tuple(world.poolers), origin, scenario.tuning, hold), contact)
     home = "unfence, resume"
     return (
         Step("arm", f"arm: {target} fenced, {origin} sought, the bill drawn", (
@@ -165,7 +165,7 @@ class Silence:
             return {}
 
 
-async def _answers(fence: Action) -> Probe | None:
+async def answers(fence: Action) -> Probe | None:
     """What a look at a side's fence shows; None where the side does not answer in time."""
     try:
         async with asyncio.timeout(ANSWER_S):
@@ -197,9 +197,9 @@ class Sought:
         """One that does not answer is listened for, and asked once more."""
         fence = self.world.servers.fence(self.origin, on=True)
         heard: Evidence = {}
-        if await _answers(fence) is None:
+        if await answers(fence) is None:
             heard = await self.silence.lasting()
-        self.contact.answers = not heard or await _answers(fence) is not None
+        self.contact.answers = not heard or await answers(fence) is not None
         self.contact.listened = not self.contact.answers
         return {"answers": True} if self.contact.answers else {"answers": False, **heard}
 
@@ -230,13 +230,17 @@ class PausedOrCut:
         if self.contact.answers:
             try:
                 return await self.paused.apply()
+            except Refused:
+                raise
             except CockpitError:
-                if await _answers(self.world.servers.fence(self.paused.origin, on=True)) is not None:
+                if await answers(self.world.servers.fence(self.paused.origin, on=True)) is not None:
                     raise
                 self.contact.answers = False  # it died while the bill was read
+        await self.paused.hold()
         try:
             return await all_or_first_error([pooler.pause() for pooler in self.world.poolers])
         except CockpitError as err:
+            await self.paused.hold()
             cut = await all_or_first_error([pooler.cut() for pooler in self.world.poolers])
             return {"not_paused": in_words(err), **cut}
 
@@ -261,11 +265,11 @@ class FencedOrSilent:
         return self.fence.describe()
 
     async def probe(self) -> Probe:
-        return await _answers(self.fence) or Probe(Known.UNKNOWN, {"answers": False})
+        return await answers(self.fence) or Probe(Known.UNKNOWN, {"answers": False})
 
     async def apply(self) -> Evidence:
         """An origin that has come back meanwhile is fenced, one that has gone meanwhile must be silent."""
-        seen = await _answers(self.fence)
+        seen = await answers(self.fence)
         self.contact.answers = seen is not None
         if seen is None:  # one that answered when it was armed has to be silent for long: a link that broke just now is no death
             return {"fenced": False, **await (self.silence.seen() if self.contact.listened else self.silence.lasting())}
@@ -312,11 +316,12 @@ async def shut_out(world: World, direction: Direction, lease: Lease, act: Callab
 
 
 async def made_so(wanted: Action, lease: Lease, act: Callable[[Action], Awaitable[object]]) -> None:
-    """It is seen to be so, however long the server takes to answer. `act` ends with the seeing, or raises."""
+    """It is seen to be so, however long the server takes to answer. `act` ends with the seeing, or raises. `Superseded` where the pair was
+    taken up by somebody else since: what is wanted there is theirs to say."""
     pause = BACK_S
     while True:
         try:
-            seen = await _answers(wanted)
+            seen = await answers(wanted)
             if seen is not None and seen.done:
                 return
             if seen is not None:
@@ -324,6 +329,8 @@ async def made_so(wanted: Action, lease: Lease, act: Callable[[Action], Awaitabl
                 await act(wanted)
                 return
             pause = BACK_S
+        except Superseded:
+            raise
         except Exception:  # whatever a server that is just coming back says: it is looked at again
             pause = min(pause * 2, SLOWEST_S)
         await asyncio.sleep(pause)

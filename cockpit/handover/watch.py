@@ -23,6 +23,9 @@ SILENT_S = 3.0
 UNRECORDABLE = 74
 """Exit code of a pilot whose timeline takes no record any more (EX_IOERR of sysexits.h)."""
 
+HALF_WAY = 75
+"""Exit code of a pilot that was told to end while a handover is half way: it left the run open, to be taken up (EX_TEMPFAIL)."""
+
 
 class Stage(StrEnum):
     SETTLED = "settled"
@@ -42,6 +45,7 @@ class Watch:
         self._end = end
         self._ready = False
         self._heard: float | None = None
+        self._stage: dict[str, object] = {}
         if end is not None:
             end.setblocking(False)
 
@@ -56,7 +60,8 @@ class Watch:
 
     def stage(self, stage: Stage, direction: Direction) -> None:
         """The guardian has been told; a guardian that is gone changes nothing for a handover in the air."""
-        self._send({"stage": stage, "direction": direction})
+        self._stage = {"stage": stage, "direction": direction}
+        self._send(self._stage)
 
     async def run(self) -> None:
         """Beats and listens until cancelled or the guardian's end closes."""
@@ -68,7 +73,7 @@ class Watch:
 
     async def _beat(self) -> None:
         while self._end is not None:
-            self._send({"beat": asyncio.get_running_loop().time()})
+            self._send({"beat": asyncio.get_running_loop().time(), **self._stage})
             await asyncio.sleep(BEAT_S)
 
     async def _listen(self, end: socket.socket) -> None:
@@ -82,6 +87,7 @@ class Watch:
         self._end = None
 
     def _send(self, message: dict[str, object]) -> None:
+        """Where the thread is full the message is lost, or its end is: every beat says the stage again."""
         if self._end is None:
             return
         try:

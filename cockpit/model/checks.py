@@ -17,6 +17,7 @@ from cockpit.model.words import Side
 
 NO_TOLERANCE: Mapping[str, Decimal] = MappingProxyType({})
 NO_ENV: Mapping[str, Secret] = MappingProxyType({})
+NO_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 Literal = Decimal | str | bool | None
 """A value that a spot check names."""
@@ -70,6 +71,8 @@ class Warehouse:
     blue: str
     green: str
     relations: tuple[str, ...] = ()
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NO_KEYS)
+    """By relation, the columns that name a row; for one that is not named here the warehouse or the project says."""
 
     def schema(self, side: Side) -> str:
         return self.blue if side is Side.BLUE else self.green
@@ -156,6 +159,8 @@ class CheckResult:
     differing_keys: int = 0
     rows: int = 0
     """Rows that were compared, of the side that has more."""
+    groups: int = 0
+    """Keys that were compared, of both sides."""
     looks: int = 1
     """How often both sides were read."""
     seconds: float = 0.0
@@ -224,9 +229,20 @@ class NodeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class DifferingRow:
+    """A key whose rows are not the same in both schemas, as text that is safe to show."""
+
+    key: str
+    status: str
+    """`modified`, `only_a` or `only_b`."""
+    columns: tuple[str, ...] = ()
+    """Those that differ, where both have the key."""
+
+
+@dataclass(frozen=True, slots=True)
 class RelationResult:
     """A relation of both schemas: `identical` and `modified` are rows with the same key (without a key nothing is modified: a row is
-    there or it is not). `reason` is empty where every column of both sides was compared."""
+    there or it is not). What `failed` says nothing of was compared whole, in the columns that both have."""
 
     name: str
     in_a: int = 0
@@ -236,10 +252,17 @@ class RelationResult:
     only_a: int = 0
     only_b: int = 0
     key: tuple[str, ...] = ()
-    differing: tuple[str, ...] = ()
-    """The first keys that differ, as text that is safe to show."""
+    differing: tuple[DifferingRow, ...] = ()
+    """The first of the `differing_keys` keys that differ, in order."""
+    differing_keys: int = 0
+    differing_columns: Mapping[str, int] = field(default_factory=dict)
+    """By column, the number of keys of both schemas in which it differs."""
     columns: str = ""
     """How the columns differ between the schemas; empty where they do not."""
+    rung: str = ""
+    """The last rung of the ladder that was climbed: `hash` where that proved it equal, else `sample`."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """By rung, how long its statement took, in the order they were climbed."""
     failed: str = ""
 
     @property
@@ -273,7 +296,8 @@ class DbtResult:
 
 @dataclass(frozen=True, slots=True)
 class DbtProgress:
-    """Node `number` of `total` of the running command ended, or began where `status` is `started`. `side` is None for the relations."""
+    """Node `number` of `total` of the running command ended, or began where `status` is `started`. `side` is None for the relations:
+    there `status` is the rung that was climbed, or `read` at the end."""
 
     side: Side | None
     command: str

@@ -15,6 +15,9 @@ from cockpit.model.asides import BillDrawn as BillDrawn
 from cockpit.model.asides import BillExported as BillExported
 from cockpit.model.asides import RepairBegun as RepairBegun
 from cockpit.model.asides import RepairDone as RepairDone
+from cockpit.model.beside import CheckRead as CheckRead
+from cockpit.model.beside import ParityRead as ParityRead
+from cockpit.model.certified import Certified as Certified
 from cockpit.model.plan import Statement
 from cockpit.model.words import Direction, Known, Light, Mode, Outcome, Severity, Side
 
@@ -64,6 +67,16 @@ class PilotSeated:
     """Random token; only its holder may append."""
     boot: str = ""
     """Which boot of which machine `mono` counts from; empty where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeatTaken:
+    """This run's pilot is about to act on the pair and says so on the servers, where `seat` stands from then on. Who takes the run up later
+    knows by it whether anybody else has taken the pair up since: a copy of a run folder does not know what was flown with the other."""
+
+    seat: str
+    epoch: int
+    """The least number it has there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +270,13 @@ class HandoverOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class ShutOut:
+    """A side that an ungraceful handover left was seen fenced, without an app session that could commit, and following nobody."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
 class HandoverClosed:
     number: int
     outcome: Outcome
@@ -331,36 +351,6 @@ class FenceSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Certified:
-    """What was known of the rows of both sides while both stood still, before anybody could write on the target."""
-
-    origin: Side
-    target: Side
-    lsn: str
-    """The fence's position: everything that `origin` had committed by then is judged."""
-    equal: bool | None
-    """None: what is `unproven` was let pass by the scenario."""
-    tables: int
-    """Tables whose rows replication carries."""
-    proven: int
-    """Of them, those of which every row was proven equal."""
-    counted: int
-    """Of the proven ones, those of which only the number of rows could be."""
-    rows: int
-    """Of the proven ones, as counted when each was last read."""
-    keys: int
-    """Rows that had changed since and were proven again inside the window."""
-    oldest_s: float | None
-    """Age of the oldest of the proofs; what changed since is among `keys`."""
-    seconds: float
-    unproven: tuple[str, ...] = ()
-    accepted: tuple[str, ...] = ()
-    """Tables that were not compared and why: the config accepts it by name, or replication does not carry them."""
-    watched: bool = True
-    """Whether rows that others had written on the target were looked for."""
-
-
-@dataclass(frozen=True, slots=True)
 class ReturnPassed:
     """The point of no return: from here on the target takes app writes."""
 
@@ -394,6 +384,7 @@ class AlarmCleared:
 Fact = (
     RunOpened
     | PilotSeated
+    | SeatTaken
     | RunTakenUp
     | StepFound
     | SidesSeen
@@ -410,10 +401,13 @@ Fact = (
     | PreflightStarted
     | FindingSeen
     | PreflightDone
+    | CheckRead
+    | ParityRead
     | GateTurned
     | HandoverOpened
     | BillDrawn
     | BillExported
+    | ShutOut
     | RepairBegun
     | RepairDone
     | HandoverClosed
@@ -436,6 +430,7 @@ Fact = (
 FACTS: dict[str, type] = {
     "run.opened": RunOpened,
     "pilot.seated": PilotSeated,
+    "seat.taken": SeatTaken,
     "run.taken-up": RunTakenUp,
     "step.found": StepFound,
     "sides.seen": SidesSeen,
@@ -452,11 +447,14 @@ FACTS: dict[str, type] = {
     "preflight.started": PreflightStarted,
     "preflight.finding": FindingSeen,
     "preflight.done": PreflightDone,
+    "check.read": CheckRead,
+    "parity.read": ParityRead,
     "gate": GateTurned,
     "handover.opened": HandoverOpened,
     "handover.closed": HandoverClosed,
     "bill.drawn": BillDrawn,
     "bill.exported": BillExported,
+    "side.shut-out": ShutOut,
     "repair.begun": RepairBegun,
     "repair.done": RepairDone,
     "step.started": StepStarted,

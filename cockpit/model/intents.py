@@ -58,6 +58,14 @@ class Intent:
 _ARMING_MENDS = {"R3", "R4", "R5", "R7", "R8", "R11"}
 """Checks of the replication that stands. Arming enables it, lists new tables in it and waits for it, or says itself why it cannot."""
 
+CONTRADICTED = "contradicted"
+"""The alarm of a handover that the cockpit can bring neither home nor forward, for the world shows what it did not do: a person decides, and
+closes the run."""
+
+SUPERSEDED = "superseded"
+"""The alarm of a run whose pair somebody else has taken up since: whatever it has half way is not its own to settle any more."""
+
+_FLIES = {Ask.ARM, Ask.GO, Ask.ABORT, Ask.BACK, Ask.FORCE, Ask.RESUME}
 _BUSY = {Mode.WINDOW, Mode.LANDING, Mode.ABORTING}
 
 
@@ -65,6 +73,8 @@ def refusal(state: RunState, ask: Ask, argument: str = "") -> str:
     """Why `ask` does not fit `state`, with what would; empty when it fits."""
     if state.mode is Mode.CLOSED:
         return "the run is closed"
+    if ask in _FLIES and (why := superseded(state)):
+        return f"{why}: Q closes this run, a new one looks at the pair as it is"
     judge = _JUDGED.get(ask)
     return judge(state) if judge is not None else _WORDED[ask](state, argument)
 
@@ -73,6 +83,55 @@ def to_type(state: RunState) -> str:
     """What confirms the armed handover."""
     ungraceful = state.handover is not None and state.handover.ungraceful
     return phrase(state.pair) if ungraceful else state.pair
+
+
+def superseded(state: RunState) -> str:
+    """Who took the pair up since; empty where nobody is known to have."""
+    return next((alarm.what for alarm in state.alarms if alarm.id == SUPERSEDED), "")
+
+
+def to_close(state: RunState) -> str:
+    """What closes the run. One whose handover could be brought neither home nor forward is closed as it is by a longer word: what stays
+    open is on record, and nothing else will settle it."""
+    return f"{state.pair} half way" if _stays_open(state) else state.pair
+
+
+def _stays_open(state: RunState) -> bool:
+    left = state.half_way
+    return left is not None and left is state.handover and left.outcome is Outcome.STUCK and not _left_to_people(state)
+
+
+def _left_to_people(state: RunState) -> bool:
+    """What is half way is nothing that this run could settle."""
+    return any(alarm.id in {CONTRADICTED, SUPERSEDED} for alarm in state.alarms)
+
+
+def goes_on(state: RunState) -> bool:
+    """Back to blue means going on with the rollback that a crash left half way: no other is opened over it."""
+    left = state.handover
+    return state.mode is Mode.STUCK and left is not None and left.half_way and left.outcome is None and left.direction is Direction.ROLLBACK
+
+
+def too_late(state: RunState, budget_s: float, now: float) -> str:
+    """Why a handover before its return goes on no more: only while the downtime budget is not used up; home it goes at any time."""
+    handover = state.handover
+    if handover is None or handover.past_return or handover.downtime_mono is None or handover.downtime_s is not None:
+        return ""
+    used = now - handover.downtime_mono > budget_s
+    return f"the downtime budget of {budget_s:g} s is used up: A, then Y brings it home" if used else ""
+
+
+def what_first(state: RunState) -> str:
+    """What is half way, and what settles it; empty where nothing is."""
+    left = state.half_way
+    if left is None:
+        return ""
+    if left is not state.handover:
+        return f"{left.direction} {left.number} is half way still: D disarms what is armed, then A, then Y settles it"
+    if left.outcome is Outcome.STUCK:
+        return f"{left.direction} {left.number} is half way: A, then Y settles what stayed open"
+    home = "A, then Y lands it" if left.past_return else "R goes on with it; A, then Y brings it home"
+    return f"{left.direction} {left.number} is half way: {home}"
 
 
 def _refuse_arm(state: RunState) -> str:
@@ -130,15 +189,17 @@ def _refuse_resume(state: RunState, argument: str) -> str:
 def _refuse_force(state: RunState) -> str:
     if state.serving is not Side.GREEN:
         return "blue serves already" if state.serving else "which side serves is not known yet"
-    settled = state.mode is Mode.STUCK and state.handover is not None and state.handover.outcome is not None
+    if state.mode is Mode.STUCK and state.handover is not None and state.handover.outcome is None:
+        return what_first(state) or f"only while ready, not while {state.mode}"
+    settled = state.mode is Mode.STUCK and state.handover is not None
     return "" if state.mode is Mode.READY or settled else f"only while ready, not while {state.mode}"
 
 
 def _refuse_back(state: RunState) -> str:
     if state.mode in {Mode.ARMED, Mode.ARMING} and state.handover is not None and state.handover.ungraceful:
         return f"ungraceful: type {to_type(state)}, or D disarms it"
-    if state.mode is Mode.STUCK and state.serving is Side.BLUE and state.handover is not None and state.handover.half_way:
-        return "nothing serves but blue: A, then Y brings it home"
+    if state.mode is Mode.STUCK and state.handover is not None and state.handover.half_way:
+        return _refuse_on(state)
     if state.mode is Mode.WINDOW and state.handover is not None and state.handover.direction is Direction.ROLLBACK:
         return "the rollback is flying: A, then Y aborts it and green serves on"
     if state.mode in {Mode.WINDOW, Mode.ARMED, Mode.ARMING}:
@@ -150,9 +211,21 @@ def _refuse_back(state: RunState) -> str:
     return f"not while {state.mode}"
 
 
+def _refuse_on(state: RunState) -> str:
+    """Back to blue, while a handover is half way: its rollback goes on; anything else is settled first."""
+    if goes_on(state):
+        ungraceful = state.handover is not None and state.handover.ungraceful
+        return f"{what_first(state)}; R asks for its phrase" if ungraceful else ""
+    return what_first(state) + ("" if state.serving is Side.BLUE else ", then B goes back")
+
+
 def _refuse_close(state: RunState, argument: str) -> str:
     if state.mode in _BUSY:
         return f"not while {state.mode}: it would leave the handover half way"
+    if _stays_open(state):
+        return "" if argument == to_close(state) else f"{what_first(state)} first; {to_close(state)!r}, typed, closes the run as it is"
+    if state.half_way is not None and not _left_to_people(state):
+        return f"{what_first(state)} first, then Q closes the run"
     return "" if argument == state.pair else f"type {state.pair} to close the run"
 
 

@@ -9,120 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace as slotted
 from typing import Any
 
+from cockpit.model import clocks
 from cockpit.model import events as ev
-from cockpit.model.bill import Bill
 from cockpit.model.values import replace
-from cockpit.model.words import Consent, Direction, Known, Light, Mode, Outcome, Side, StepState
+from cockpit.model.views import FIRST_TOUCH as FIRST_TOUCH
+from cockpit.model.views import AlarmView as AlarmView
+from cockpit.model.views import ApprovalView as ApprovalView
+from cockpit.model.views import CheckView as CheckView
+from cockpit.model.views import GateView as GateView
+from cockpit.model.views import HandoverView as HandoverView
+from cockpit.model.views import StepView as StepView
+from cockpit.model.words import Consent, Direction, Mode, Outcome, Side, StepState
 
-FIRST_TOUCH = "steer"
-"""The first step that touches what serves."""
 TAIL = 500
 """How many of the newest events a state carries."""
-
-
-@dataclass(frozen=True)
-class StepView:
-    id: str
-    title: str
-    planned_s: float
-    in_window: bool
-    state: StepState = StepState.WAITING
-    started_mono: float | None = None
-    ms: float | None = None
-    detail: str = ""
-    """Why it failed, or the action it is at."""
-    found: Known | None = None
-    """What a look at the world said of it after a crash; None where nobody looked."""
-
-
-@dataclass(frozen=True)
-class ApprovalView:
-    """What a second person was asked and said."""
-
-    consent: Consent
-    asked_by: str
-    asked_uid: int
-    asked_mono: float
-    asked_seq: int
-    expires_s: float
-    command: str
-    by: str = ""
-    """Who said it; empty while nobody did."""
-    uid: int | None = None
-    said_seq: int = 0
-    comment: str = ""
-    why: str = ""
-    """Why it no longer stands."""
-
-
-@dataclass(frozen=True)
-class HandoverView:
-    number: int
-    direction: Direction
-    steps: tuple[StepView, ...]
-    opened_mono: float
-    confirmation: str
-    opened_seq: int = 0
-    armed_mono: float | None = None
-    """Since when the lead can confirm it: since it is armed, or approved where a second person must."""
-    expires_s: float = 0.0
-    plan_digest: str = ""
-    second: bool = False
-    """A second person must approve it."""
-    ungraceful: bool = False
-    """It goes without what the target has not."""
-    bill: Bill | None = None
-    """What that is, as drawn last."""
-    approval: ApprovalView | None = None
-    downtime_mono: float | None = None
-    """When writes stalled; None before."""
-    downtime_s: float | None = None
-    """How long they stalled; None until they flow."""
-    fence_lsn: str = ""
-    past_return: bool = False
-    outcome: Outcome | None = None
-    seconds: float | None = None
-    why: str = ""
-
-    @property
-    def current(self) -> StepView | None:
-        return next((s for s in self.steps if s.state is StepState.RUNNING), None)
-
-    @property
-    def awaits_second(self) -> bool:
-        """It is in the air and a second person has been asked and has not answered."""
-        return self.outcome is None and self.approval is not None and self.approval.consent is Consent.ASKED
-
-    @property
-    def touched(self) -> bool:
-        """Something that serves may have been touched: from the first step after the lead's word on."""
-        return self.downtime_mono is not None or any(s.id == FIRST_TOUCH and s.started_mono is not None for s in self.steps)
-
-    @property
-    def half_way(self) -> bool:
-        """Neither ended whole nor untouched."""
-        return self.outcome is Outcome.STUCK or (self.outcome is None and (self.touched or self.past_return))
-
-
-@dataclass(frozen=True)
-class GateView:
-    id: str
-    light: Light
-    reason: str
-    query: str
-    since_mono: float
-
-
-@dataclass(frozen=True)
-class AlarmView:
-    id: str
-    what: str
-    query: str
-    remedy: str
-    mono: float
 
 
 @dataclass(frozen=True)
@@ -155,15 +58,25 @@ class RunState:
     mode_why: str = ""
     handover: HandoverView | None = None
     """The one in the air, or the last one."""
+    unsettled: HandoverView | None = None
+    """The one that was half way when `handover` was opened over it; it is `handover` again when that one ends and has touched nothing."""
     past: tuple[HandoverView, ...] = ()
     """Every closed handover, oldest first; the last may also be `handover`. One that was stuck and ended later is here once, as it ended."""
     gates: tuple[GateView, ...] = ()
     alarms: tuple[AlarmView, ...] = ()
     findings: tuple[ev.FindingSeen, ...] = ()
+    checks: tuple[CheckView, ...] = ()
+    """The business checks, each as it was read last."""
+    parity: ev.ParityRead | None = None
+    """What the last preflight found beside the rows; None where it could not compare them."""
     evidence_seq: int = 0
     """Of the newest event that changed a finding or a gate: what was decided on an older picture rests on another."""
+    seats: tuple[ev.SeatTaken, ...] = ()
+    """Every seat from which this run has acted on the pair, oldest first."""
     bill_exported: ev.BillExported | None = None
     """What an ungraceful handover left behind, as it was read last."""
+    shut_out: bool = False
+    """The side that an ungraceful handover left was seen fenced, emptied of sessions and following nobody."""
     open_action: str = ""
     """An action whose intent is on disk and whose result is not."""
     refusal: str = ""
@@ -184,9 +97,30 @@ class RunState:
         return next((h for h in reversed(flown) if h.ungraceful and h.past_return and self.serving is h.direction.target), None)
 
     @property
+    def at_large(self) -> Side | None:
+        """The side that an ungraceful handover left, until it was seen shut out: it may come back open, and the run is not over before."""
+        return self.parted.direction.origin if self.parted is not None and not self.shut_out else None
+
+    @property
+    def open_words(self) -> tuple[str, ...]:
+        """What is open, by name: every alarm, and a side that is at large."""
+        said = tuple(alarm.what for alarm in self.alarms)
+        if self.at_large is None or any(alarm.id == f"open: fence {self.at_large} on" for alarm in self.alarms):
+            return said
+        return (
+            *said,
+            f"{self.at_large} was not seen shut out: sessions from before its fence may write there, and it may follow {self.at_large.other}",
+        )
+
+    @property
     def owed(self) -> Side | None:
         """The side that keeps what an ungraceful handover left behind, while nobody has read it."""
         return self.parted.direction.origin if self.parted is not None and self.bill_exported is None else None
+
+    @property
+    def half_way(self) -> HandoverView | None:
+        """The handover that has to be settled before the run may end; None where there is none."""
+        return self.handover if self.handover is not None and self.handover.half_way else self.unsettled
 
     @property
     def planned(self) -> tuple[ev.PlannedLine, ...]:
@@ -208,7 +142,7 @@ def fold(state: RunState, event: ev.Event) -> RunState:
     """The state after `event`."""
     change = _FOLDS.get(type(event.fact))
     after = change(state, event.fact, event) if change else state
-    return replace(after, seq=event.seq, mono=event.mono, tail=(*state.tail[-(TAIL - 1) :], event))
+    return replace(after, seq=event.seq, mono=event.mono, tail=(*after.tail[-(TAIL - 1) :], event))
 
 
 def _run_opened(state: RunState, fact: ev.RunOpened, event: ev.Event) -> RunState:
@@ -231,18 +165,20 @@ def _run_opened(state: RunState, fact: ev.RunOpened, event: ev.Event) -> RunStat
 
 
 def _seated(state: RunState, fact: ev.PilotSeated, event: ev.Event) -> RunState:
-    after = _rebased(state, event) if state.boot and fact.boot and fact.boot != state.boot else state
+    after = _rebased(state, event) if clocks.is_another(state.boot, state.tail, fact, event.mono) else state
     return replace(after, owner=fact.owner, owner_role=fact.role, owner_pid=fact.pid, boot=fact.boot or state.boot)
 
 
 def _rebased(state: RunState, event: ev.Event) -> RunState:
     """`state` in the monotonic time of another boot or machine: the clocks' walls say how much time lies between the two."""
-    between = _wall(event.at) - _wall(state.tail[-1].at) if state.tail else 0.0
-    shift = event.mono - max(between, 0.0) - state.mono
+    shift, earlier = clocks.shift_s(state.tail, event), len(state.tail) - clocks.newly_begun(state.tail)
     handover = None if state.handover is None else _shifted(state.handover, shift)
+    unsettled = None if state.unsettled is None else _shifted(state.unsettled, shift)
     alarms = tuple(replace(a, mono=a.mono + shift) for a in state.alarms)
     gates = tuple(replace(g, since_mono=g.since_mono + shift) for g in state.gates)
-    return replace(state, handover=handover, alarms=alarms, gates=gates)
+    checks = tuple(replace(c, mono=c.mono + shift) for c in state.checks)
+    tail = (*(slotted(e, mono=e.mono + shift) for e in state.tail[:earlier]), *state.tail[earlier:])
+    return replace(state, handover=handover, unsettled=unsettled, alarms=alarms, gates=gates, checks=checks, tail=tail)
 
 
 def _shifted(view: HandoverView, shift: float) -> HandoverView:
@@ -261,16 +197,14 @@ def _shifted(view: HandoverView, shift: float) -> HandoverView:
     )
 
 
-def _wall(at: str) -> float:
-    try:
-        return datetime.fromisoformat(at).timestamp()
-    except ValueError:
-        return 0.0
+def _sat(state: RunState, fact: ev.SeatTaken, event: ev.Event) -> RunState:
+    return replace(state, seats=(*state.seats, fact))
 
 
 def _taken_up(state: RunState, fact: ev.RunTakenUp, event: ev.Event) -> RunState:
     """A step that ran when the crash came stands still; its clock does not go on."""
     after = replace(state, user=fact.user, host=fact.host, mode=Mode.OPENING, mode_why="taken up after a crash", gates=(), refusal="")
+    after = replace(after, outcome="", exit_code=None, open_ends=())
     if after.handover is None:
         return after
     cut = (replace(s, state=StepState.FAILED, detail="cut off") if s.state is StepState.RUNNING else s for s in after.handover.steps)
@@ -313,12 +247,22 @@ def _intent_refused(state: RunState, fact: ev.IntentRefused, event: ev.Event) ->
 
 
 def _preflight_started(state: RunState, fact: ev.PreflightStarted, event: ev.Event) -> RunState:
-    return replace(state, findings=(), evidence_seq=event.seq)
+    return replace(state, findings=(), parity=None, evidence_seq=event.seq)
 
 
 def _finding(state: RunState, fact: ev.FindingSeen, event: ev.Event) -> RunState:
     kept = tuple(f for f in state.findings if (f.check, f.object) != (fact.check, fact.object))
     return replace(state, findings=(*kept, fact), evidence_seq=event.seq)
+
+
+def _check(state: RunState, fact: ev.CheckRead, event: ev.Event) -> RunState:
+    view = CheckView(fact, event.mono)
+    known = any(c.read.what == fact.what for c in state.checks)
+    return replace(state, checks=tuple(view if c.read.what == fact.what else c for c in state.checks) if known else (*state.checks, view))
+
+
+def _parity(state: RunState, fact: ev.ParityRead, event: ev.Event) -> RunState:
+    return replace(state, parity=fact)
 
 
 def _gate(state: RunState, fact: ev.GateTurned, event: ev.Event) -> RunState:
@@ -342,7 +286,7 @@ def _handover_opened(state: RunState, fact: ev.HandoverOpened, event: ev.Event) 
         second=fact.second,
         ungraceful=fact.ungraceful,
     )
-    return replace(state, handover=view, open_action="")
+    return replace(state, handover=view, unsettled=state.half_way, open_action="")
 
 
 def _bill(state: RunState, fact: ev.BillDrawn, event: ev.Event) -> RunState:
@@ -351,6 +295,10 @@ def _bill(state: RunState, fact: ev.BillDrawn, event: ev.Event) -> RunState:
 
 def _bill_exported(state: RunState, fact: ev.BillExported, event: ev.Event) -> RunState:
     return replace(state, bill_exported=fact)
+
+
+def _shut_out(state: RunState, fact: ev.ShutOut, event: ev.Event) -> RunState:
+    return replace(state, shut_out=True)
 
 
 def _handover_closed(state: RunState, fact: ev.HandoverClosed, event: ev.Event) -> RunState:
@@ -364,7 +312,9 @@ def _handover_closed(state: RunState, fact: ev.HandoverClosed, event: ev.Event) 
         downtime_s=fact.downtime_s if fact.downtime_s is not None else state.handover.downtime_s,
     )
     past = tuple(earlier for earlier in state.past if earlier.number != fact.number)
-    return replace(state, handover=view, past=(*past, view), serving=fact.serving or state.serving, open_action="")
+    over = replace(state, handover=view, unsettled=None, past=(*past, view), serving=fact.serving or state.serving, open_action="")
+    untouched = fact.outcome is Outcome.ABORTED and not view.touched and not view.past_return
+    return replace(over, handover=state.unsettled) if untouched and state.unsettled is not None else over
 
 
 def _step(state: RunState, step: str, /, **changes: Any) -> RunState:
@@ -449,7 +399,7 @@ def _fence_set(state: RunState, fact: ev.FenceSet, event: ev.Event) -> RunState:
 
 
 def _return_passed(state: RunState, fact: ev.ReturnPassed, event: ev.Event) -> RunState:
-    return replace(_handover_changes(state, past_return=True), serving=fact.serving)
+    return replace(_handover_changes(state, past_return=True), serving=fact.serving, shut_out=False)
 
 
 def _alarm(state: RunState, fact: ev.AlarmRaised, event: ev.Event) -> RunState:
@@ -464,6 +414,7 @@ def _alarm_cleared(state: RunState, fact: ev.AlarmCleared, event: ev.Event) -> R
 _FOLDS: dict[type, Callable[[RunState, Any, ev.Event], RunState]] = {
     ev.RunOpened: _run_opened,
     ev.PilotSeated: _seated,
+    ev.SeatTaken: _sat,
     ev.RunTakenUp: _taken_up,
     ev.StepFound: _step_found,
     ev.SidesSeen: _sides,
@@ -477,11 +428,14 @@ _FOLDS: dict[type, Callable[[RunState, Any, ev.Event], RunState]] = {
     ev.ApprovalExpired: _approval_expired,
     ev.PreflightStarted: _preflight_started,
     ev.FindingSeen: _finding,
+    ev.CheckRead: _check,
+    ev.ParityRead: _parity,
     ev.GateTurned: _gate,
     ev.HandoverOpened: _handover_opened,
     ev.HandoverClosed: _handover_closed,
     ev.BillDrawn: _bill,
     ev.BillExported: _bill_exported,
+    ev.ShutOut: _shut_out,
     ev.StepStarted: _step_started,
     ev.StepFinished: _step_finished,
     ev.StepFailed: _step_failed,

@@ -31,6 +31,8 @@ MOST_SUSPECTS = 2000
 MOST_ROWS = 50_000
 """Rows fetched to find the differing ones of a piece."""
 
+CROWDED = "is written faster than both sides can be read at one moment"
+
 Ended = tuple[Sum, End]
 """A whole table's count and sum, and its end, of one snapshot."""
 
@@ -193,11 +195,12 @@ class Comparison:
             standing.rows = dict(work.read)
         else:
             standing.unequal += 1
-            standing.waiting = "is written faster than both sides can be read at one moment; proven inside the window"
+            standing.crowded = True
+            standing.waiting = f"{CROWDED}; all of it is read inside the window{standing.apart and f': {standing.apart}'}"
         return None
 
     def _same(self, standing: Standing, work: Pass, serving: Side, here: Ended, there: Ended) -> None:
-        standing.differs = ""
+        standing.differs, standing.crowded = "", False
         work.read.update({serving: here[0][0], serving.other: there[0][0]})
         standing.tail.proven({serving: here[1], serving.other: there[1]})
         standing.proven_whole(work, asyncio.get_running_loop().time())
@@ -205,13 +208,19 @@ class Comparison:
     async def _ended(self, table: Table, side: Side) -> Ended:
         """Count, sum and end of a table in one snapshot."""
         line = self._lines[side]
-        if self._at_once(table):
-            started = asyncio.get_running_loop().time()
-            read = await read_whole(line, table, keep=True)
-            self._measured(read.count, asyncio.get_running_loop().time() - started)
-            return (read.count, str(read.total)), read.now
+        if self.at_once(table):
+            return await self.read_in(table, line)
         async with line.snapshot(LEASE_S):
+            return await self.read_in(table, line)
+
+    async def read_in(self, table: Table, line: Line) -> Ended:
+        """Count, sum and end of a table; of a long one in the snapshot that the line holds, resting between its pieces."""
+        if not self.at_once(table):
             return await self._walk(table, line), await read_end(line, table)
+        started = asyncio.get_running_loop().time()
+        read = await read_whole(line, table, keep=True)
+        self._measured(read.count, asyncio.get_running_loop().time() - started)
+        return (read.count, str(read.total)), read.now
 
     async def _walked(self, standing: Standing, work: Pass, serving: Side) -> None:
         """A long table whose key does not sort alike on both sides is read on both at once; the resting is inside."""
@@ -219,17 +228,20 @@ class Comparison:
         work.read.update({Side.BLUE: blue[0], Side.GREEN: green[0]})
         if blue == green or await self._settled(standing, work, Piece(), serving):
             standing.proven_whole(work, asyncio.get_running_loop().time())
+            return
+        standing.crowded = True
 
     async def _total(self, table: Table, side: Side) -> Sum:
         async with self._lines[side].snapshot(LEASE_S) as line:
             return await self._read(table, line)
 
-    def _at_once(self, table: Table) -> bool:
+    def at_once(self, table: Table) -> bool:
+        """Whether the table is read in one statement."""
         return table.size <= WHOLE_BYTES and table.estimate <= self.rows_in(PIECE_S)
 
     async def _read(self, table: Table, line: Line) -> Sum:
         """Count and sum inside the line's snapshot: one statement where the table is short, else block by block, resting between."""
-        if self._at_once(table):
+        if self.at_once(table):
             started = asyncio.get_running_loop().time()
             (row,) = await line.fetch(statements.whole(table))
             self._measured(int(row["n"]), asyncio.get_running_loop().time() - started)

@@ -87,7 +87,8 @@ class Keyless:
         gained = {side: growth.count for side, growth in reading.found.items()}
         rows = gained if reading.whole else {side: n + gained[side] for side, n in standing.rows.items()}
         tail.proven(reading.now)
-        standing.proven_whole(Pass(standing.epoch, standing.hard, read=rows), asyncio.get_running_loop().time())
+        work = Pass(standing.epoch, standing.hard, read=rows, aligned=standing.aligned and not reading.whole)
+        standing.proven_whole(work, asyncio.get_running_loop().time())
         return True
 
     def _grew(self, tail: Tail, reading: Reading, origin: Side) -> bool:

@@ -25,6 +25,7 @@ GRACE_S = 5.0
 """A change younger than this does not make an equal table dirty: it is about to be proven."""
 HOT_AFTER = 5
 """Unequal readings in a row, with the serving side moving, that make a table hot."""
+MOST_MARKS = 16
 NEVER = float("-inf")
 
 
@@ -38,6 +39,8 @@ class Pass:
     spread: float | None = None
     """Numbers for each row of the range that was read last, where the key is an integer with few gaps."""
     read: dict[Side, int] = field(default_factory=lambda: {Side.BLUE: 0, Side.GREEN: 0})
+    aligned: bool = False
+    """Both sides are read at one commit."""
 
 
 @dataclass(slots=True)
@@ -67,6 +70,14 @@ class Standing:
     differs: str = ""
     """How a table without a key differs."""
     unequal: int = 0
+    crowded: bool = False
+    """It changes faster than both sides can be read at about one time; at one commit they can be compared (`aligned`)."""
+    apart: str = ""
+    """Why such a table is not read at one commit."""
+    off: int = 0
+    """Readings at one commit, one after the other, that were unequal."""
+    aligned: bool = False
+    """The proof that it has was made at one commit of both sides."""
     work: Pass | None = None
     blocked: str = ""
     tail: Tail = field(default_factory=Tail)
@@ -165,6 +176,7 @@ class Standing:
         self.moved = True
         if work.hard != self.hard:
             return
+        self.aligned, self.off = work.aligned, 0
         if work.epoch != self.epoch:
             # Rows changed during the reading, all of them seen: equal then, dirty since.
             self.tracked, self.proven_mono, self.whole_since, self.unequal, self.rows = not self.table.key, now, now, 0, dict(work.read)
@@ -213,7 +225,8 @@ class Standing:
             least = "at least " if self.more else ""
             return f"{least}{len(self.differing)} rows differ: {'; '.join(self.named(3))}"
         changed = "rows changed since it was proven" if self.whole_since is not None and self.proven_mono is not None else ""
-        return self.differs or self.unprovable or self.waiting or changed or self.table.reason
+        how = "proven with both sides at one commit" if self.aligned and self.proven_mono is not None else ""
+        return self.differs or self.unprovable or self.waiting or "; ".join(why for why in (changed or self.table.reason, how) if why)
 
     def named(self, most: int) -> list[str]:
         """At most `most` of the confirmed differences, each with its key."""
@@ -227,6 +240,8 @@ class Ledger:
         self._waived = waived
         self._sensitive = sensitive
         self.standings: dict[Name, Standing] = {}
+        self.marks: dict[str, int] = {}
+        """The newest marks that a tap showed, and where in its log each committed."""
         self._shown: dict[Name, TableProof] = {}
 
     def adopt(self, tables: Mapping[Name, Table], *, content: bool) -> None:
@@ -253,9 +268,10 @@ class Ledger:
 
     def dirty(self, side: Side, batch: Batch, now: float) -> None:
         """What a drain of the side's tap brought is marked."""
+        self.marks = dict(list((self.marks | batch.marks).items())[-MOST_MARKS:])
         for name, changes in batch.unkeyed.items():
             if (standing := self.standings.get(name)) is not None and not standing.table.key:
-                standing.tail.note(side, changes)
+                standing.tail.note(side, changes, batch.places)
         for name, keys in batch.keys.items():
             if (standing := self.standings.get(name)) is not None:
                 standing.touch(keys, now)

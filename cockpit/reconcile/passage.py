@@ -77,6 +77,11 @@ class Passage:
             self._origins = False
             return await self._lines[side].run(_WITHOUT_ORIGIN)
 
+    async def carries_all(self, origin: Side) -> bool:
+        """Whether the other side follows `origin` with every table that its subscriptions have, each copied to its end."""
+        subscriptions, waiting = await asyncio.gather(self._subscriptions(origin.other), self.not_ready(origin.other))
+        return bool(subscriptions) and all(s["enabled"] for s in subscriptions) and not waiting
+
     async def not_ready(self, side: Side) -> set[tuple[str, str]]:
         """Tables of `side` whose initial copy is not finished."""
         return {(row["schema"], row["name"]) for row in await self._lines[side].run(_NOT_READY)}

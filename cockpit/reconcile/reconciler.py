@@ -1,7 +1,8 @@
 """The reconciler of one pair: opens the connections, keeps the taps drained, compares in the background, verifies in the window.
 
 Two tasks work while `samples` is iterated: the watch drains both taps twice a second and proves what changed; the scan reads tables
-within the load limit. What they find is kept in a file where there is one (`keeping`). Neither ends because a server does: it says so in the sample's note and goes on when the server is back.
+within the load limit. What they find is kept in a file where there is one (`keeping`). Neither ends because a server does: it says so in
+the sample's note and goes on when the server is back.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cockpit.errors import CockpitError, SystemFault
 from cockpit.handover.ports import Action, Verification
+from cockpit.model.checks import CheckResult, Checks
 from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.parity import Parity
 from cockpit.model.plan import Statement
@@ -22,7 +24,9 @@ from cockpit.model.settings import PairSpec, Tuning
 from cockpit.model.telemetry import ReconSample
 from cockpit.model.text import plain
 from cockpit.model.words import ProofState, Side
-from cockpit.reconcile import catalog, statements
+from cockpit.reconcile import catalog, meeting, statements
+from cockpit.reconcile.aligned import Aligned, waits
+from cockpit.reconcile.business import Business
 from cockpit.reconcile.cleaning import Gone
 from cockpit.reconcile.columns import MOST_ROWS, read_differences
 from cockpit.reconcile.compare import Comparison
@@ -30,7 +34,7 @@ from cockpit.reconcile.findings import beside, findings, waiver
 from cockpit.reconcile.keeping import Keeper
 from cockpit.reconcile.keyless import grows
 from cockpit.reconcile.keys import Bundles
-from cockpit.reconcile.ledger import Ledger
+from cockpit.reconcile.ledger import Ledger, Standing
 from cockpit.reconcile.parity import of_pair
 from cockpit.reconcile.passage import Passage
 from cockpit.reconcile.schedule import next_table
@@ -40,7 +44,7 @@ from cockpit.reconcile.shapes import shapes
 from cockpit.reconcile.tap import Name
 from cockpit.reconcile.taps import Tap, inserts_name, tap_name
 from cockpit.reconcile.throttle import EVERY_S, Throttle, look
-from cockpit.reconcile.watch import Watch
+from cockpit.reconcile.watch import Watch, drain
 from cockpit.reconcile.window import Window
 
 SAMPLE_S = 1.0
@@ -58,12 +62,17 @@ CUT_S = 0.05
 """How long a statement may go on after `hold`."""
 LEAST_DUTY, MOST_DUTY = 0.01, 0.5
 
+NO_CHECKS = Checks()
+FOR_WINDOW = "given up for the window of a handover"
+
+T = TypeVar("T")
+
 
 class PostgresReconciler:
     """The port `Reconciler` on two PostgreSQL servers (14 and later)."""
 
-    def __init__(self, spec: PairSpec, tuning: Tuning, proof: Path | None = None) -> None:
-        """`proof`: the file in which what is proven outlives the process; without it, or where it cannot be written, it does not."""
+    def __init__(self, spec: PairSpec, tuning: Tuning, proof: Path | None = None, checks: Checks = NO_CHECKS) -> None:
+        """`checks`: what both sides must agree on beside their rows. `proof`: the file in which what is proven outlives the process; without it, or where it cannot be written, it does not."""
         self._spec = spec
         self._throttle = Throttle(min(max(tuning.recon_duty, LEAST_DUTY), MOST_DUTY))
         self._scan = {side: Line(side, spec.side(side).control) for side in Side}
@@ -80,15 +89,24 @@ class PostgresReconciler:
         self._comparison = Comparison(self._scan, self._bundles, self._passage, self._rest)
         self._keeper = Keeper(proof, self._ledger, self._taps, spec.is_sensitive)
         self._watch = Watch(self._ledger, self._taps, self._bundles, self._passage, self._keeper.take_up)
+        self._business = Business(spec, checks)
+        self._beside: Parity | None = None
         self._serving = Side.BLUE
-        self._free, self._calm = asyncio.Event(), asyncio.Event()
-        """Whether the background works; whether it also writes down what is proven."""
-        self._free.set()
-        self._calm.set()
+        self._free, self._calm = _set_event(), _set_event()
+        """Whether the background works; whether it also writes down what is proven, and holds apply."""
+        self._gates = {side: Line(side, spec.side(side).control, writes=True, settings=meeting.SETTINGS) for side in Side}
+        parts = (self._ledger, self._taps, self._watch, self._passage, self._comparison, self._scan, self._gates)
+        self._aligned = Aligned(*parts, self._calm, self._refused)
+        self._calming: asyncio.TimerHandle | None = None
+        """Where a catch-up was not followed by a window."""
+        self._last_drain: asyncio.Task[int] | None = None
+        """Since the origin is quiet: what it changed last is being marked."""
         self._tapped = asyncio.Event()
         """Set when the taps were tried: a table read before that would have to be read again."""
         self._at_work: set[asyncio.Task[Any]] = set()
         self._uncut: set[asyncio.Task[Any]] = set()
+        self._readings: set[asyncio.Task[Any]] = set()
+        """Business checks that are being read: they may take long, and give way at once."""
         self._hash_faults: list[str] = []
         self._catalog_mono = float("-inf")
         """When the catalogs were read, or earlier where they are to be read again soon."""
@@ -104,6 +122,7 @@ class PostgresReconciler:
         await self._keeper.open()
         self._hash_faults = await self._test_hash()
         await self._read_catalog()
+        await self._business.plan(serving)
 
     async def close(self) -> None:
         """Nothing of the reconciler runs any more, the taps it made are gone, its connections closed."""
@@ -112,7 +131,8 @@ class PostgresReconciler:
             await asyncio.wait(self._uncut, timeout=2.0)
         await asyncio.gather(*(tap.close() for tap in self._taps.values()))
         await self._keeper.close()
-        await asyncio.gather(*(line.close() for line in (*self._scan.values(), *self._probe.values(), *self._strain.values())))
+        groups = (self._scan, self._probe, self._strain, self._gates)
+        await asyncio.gather(*(line.close() for group in groups for line in group.values()))
 
     async def samples(self) -> AsyncIterator[ReconSample]:
         """Works while it is iterated: the taps are made by its first step. The first sample has every table, later ones what changed."""
@@ -133,12 +153,25 @@ class PostgresReconciler:
     def hold(self) -> None:
         """The background starts nothing more; a statement that runs longer than `CUT_S` from now is cancelled."""
         self._free.clear()
-        self._calm.clear()
+        self._stir()
+        self._stop_readings()
         asyncio.get_running_loop().call_later(CUT_S, self._cut)
+
+    def quieted(self, origin: Side) -> None:
+        """Both taps are drained up to a mark that is written now: nothing that was committed on `origin` can follow it. The verification
+        waits for that, and drains anew where it failed."""
+        if self._free.is_set():
+            return
+        self._last_drain = self._started(self._drain_last(), self._uncut)
+
+    async def _drain_last(self) -> int:
+        async with self._watch.turn:
+            return await drain(self._ledger, self._taps, fenced=True)
 
     def release(self, serving: Side) -> None:
         """The background goes on; the tap of `serving` now shows the apps' changes, the other side's the strangers'."""
         self._serving = serving
+        self._last_drain = None
         self._catalog_mono = float("-inf")
         self._free.set()
         self._calm.set()
@@ -157,8 +190,9 @@ class PostgresReconciler:
         loop = asyncio.get_running_loop()
         started, before = loop.time(), self._dirty()
         trouble = ""
-        self._calm.clear()  # a window is about to open
-        loop.call_later(box_s + CALM_AFTER_S, self._calm_again)
+        self._stir()  # a window is about to open
+        self._stop_readings()
+        self._calming = loop.call_later(box_s + CALM_AFTER_S, self._calm.set)
         try:
             async with asyncio.timeout(box_s):
                 if loop.time() - self._read_mono > CATALOG_SOON_S and self._catalog_s < CATALOG_CHEAP_S:
@@ -182,35 +216,48 @@ class PostgresReconciler:
         was_free = self._free.is_set()
         self.hold()
         try:
-            return await self._in_turn(origin, target, box_s)
+            return await self._in_window(origin, target, box_s)
         finally:
             if was_free:
                 self._free.set()
                 self._calm.set()
             self._keeper.tell()
 
-    async def _in_turn(self, origin: Side, target: Side, box_s: float) -> Verification:
-        """The verification, once nobody else drains or proves; the waiting counts."""
-        loop, turn = asyncio.get_running_loop(), self._watch.turn
+    async def _in_window(self, origin: Side, target: Side, box_s: float) -> Verification:
+        """The verification, once the background is out of its way; the waiting counts."""
+        loop = asyncio.get_running_loop()
         started = loop.time()
-        window = Window(self._ledger, self._taps, self._bundles, self._comparison, self._scan)
-        try:
-            async with asyncio.timeout(box_s):
-                if self._at_work:
-                    await asyncio.wait(self._at_work, timeout=CUT_S * 2)
-                self._cut()
-                await turn.acquire()
-        except TimeoutError:
-            why = f"a drain was under way when the time box of {box_s:g} s ended"
-            return window.refused(origin, target, why, loop.time() - started)
-        try:
-            return await window.verify(origin, target, max(box_s - (loop.time() - started), 0.001))
-        finally:
-            turn.release()
+        if self._at_work:
+            await asyncio.wait(self._at_work, timeout=min(CUT_S * 2, box_s))
+        self._cut()
+        last, self._last_drain = self._last_drain, None
+        window = Window(self._ledger, self._taps, self._bundles, self._comparison, self._scan, self._watch.turn, self._business.follows)
+        found = await window.verify(origin, target, max(box_s - (loop.time() - started), 0.001), last)
+        self._watch.window_took(*window.keys_proven)
+        return found
 
     async def parity(self) -> Parity:
         """Everything but rows in which the sides differ, through connections of its own: the background goes on."""
         return await of_pair(self._spec, self._serving)
+
+    def seen_beside(self) -> Parity | None:
+        """The parity that the last preflight read; None where it could not."""
+        return self._beside
+
+    async def checks(self, box_s: float, patience_s: float = 0.0) -> tuple[CheckResult, ...]:
+        """The business checks as both sides answer them now, through connections of their own; given up at once for a window."""
+        if not self._calm.is_set():
+            return self._business.unread(FOR_WINDOW)
+        task = self._started(self._business.read(self._serving, box_s, patience_s), self._readings)
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+        return self._business.unread(FOR_WINDOW) if task.cancelled() else task.result()
+
+    def _stop_readings(self) -> None:
+        for task in tuple(self._readings):
+            task.cancel()
 
     async def preflight(self) -> tuple[FindingSeen, ...]:
         """Whether both servers hash alike, which tables cannot be proven and why, whether the taps can be had, and in what the sides differ
@@ -219,7 +266,12 @@ class PostgresReconciler:
         await self._read_catalog()
         tap, waivers = tap_name(self._spec.name), self._spec.waivers
         found = await findings(self._ledger, self._hash_faults, self._probe, tap, waivers)
-        return found + await beside(self.parity(), waivers)
+        return found + await beside(self._parity_kept(), waivers)
+
+    async def _parity_kept(self) -> Parity:
+        self._beside = None
+        self._beside = await self.parity()
+        return self._beside
 
     def objects(self) -> tuple[str, ...]:
         """Slot and publications of the tap on either side; each run's end in letters of its own."""
@@ -268,12 +320,19 @@ class PostgresReconciler:
         if standing is None:
             return 0.05
         try:
-            return await self._comparison.advance(standing, self._serving)
+            busy = await self._at_one_commit(standing)
+            return await self._comparison.advance(standing, self._serving) if busy is None else busy
         except SystemFault as err:
             self._refused(standing, err)
             return 0.1
         finally:
             standing.moved = True
+
+    async def _at_one_commit(self, standing: Standing) -> float | None:
+        """None where the table is not to be read so, or not now: shortly before a window apply is left alone."""
+        if not waits(standing) or not self._calm.is_set():
+            return None
+        return await self._aligned.prove(standing, self._serving, self._throttle.share)
 
     async def _explain(self) -> None:
         """Rows that were newly confirmed to differ are told column by column."""
@@ -312,11 +371,7 @@ class PostgresReconciler:
         """The work's result; None where `hold` cut it short.
 
         Work that may not be cut runs to its end even when whoever waits for it is cancelled: a drain half way would lose changes."""
-        task = asyncio.create_task(work)
-        group = self._at_work if cut else self._uncut
-        group.add(task)
-        task.add_done_callback(group.discard)
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, also where nobody waits any more
+        task = self._started(work, self._at_work if cut else self._uncut)
         try:
             await asyncio.wait({task})
         finally:
@@ -325,9 +380,18 @@ class PostgresReconciler:
                 await asyncio.gather(task, return_exceptions=True)
         return None if task.cancelled() else task.result()
 
-    def _calm_again(self) -> None:
-        if self._free.is_set():
-            self._calm.set()
+    def _started(self, work: Coroutine[Any, Any, T], group: set[asyncio.Task[Any]]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        group.add(task)
+        task.add_done_callback(group.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, also where nobody waits any more
+        return task
+
+    def _stir(self) -> None:
+        """Nothing is written down until it is calm again, which an earlier catch-up can no longer say."""
+        self._calm.clear()
+        if self._calming is not None:
+            self._calming.cancel()
 
     def _cut(self) -> None:
         if self._free.is_set():
@@ -400,8 +464,9 @@ class PostgresReconciler:
         provable = self._ledger.provable()
         if not self._taps[self._serving].up or not provable or self._ledger.owing():
             return None
-        drain = max(tap.drain_s for tap in self._taps.values())
-        keys = sum(s.dirty for s in provable if s.proven) / self._watch.keys_s
+        now = asyncio.get_running_loop().time()
+        drain = max(tap.pace.next_s(now) for tap in self._taps.values())
+        keys = sum(s.dirty for s in provable if s.proven) / self._watch.pace.keys_s
         tables = sum(self._comparison.cost(s, grown=grows(s, self._serving)) for s in provable if not s.proven)
         return round(drain + self._watch.round_trip_s + max(keys, tables), 4)
 
@@ -416,3 +481,9 @@ class PostgresReconciler:
             notes.append(f"load held back: {self._throttle.cause}")
         notes += [note for note in (self._keeper.note, self._trouble) if note]
         return "; ".join(notes)
+
+
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event

@@ -90,6 +90,16 @@ class Line:
                 statement = await self._prepared(sql)
                 return list(await statement.fetch(*args))
 
+    async def warm(self, *sqls: str) -> None:
+        """These statements are prepared: their first run costs one round trip, and takes no snapshot before it is sent."""
+        async with self._turn, self._border(), asyncio.timeout(6.0):
+            if (await self._connected()) and all(sql in self._statements for sql in sqls):
+                return
+            for sql in sqls:
+                await self._prepared(sql)
+            # asyncpg sends no Sync after a Parse: what that began would still be open when BEGIN comes.
+            await self._connection.execute("SELECT")
+
     async def shape(self, sql: str, deadline: float = 6.0) -> list[tuple[str, str]]:
         """Name and type (a domain's base type) of each column that `sql` gives; it is parsed, not run. It may take no parameters."""
         async with self._turn, self._border():
@@ -110,11 +120,12 @@ class Line:
                         yield list(rows)
 
     @asynccontextmanager
-    async def snapshot(self, lease_s: float) -> AsyncIterator[Line]:
-        """One snapshot for every read inside the block, for at most `lease_s` seconds: it holds back vacuum on the server."""
-        await self.fetch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    async def snapshot(self, lease_s: float, begin: str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") -> AsyncIterator[Line]:
+        """One snapshot for every read inside the block, for at most `lease_s` seconds: it holds back vacuum on the server. `begin` opens
+        its transaction; where that fails the connection is gone, with whatever it held."""
         try:
             async with asyncio.timeout(lease_s):
+                await self._begin(begin)
                 yield self
         except TimeoutError as err:
             raise LinkError(
@@ -122,6 +133,15 @@ class Line:
             ) from err
         finally:
             await self._end()
+
+    async def _begin(self, script: str) -> None:
+        async with self._turn, self._border():
+            try:
+                async with asyncio.timeout(6.0):
+                    await (await self._connected()).execute(script)
+            except BaseException:
+                self.drop()
+                raise
 
     def unset(self) -> Line:
         """A line of its own to the same side that sets nothing which a setting of the server's could be read by."""
@@ -139,13 +159,24 @@ class Line:
         except (TimeoutError, OSError, pg.PostgresError, pg.InterfaceError):
             connection.terminate()
 
+    def drop(self) -> None:
+        """The connection is closed at once, without a word: the server ends its transaction and gives its locks back when it notices."""
+        connection, self._connection, self._statements = self._connection, None, {}
+        if connection is not None and not connection.is_closed():
+            connection.terminate()
+
     async def _end(self) -> None:
         """Committed, though nothing was written: reading prunes pages, and the log of that is flushed soon after a commit, but after a
         rollback not before somebody else's, so that on a quiet server nothing would pass the position up to which it was inserted."""
+        if self._connection is None:
+            return
         try:
             await self.fetch("COMMIT", deadline=2.0)
         except (LinkError, SystemFault):
             await self.close()
+        except BaseException:
+            self.drop()  # cut short twice: the next reader must not find itself in this snapshot
+            raise
 
     async def _prepared(self, sql: str) -> Any:
         connection = await self._connected()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from cockpit.model.words import Side
 from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.sessions import Line
-from cockpit.reconcile.tap import visible
+from cockpit.reconcile.tap import hidden, visible
 
 MOST_XIDS = 20_000
 
@@ -47,22 +47,27 @@ class Tail:
 
     ends: dict[Side, End] = field(default_factory=dict)
     seen: dict[Side, dict[int, int | None]] = field(default_factory=lambda: {side: {} for side in Side})
+    places: dict[Side, dict[int, int]] = field(default_factory=lambda: {side: {} for side in Side})
+    """Where in the log those of `seen` committed, as far as that is known."""
     lost: int = 0
     """Rises when what was seen had to be forgotten."""
 
-    def note(self, side: Side, changes: Mapping[int, int | None]) -> None:
+    def note(self, side: Side, changes: Mapping[int, int | None], places: Mapping[int, int]) -> None:
         """The tap of `side` showed these; too many of them, and nothing can be concluded any more."""
         self.seen[side].update(changes)
+        self.places[side].update({xid: places[xid] for xid in changes if xid in places})
         if len(self.seen[side]) > MOST_XIDS:
             self.ends = {}
             self.seen[side].clear()
+            self.places[side].clear()
             self.lost += 1
 
     def proven(self, ends: dict[Side, End]) -> None:
         """The whole table was equal in these two snapshots; what was visible there needs no more attention."""
         self.ends = ends
         for side, end in ends.items():
-            self.seen[side] = {xid: n for xid, n in self.seen[side].items() if not visible({xid}, end.snapshot)}
+            self.seen[side] = {xid: self.seen[side][xid] for xid in hidden(self.seen[side], end.snapshot)}
+            self.places[side] = {xid: place for xid, place in self.places[side].items() if xid in self.seen[side]}
 
     def behind(self, ends: Mapping[Side, End]) -> bool:
         """Whether everything that the taps showed was visible in these two snapshots."""
@@ -72,11 +77,16 @@ class Tail:
         """How many rows both sides must have gained since the proof; None where that cannot be concluded."""
         if len(self.ends) < 2:
             return None
-        strangers = [x for x in self.seen[origin.other] if not visible({x}, self.ends[origin.other].snapshot)]
-        mine = [n for x, n in self.seen[origin].items() if not visible({x}, self.ends[origin].snapshot)]
-        if strangers or None in mine:
+        mine = [self.seen[origin][x] for x in hidden(self.seen[origin], self.ends[origin].snapshot)]
+        if not visible(self.seen[origin.other], self.ends[origin.other].snapshot) or None in mine:
             return None
         return sum(n for n in mine if n is not None)
+
+    def between(self, origin: Side, snapshot: str, place: int) -> bool:
+        """Whether a change that the origin's tap showed is on one side of the snapshot and on the other side of the place in its log: then
+        the snapshot does not show the table as it is there. One whose place is not known may be such a one."""
+        later = set(hidden(self.seen[origin], snapshot))
+        return any((xid in later) != (self.places[origin].get(xid, 0 if xid in later else place) > place) for xid in self.seen[origin])
 
     def agrees(self, grown: Mapping[Side, Growth], expected: int) -> bool:
         """Whether both sides gained exactly the expected rows, the same ones, and lost or changed none."""

@@ -6,7 +6,7 @@ Outside bytes: whatever does not fit the format raises `Garbled` and never dirti
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cockpit.systems.postgres.pgoutput import UNFIT, Garbled, Reader
@@ -31,7 +31,11 @@ class Batch:
     """For tables without a key: by transaction, how many rows it inserted; None where it did anything else."""
     xids: set[int] = field(default_factory=set)
     """Transactions (32 bit) whose changes these are: a read proves something only if they were visible to it."""
+    places: dict[int, int] = field(default_factory=dict)
+    """Of the transactions in `unkeyed`: where in the log each committed. Not kept in a file."""
     fences: set[str] = field(default_factory=set)
+    marks: dict[str, int] = field(default_factory=dict)
+    """Where in the log the transaction of each of `fences` committed."""
     reshaped: set[Name] = field(default_factory=set)
     """Tables whose columns are not what they were: their expressions have to be made anew."""
     changes: int = 0
@@ -43,6 +47,8 @@ class Batch:
             self.keys.setdefault(name, {}).update(keys)
         for name, counts in other.unkeyed.items():
             self.unkeyed.setdefault(name, {}).update(counts)
+        self.places.update(other.places)
+        self.marks.update(other.marks)
         self.whole |= other.whole
         self.reshaped |= other.reshaped
 
@@ -67,6 +73,7 @@ class Decoder:
         self._shapes: dict[Name, tuple[str, ...]] = {}
         self._batch = Batch()
         self._xid = 0
+        self._place = 0
 
     def feed(self, message: bytes) -> None:
         """The message is in the batch. `Garbled` when it is not one."""
@@ -88,7 +95,7 @@ class Decoder:
         kind, reader = message[:1], Reader(message)
         match kind:
             case b"B":
-                self._xid = reader.unpack(">qqI")[2]
+                self._place, _, self._xid = reader.unpack(">qqI")
                 self._batch.xids.add(self._xid)
             case b"C":
                 self._batch.end_lsn = max(self._batch.end_lsn, reader.unpack(">Bqqq")[2])
@@ -123,19 +130,22 @@ class Decoder:
             raise Garbled("an insert without its row")
         self._dirty(relation, reader.tuple())
         if relation.positions is None:
-            counts = self._batch.unkeyed.setdefault(relation.name, {})
-            before = counts.get(self._xid, 0)
-            counts[self._xid] = None if before is None else before + 1
+            before = self._batch.unkeyed.get(relation.name, {}).get(self._xid, 0)
+            self._unkeyed(relation.name, None if before is None else before + 1)
 
     def _update_or_delete(self, reader: Reader) -> None:
         """Old key and new key: an update that moves a row to another key dirties both."""
         relation = self._changed(reader)
         if relation.positions is None:
-            self._batch.unkeyed.setdefault(relation.name, {})[self._xid] = None
+            self._unkeyed(relation.name, None)
         while not reader.ended:
             if reader.byte() not in (b"K", b"O", b"N"):
                 raise Garbled("an update or delete without its row")
             self._dirty(relation, reader.tuple())
+
+    def _unkeyed(self, name: Name, rows: int | None) -> None:
+        self._batch.unkeyed.setdefault(name, {})[self._xid] = rows
+        self._batch.places[self._xid] = self._place
 
     def _changed(self, reader: Reader) -> Relation:
         (oid,) = reader.unpack(">I")
@@ -160,20 +170,27 @@ class Decoder:
                 raise Garbled(f"a truncate of table {oid} before its description")
             name = self._relations[oid].name
             self._batch.whole.add(name)
-            self._batch.unkeyed.setdefault(name, {})[self._xid] = None
+            self._unkeyed(name, None)
 
     def _message(self, reader: Reader) -> None:
         reader.unpack(">Bq")
         prefix = reader.text()
         (size,) = reader.unpack(">I")
         if prefix == FENCE:
-            self._batch.fences.add(reader.take(size).decode())
+            mark = reader.take(size).decode()
+            self._batch.fences.add(mark)
+            self._batch.marks[mark] = self._place
 
 
 def visible(xids: Collection[int], snapshot: str) -> bool:
     """Whether every one of these transactions (32 bit) is visible in a snapshot `xmin:xmax:running` of 64-bit ids.
 
     A commit is in the log, and so in the tap, a moment before other sessions see it ("pg_snapshot" in the manual)."""
+    return next(hidden(xids, snapshot), None) is None
+
+
+def hidden(xids: Iterable[int], snapshot: str) -> Iterator[int]:
+    """Those of the transactions that are not visible in the snapshot."""
     low, high, running = snapshot.split(":")
     xmin, xmax = int(low), int(high)
     active = {int(x) for x in running.split(",")} if running else set()
@@ -181,5 +198,4 @@ def visible(xids: Collection[int], snapshot: str) -> bool:
         behind = (xmax - xid) & 0xFFFFFFFF
         full = xmax - behind
         if behind == 0 or behind > 0x7FFFFFFF or (full >= xmin and full in active):
-            return False
-    return True
+            yield xid

@@ -21,6 +21,7 @@ from cockpit.model.settings import Endpoint
 from cockpit.model.words import Side
 from cockpit.reconcile.catalog import Carried, Table
 from cockpit.reconcile.durable import Member, Position
+from cockpit.reconcile.pace import DrainPace
 from cockpit.reconcile.rows import quoted
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.tap import FENCE, Batch, Decoder, Name, visible
@@ -122,7 +123,7 @@ class Tap:
         self._pair = tap_name(pair)
         self.up = False
         self.why = "not made yet"
-        self.drain_s = 0.01
+        self.pace = DrainPace()
         self._line = Line(side, endpoint, writes=True, settings={"statement_timeout": "20s", "synchronous_commit": "local"})
         self._admin = Line(side, endpoint, writes=True, settings={"statement_timeout": "4s"})
         self._decoder = Decoder({})
@@ -232,7 +233,8 @@ class Tap:
         except (CockpitError, asyncio.CancelledError) as err:
             self._broken(err)
             raise
-        self.drain_s += 0.3 * (asyncio.get_running_loop().time() - started - self.drain_s)
+        ended = asyncio.get_running_loop().time()
+        self.pace.took(batch.changes, ended - started, ended)
         return batch
 
     async def within_budget(self) -> bool:

@@ -13,12 +13,15 @@ from cockpit.model.words import Side
 from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Ledger
+from cockpit.reconcile.pace import KeyPace
 from cockpit.reconcile.passage import Passage
 from cockpit.reconcile.suspects import settle
 from cockpit.reconcile.tap import Batch, Key, Name
 from cockpit.reconcile.taps import Tap
 
 MOST_KEYS = 20_000
+FEW = 200
+"""Fewer keys tell what a look takes at least, and nothing of how many fit into a second."""
 """Keys proven in one cycle."""
 MOST_SETTLED = 200
 RETRY_S = 2.0
@@ -49,7 +52,7 @@ async def drain(ledger: Ledger, taps: Mapping[Side, Tap], *, fenced: bool = Fals
 
 
 class Watch:
-    """`keys_s` and `round_trip_s` are measured: keys proven a second, seconds of one look at few keys."""
+    """`pace` and `round_trip_s` are measured: keys proven a second, seconds of one look at few keys."""
 
     EVERY_S = 0.4
 
@@ -60,7 +63,9 @@ class Watch:
         self.turn = asyncio.Lock()
         """Held by whoever drains, proves keys or changes which tables there are; the window takes it."""
         self.serving = Side.BLUE
-        self.keys_s = 50_000.0
+        self.drains = 0
+        """How often both taps were drained."""
+        self.pace = KeyPace(50_000.0)
         self.round_trip_s = 0.01
         self._ledger = ledger
         self._taps = taps
@@ -111,6 +116,7 @@ class Watch:
             if standing.young:
                 standing.age_keys()
         await drain(self._ledger, self._taps)
+        self.drains += 1
 
     def _asked(self) -> dict[Name, list[Key]]:
         """What is old enough to be proven, within the cycle's limit; confirmed differences too, for somebody may have repaired them."""
@@ -143,10 +149,15 @@ class Watch:
                 return
             await self._look(name, keys)
 
+    def window_took(self, keys: int, seconds: float) -> None:
+        """So many rows were proven by their keys in the window, in which nothing else is read."""
+        if keys >= FEW:
+            self.pace.took(keys, seconds, window=True)
+
     def _measured(self, keys: int, seconds: float) -> None:
-        if keys >= 200 and seconds > 0:
-            self.keys_s += 0.3 * (keys / seconds - self.keys_s)
-        self.round_trip_s += 0.3 * (min(seconds, 0.05) - self.round_trip_s) if keys < 200 else 0.0
+        if keys >= FEW:
+            self.pace.took(keys, seconds)
+        self.round_trip_s += 0.3 * (min(seconds, 0.05) - self.round_trip_s) if keys < FEW else 0.0
 
     async def _look(self, name: Name, keys: list[Key]) -> None:
         """Row by row: most are equal, the rest are settled or stay dirty."""

@@ -1,6 +1,6 @@
 """The verification inside the window: writers are stopped, everything is applied, and what changed since it was proven is proven now.
 
-Both taps are drained up to a mark written now, so that nothing that was committed can be missed. Then the dirty keys of all tables are
+Both taps are drained up to a mark written since the origin is quiet, so that nothing that was committed can be missed. Then the dirty keys of all tables are
 compared by sums, one round trip a side. Beside it come the tables that are dirty as a whole, smallest first, as far as the time box
 reaches: those without a key by their new rows alone where they only grew, the rest by all their rows; tables without a key of which it is
 known beforehand that they changed are read while the taps are drained and judged afterwards.
@@ -9,7 +9,7 @@ known beforehand that they changed are read while the taps are drained and judge
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,54 +55,69 @@ class Tally:
 
 
 class Window:
-    """One verification; `probe` lines look up keys, `scan` lines read whole tables."""
+    """One verification; `probe` lines look up keys, `scan` lines read whole tables. `turn` is held by whoever drains or proves."""
 
     def __init__(
-        self, ledger: Ledger, taps: Mapping[Side, Tap], bundles: Bundles, comparison: Comparison, scan: Mapping[Side, Line]
+        self,
+        ledger: Ledger,
+        taps: Mapping[Side, Tap],
+        bundles: Bundles,
+        comparison: Comparison,
+        scan: Mapping[Side, Line],
+        turn: asyncio.Lock,
+        follows: Callable[[Collection[Name]], Mapping[str, object]] = lambda proven: {},
     ) -> None:
+        """`follows`: what else is so where every row of these tables is proven equal; asks nobody."""
         self._ledger = ledger
         self._taps = taps
         self._bundles = bundles
         self._comparison = comparison
         self._scan = scan
+        self._turn = turn
+        self._follows = follows
         self._keyless = Keyless(ledger, taps, comparison, scan)
         self._tally = Tally()
 
-    async def verify(self, origin: Side, target: Side, box_s: float) -> Verification:
-        """The proof, at the latest after `box_s` seconds; what it could not reach is `unproven`."""
+    @property
+    def keys_proven(self) -> tuple[int, float]:
+        """How many rows were proven by their keys, and the seconds that took."""
+        return self._tally.keys, self._tally.keys_s
+
+    async def verify(self, origin: Side, target: Side, box_s: float, last: asyncio.Task[int] | None = None) -> Verification:
+        """The proof, at the latest after `box_s` seconds; what it could not reach is `unproven`. `last` is the drain of both taps that was
+        begun when the origin was quiet, where one was."""
         loop = asyncio.get_running_loop()
         started, tally = loop.time(), self._tally
         try:
             async with asyncio.timeout(box_s):
-                await self._prove(origin, started + box_s * RESERVE)
+                await self._prove(origin, started + box_s * RESERVE, last)
         except TimeoutError:
-            tally.trouble = f"the time box of {box_s:g} s ended"
+            tally.trouble = f"the time box of {box_s:g} s ended{'' if tally.asked else ' while the taps were being drained'}"
         except CockpitError as err:
             tally.trouble = plain(err, 200)
         return self._verdict(origin, target, loop.time() - started)
 
-    async def _prove(self, origin: Side, until: float) -> None:
+    async def _prove(self, origin: Side, until: float, last: asyncio.Task[int] | None) -> None:
         early = asyncio.create_task(self._keyless.read_early(origin, until))
         tasks: list[asyncio.Task[Any]] = [early]
         try:
-            await self._drain(origin)
-            self._ask(origin)
-            tasks += [asyncio.create_task(work) for work in (self._prove_keys(origin), self._prove_tables(origin, until, early))]
-            await asyncio.gather(*tasks)
+            if last is not None:
+                await asyncio.wait({last})
+            async with self._turn:
+                await self._drain(origin, last)
+                self._ask(origin)
+                tasks += [asyncio.create_task(work) for work in (self._prove_keys(origin), self._prove_tables(origin, until, early))]
+                await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def refused(self, origin: Side, target: Side, why: str, seconds: float) -> Verification:
-        """Nothing could be looked at: everything is unproven."""
-        self._tally.trouble = why
-        return self._verdict(origin, target, seconds)
-
-    async def _drain(self, origin: Side) -> None:
+    async def _drain(self, origin: Side, last: asyncio.Task[int] | None) -> None:
         """The serving side's tap decides; the other one shows what strangers wrote and is evidence where it is missing."""
         started = asyncio.get_running_loop().time()
-        self._tally.changes = await drain(self._ledger, self._taps, fenced=True)
+        done = last is not None and last.done() and not last.cancelled() and last.exception() is None
+        self._tally.changes = last.result() if last is not None and done else await drain(self._ledger, self._taps, fenced=True)
         self._tally.drained = self._taps[origin].up
         self._tally.drain_s = asyncio.get_running_loop().time() - started
 
@@ -223,9 +238,11 @@ class Window:
             "owed": len(self._ledger.provable()) + len(self._ledger.owing()),
             "proven": len(proven),
             "counted": sum(not s.content for s in proven),
+            "at_one_commit": sum(s.aligned for s in proven),
             "rows_proven": sum(s.count() for s in proven),
             "oldest_s": round(max(ages), 1) if ages else None,
             "accepted": [f"{plain(s.table.shown, 100)}: {plain(s.unprovable, 150)}" for s in left[:MOST_NAMED]],
+            **self._follows([s.table.name for s in proven if s.content]),
         }
 
     def _evidence(self, origin: Side, target: Side, seconds: float) -> dict[str, object]:

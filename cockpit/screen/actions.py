@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cockpit.model.intents import Ask, refusal, to_type
+from cockpit.model.intents import Ask, refusal, to_close, to_type
 from cockpit.model.words import Mode
 from cockpit.screen.view import View
 
@@ -29,7 +29,7 @@ def _asks(ask: Ask, argument: str = "") -> Callable[[View, str], str]:
             return "the run is being read: in a moment"
         if view.state.seq == 0:
             return "the pilot has not started yet"
-        typed = {Ask.CLOSE: view.state.pair, Ask.RESUME: to_type(view.state)}.get(ask, argument)
+        typed = {Ask.CLOSE: to_close(view.state), Ask.RESUME: to_type(view.state)}.get(ask, argument)
         return refusal(view.state, ask, typed)
 
     return refused
@@ -89,16 +89,19 @@ ACTIONS: tuple[Action, ...] = (
     Action("zoom", ("z",), "z", "zoom the pane, or back", 0, _LOOK, short="zoom", rank=5),
     Action("detail", ("enter",), "enter", "detail: cause, query, remedy", 0, _LOOK, short="detail", rank=6),
     Action("attention", ("exclamation_mark",), "!", "what asks for you: alarms, gates, findings", 0, _LOOK, short="attention", rank=4),
+    Action("checks", ("c",), "c", "business checks, and in what the sides differ beside the rows", 0, _LOOK),
     Action("filter", ("slash",), "/", "find in the list", 0, _LOOK, _in_list, short="find", rank=7),
     Action("sort", ("s",), "s", "order: worst first, name, age", 0, _LOOK, _sortable),
     Action("freeze", ("p",), "p", "hold the view still (the run goes on)", 0, _LOOK),
     Action("copy", ("y",), "y", "copy the row, also into the run folder", 0, _LOOK),
     Action("picture", ("S",), "S", "save the screen as SVG", 0, _LOOK),
+    Action("export", ("e",), "e", "write the report into the run folder", 0, _LOOK),
     Action("play", ("space",), "space", "play, or stand still", 0, _PLAY, _replays, short="play", rank=0),
     Action("step", ("right_square_bracket", "left_square_bracket"), "] [", "the next event, the one before", 0, _PLAY, _replays, short="event", rank=2),
     Action("turn", ("right_curly_bracket", "left_curly_bracket"), "} {", "the next turn of the run, the one before", 0, _PLAY, _replays, short="turn", rank=1),
     Action("speed", ("greater_than_sign", "less_than_sign"), "> <", "faster, slower", 0, _PLAY, _replays, short="speed", rank=1),
     Action("theme", ("t",), "t", "theme: dark, light, contrast, mono", 0, _SCREEN),
+    Action("tour", ("T",), "T", "a short tour of this screen", 0, _SCREEN),
     Action("help", ("question_mark", "f1"), "?", "every key", 0, _SCREEN, short="help", rank=1),
     Action("palette", ("colon", "ctrl+p"), ":", "every command, with why it cannot be done now", 0, _SCREEN, short="commands", rank=6),
     Action("escape", ("escape",), "esc", "back to safe: leave, clear, disarm", 0, _SCREEN),

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import os
-import platform
 import signal
 import sys
 import threading
@@ -23,15 +21,14 @@ from typing import Any
 from rich.segment import Segment, Segments
 from textual.app import App
 
-from cockpit.model.intents import Intent
 from cockpit.screen.look import wants_no_color
 from cockpit.screen.main import MainScreen
-from cockpit.screen.options import Ending, Options
+from cockpit.screen.options import Ending, Options, who
 from cockpit.screen.view import Link, Source
 from cockpit.timeline.folder import RunFolder
 from cockpit.timeline.follow import Follower
 from cockpit.timeline.replayer import Replayer
-from cockpit.timeline.wire import PilotLink, Reply
+from cockpit.timeline.wire import FolderLink
 
 NO_TERMINAL = "cockpit draws on the terminal through stderr: stdin and stderr must both be a terminal; without one use --headless"
 
@@ -126,25 +123,6 @@ def crash_text(error: BaseException | None) -> str:
     return "\n".join(lines)
 
 
-class FolderLink:
-    """Asks the pilot of a run folder; the folder may not be there yet when the screen opens."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
-        self._link: PilotLink | None = None
-
-    async def ask(self, intent: Intent) -> Reply:
-        """The pilot's reply; `LinkError` when there is none."""
-        if self._link is None:
-            self._link = PilotLink(self._folder.socket)
-        return await self._link.ask(intent)
-
-    async def close(self) -> None:
-        """The connection is closed, where there was one."""
-        if self._link is not None:
-            await self._link.close()
-
-
 def run_screen(
     folder: Path,
     *,
@@ -166,7 +144,7 @@ def run_screen(
     os.environ.pop("NO_COLOR", None)
     run = RunFolder(folder)
     follower = Follower(run)
-    options = Options("mono" if plain else theme, ascii, drill, _who(), folder, progress, gone)
+    options = Options("mono" if plain else theme, ascii, drill, who(), folder, progress, gone)
     app = CockpitApp(follower, None if watch else FolderLink(run), options)
     try:
         ending = app.run()
@@ -181,17 +159,9 @@ def run_replay(folder: Path, speed: float, *, theme: str = "dark", ascii: bool =
     plain = wants_no_color(os.environ)
     os.environ.pop("NO_COLOR", None)
     player = Replayer(RunFolder(folder), speed)
-    app = CockpitApp(player, None, Options("mono" if plain else theme, ascii, False, _who(), folder, player=player))
+    app = CockpitApp(player, None, Options("mono" if plain else theme, ascii, False, who(), folder, player=player))
     try:
         ending = app.run()
     finally:
         app.settle()
     return int(Ending.CRASHED) if ending is None else ending
-
-
-def _who() -> str:
-    """`ana@bastion`: who presses the keys, as the system knows them."""
-    try:
-        return f"{getpass.getuser()}@{platform.node()}"
-    except (OSError, KeyError):
-        return f"uid-{os.getuid()}@{platform.node()}"

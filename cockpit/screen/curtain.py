@@ -48,7 +48,7 @@ class Curtain:
         self._found = termios.tcgetattr(sys.stdin.fileno())
         try:
             self._quiet()
-            if _places_a_cursor(os.environ):
+            if places_a_cursor(os.environ):
                 self._raised = True
                 self._paint()
         except BaseException:
@@ -100,7 +100,8 @@ def _painted(line: Line, width: int, look: Look) -> str:
     return "".join(segment.style.render(segment.text, color_system=colours) for segment in segments(line, width, look) if segment.style)
 
 
-def _places_a_cursor(environment: Mapping[str, str]) -> bool:
+def places_a_cursor(environment: Mapping[str, str]) -> bool:
+    """Whether the terminal can draw a screen at all."""
     return environment.get("TERM", "dumb") not in ("dumb", "unknown")
 
 

@@ -7,9 +7,10 @@ from dataclasses import fields, is_dataclass
 
 from cockpit.model import events as ev
 from cockpit.model.bill import by_table, in_words
+from cockpit.model.parity import Difference
 from cockpit.model.state import StepView
 from cockpit.model.telemetry import AppRoute, GateReading, LagSample, TableProof
-from cockpit.screen import lag, procedure, recon, route, story
+from cockpit.screen import checks, lag, procedure, recon, route, story
 from cockpit.screen.cells import BLANK, Line, wrap
 from cockpit.screen.content import Content
 from cockpit.screen.figures import age, count, rate, seconds, size
@@ -25,7 +26,15 @@ def content(view: View, pane: str, key: str, width: int) -> Content:
 
 
 def _of(view: View, pane: str, key: str, width: int) -> list[Line]:
-    makers = {"lag": _lag, "recon": _table, "route": _app, "procedure": _step, "timeline": _event, "attention": _attention}
+    makers = {
+        "lag": _lag,
+        "recon": _table,
+        "route": _app,
+        "procedure": _step,
+        "timeline": _event,
+        "attention": _attention,
+        "checks": _beside,
+    }
     lines = makers[pane](view, key, width)
     return lines or [(("nothing to show here", "wait"),)]
 
@@ -253,6 +262,54 @@ def _attention(view: View, key: str, width: int) -> list[Line]:
         return _fields(facts, width)
     finding = next((f for f in view.state.findings if f"{f.check} {f.object}" == name), None)
     return _finding(finding, width) if finding else []
+
+
+def _beside(view: View, key: str, width: int) -> list[Line]:
+    """A business check, a difference beside the rows, or what replication never carries: its row's key on the checks' page."""
+    kind, _, name = key.partition(":")
+    if kind == "check":
+        return _check(view, name, width)
+    parity = view.state.parity
+    found = checks.found(parity, kind, name) if parity is not None else None
+    if isinstance(found, Difference):
+        return _fields(
+            (
+                ("differs", f"{found.kind} {found.object}", "title"),
+                ("weight", checks.WEIGHTS[found.weight][1], checks.WEIGHTS[found.weight][0].value),
+                ("blue", found.blue or "-", "text"),
+                ("green", found.green or "-", "text"),
+                ("remedy", f"on {found.on}: {found.remedy}" if found.on else found.remedy, "text"),
+                ("query", found.query, "run"),
+            ),
+            width,
+        )
+    if found is None:
+        return []
+    on = " and ".join(found.sides)
+    facts = (("left out", f"{found.kind} {found.object}", "title"), ("on", f"{on}; never carried, not compared", "text"))
+    return _fields((*facts, ("remedy", found.remedy, "text")), width)
+
+
+def _check(view: View, what: str, width: int) -> list[Line]:
+    seen = next((c for c in view.state.checks if c.read.what == what), None)
+    if seen is None:
+        return []
+    read, (status, word) = seen.read, checks.standing(seen.read)
+    told = _fields(
+        (
+            ("check", f"{read.what}{': ' + read.title if read.title else ''}", "title"),
+            ("state", f"{status.symbol} {word}", status.value),
+            ("read", f"{read.when}, {age(view.age(seen.mono))} ago", "text"),
+            ("cause", read.reason, status.value),
+            ("groups", f"{read.groups} compared, {read.groups - read.differing} equal, {read.differing} not", "text"),
+            ("took", f"{seconds(read.seconds)}, {read.looks} look{'s' * (read.looks != 1)}", "text"),
+        ),
+        width,
+    )
+    for number, apart in enumerate(read.differences):
+        both = f"{apart.key + ': ' if apart.key else ''}blue {apart.blue}, green {apart.green}"
+        told += _field("differ" if number == 0 else "", both, width, status.value)
+    return [*told, *_field("query", read.query, width, "run")]
 
 
 def _gate(view: View, gate: GateReading, width: int) -> list[Line]:

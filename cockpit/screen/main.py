@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
+from functools import partialmethod
+from typing import Any
 
 from textual import events
 from textual.app import ComposeResult
@@ -19,7 +21,7 @@ from cockpit.errors import CockpitError
 from cockpit.model.intents import Ask, Intent
 from cockpit.model.state import EMPTY
 from cockpit.model.words import Mode
-from cockpit.screen import arrange, attention, clockband, detail, manual, panes, procedure, starting
+from cockpit.screen import arrange, attention, checks, clockband, detail, keeping, manual, panes, procedure, starting, tour
 from cockpit.screen.actions import BY_ID, BY_KEY, LISTS, PANES, Action
 from cockpit.screen.bands import Bands
 from cockpit.screen.cells import Line, text_of
@@ -28,7 +30,7 @@ from cockpit.screen.look import Look, Status
 from cockpit.screen.options import Ending, Options
 from cockpit.screen.over import BILL, Over
 from cockpit.screen.prompt import FREE, Decision, Ended, Kind, Prompt, ended, enlarge
-from cockpit.screen.view import Link, Playing, Source, View
+from cockpit.screen.view import Link, Player, Source, View, playing
 from cockpit.screen.widgets import Lines, Pane
 
 TICK_S = 0.2
@@ -124,14 +126,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         state = source.state if self._read or self._options.player else EMPTY  # half of a timeline shows a run as it was, not as it is
         reading = source.behind and self._options.player is None
         now = state.mono if state.mode is Mode.CLOSED else clock
-        return View(now, state, source.latest, source.damage, self._link is None, clock, self._playing(), reading)
-
-    def _playing(self) -> Playing | None:
-        player = self._options.player
-        if player is None:
-            return None
-        first, last = player.span
-        return Playing(player.position - first, last - first, player.speed, player.playing)
+        return View(now, state, source.latest, source.damage, self._link is None, clock, playing(self._options.player), reading)
 
     def _start_or_fly(self) -> None:
         waiting = self.view.state.seq == 0 and not self.view.reading and self._options.progress is not None
@@ -230,6 +225,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 return manual.palette(view, self.focus_name, self.prompt.text, width)
             case "attention":
                 return attention.content(view, width, height)
+            case "checks":
+                return checks.content(view, width)
             case _:
                 return detail.content(view, over.pane, over.key, width)
 
@@ -265,7 +262,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def _after_key(self) -> None:
         if self.over and self.over[-1].kind == "palette" and self.prompt.kind is not Kind.PALETTE:
             self.over.pop()
-        self._show_parts()
+        self._show_parts(tour.PAGES[self.prompt.page].pane if self.prompt.kind is Kind.TOUR else None)
         self.paint(self._touched | {self.focus_name})
 
     def on_paste(self, event: events.Paste) -> None:
@@ -332,8 +329,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._cover_with(Over("detail", self.focus_name, self.pane(self.focus_name).chosen_key or self._only_step()))
             return
         chosen = self.pane("over").chosen_key
-        if self.over[-1].kind == "attention" and chosen:
-            self._cover_with(Over("detail", "attention", chosen))
+        if self.over[-1].kind in ("attention", "checks") and chosen:
+            self._cover_with(Over("detail", self.over[-1].kind, chosen))
         elif self.over[-1].kind == "palette" and chosen:
             self.over.pop()
             self.prompt.shut()
@@ -351,21 +348,19 @@ class MainScreen(Screen[None], inherit_bindings=False):
         pane.chosen, pane.offset_rows = None, 0
         self._show_parts()
 
-    def _do_attention(self, key: str) -> None:
-        self._toggle("attention")
-
-    def _do_help(self, key: str) -> None:
-        self._toggle("help")
-
     def _do_palette(self, key: str) -> None:
         self.prompt.open(Kind.PALETTE, self.view.clock)
         self._cover_with(Over("palette"))
 
-    def _toggle(self, kind: str) -> None:
+    def _toggle(self, kind: str, key: str) -> None:
         if self.over and self.over[-1].kind == kind:
             self.over.pop()
         else:
             self._cover_with(Over(kind))
+
+    _do_attention = partialmethod(_toggle, "attention")
+    _do_checks = partialmethod(_toggle, "checks")
+    _do_help = partialmethod(_toggle, "help")
 
     _filtered = ""
 
@@ -396,27 +391,16 @@ class MainScreen(Screen[None], inherit_bindings=False):
         elif self.view.state.mode is Mode.ARMING and self._link is not None:
             self._send(Ask.DISARM)
 
-    def _do_play(self, key: str) -> None:
+    def _steer(self, key: str, how: Callable[[Player, int], None]) -> None:
+        """The recording goes on otherwise or elsewhere; the moment it is at then is shown with the key, not with the next tick."""
         if self._options.player is not None:
-            (self._options.player.pause if self._options.player.playing else self._options.player.play)()
+            how(self._options.player, 1 if key.startswith(("right", "greater")) else -1)
+            self.view, self._touched = self._look_now(), set(ALL)
 
-    def _do_step(self, key: str) -> None:
-        if self._options.player is not None:
-            (self._options.player.step if key.startswith("right") else self._options.player.back)()
-            self._shown_anew()
-
-    def _do_turn(self, key: str) -> None:
-        if self._options.player is not None:
-            self._options.player.turn(1 if key.startswith("right") else -1)
-            self._shown_anew()
-
-    def _do_speed(self, key: str) -> None:
-        if self._options.player is not None:
-            self._options.player.faster(1 if key.startswith("greater") else -1)
-
-    def _shown_anew(self) -> None:
-        """Another moment is shown: everything of it."""
-        self.view, self._touched = self._look_now(), set(ALL)
+    _do_play = partialmethod(_steer, how=lambda player, by: (player.pause if player.playing else player.play)())
+    _do_step = partialmethod(_steer, how=lambda player, by: (player.step if by > 0 else player.back)())
+    _do_turn = partialmethod(_steer, how=lambda player, by: player.turn(by))
+    _do_speed = partialmethod(_steer, how=lambda player, by: player.faster(by))
 
     def _do_theme(self, key: str) -> None:
         self._touched |= ALL
@@ -435,22 +419,24 @@ class MainScreen(Screen[None], inherit_bindings=False):
         rows = pane.content.rows
         text = text_of(rows[pane.index].line) if rows else "\n".join(text_of(line) for line in pane.content.body)
         self.app.copy_to_clipboard(text)
-        self._keep("copied.txt", text + "\n", "copied")
+        self._say(keeping.keep(self._options.files, "copied.txt", text + "\n", "copied"))
 
     def _do_picture(self, key: str) -> None:
-        self._keep("screen.svg", self.app.export_screenshot(title="cockpit"), "picture saved")
+        picture = self.app.export_screenshot(title="cockpit")
+        self._say(keeping.keep(self._options.files, "screen.svg", picture, "picture saved"))
 
-    def _keep(self, name: str, text: str, said: str) -> None:
-        if self._options.files is None:
-            self.prompt.say(Status.OK, said, self.view.clock)
-            return
-        path = self._options.files / name
-        try:
-            path.write_text(text)
-        except OSError as err:
-            self.prompt.say(Status.WARN, f"NOT SAVED: {err.strerror}", self.view.clock)
-        else:
-            self.prompt.say(Status.OK, f"{said}: {path}", self.view.clock)
+    def _do_export(self, key: str) -> None:
+        self._begin(self._report())
+
+    async def _report(self) -> None:
+        self._say(await keeping.report(self._options.files))
+
+    def _say(self, said: keeping.Said) -> None:
+        self.prompt.say(*said, self.view.clock)
+
+    def _do_tour(self, key: str) -> None:
+        self.over.clear()
+        self.prompt.open(Kind.TOUR, self.view.clock)
 
     # --- asking the pilot ----------------------------------------------------------------------------------
 
@@ -459,7 +445,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.prompt.say(Status.WARN, "this screen only watches", self.view.clock)
             return
         intent = Intent(ask, self._options.by, self.view.state.seq, argument)
-        task = asyncio.get_running_loop().create_task(self._ask(self._link, intent, ended(self.view)))
+        self._begin(self._ask(self._link, intent, ended(self.view)))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -39,3 +42,11 @@ class Options:
     """Whether a run that has not begun never will."""
     player: Player | None = None
     """The source itself, where it plays a finished run."""
+
+
+def who() -> str:
+    """`ana@bastion`: who presses the keys, as the system knows them."""
+    try:
+        return f"{getpass.getuser()}@{platform.node()}"
+    except (OSError, KeyError):
+        return f"uid-{os.getuid()}@{platform.node()}"

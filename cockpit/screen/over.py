@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """What covers the panes: `starting`, `help`, `palette`, `attention`, or the detail of a row."""
+    """What covers the panes: `starting`, `help`, `palette`, `attention`, `checks`, or the detail of a row."""
 
     kind: str
     pane: str = ""

@@ -14,9 +14,10 @@ from rich.cells import cell_len
 
 from cockpit.model.bill import Bill, in_words
 from cockpit.model.budgets import mm_ss
-from cockpit.model.intents import Ask, to_type
+from cockpit.model.intents import Ask, goes_on, to_close, to_type
 from cockpit.model.text import plain
 from cockpit.model.words import Direction, Mode, Outcome, Side
+from cockpit.screen import tour
 from cockpit.screen.actions import ACTIONS, REPLAY, label
 from cockpit.screen.cells import Line, apart, crop, fit, joined, line_width
 from cockpit.screen.figures import seconds
@@ -45,6 +46,7 @@ class Kind(StrEnum):
     NOTE = "note"
     FILTER = "filter"
     PALETTE = "palette"
+    TOUR = "tour"
 
 
 TYPED = (Kind.GO, Kind.CLOSE, Kind.RESUME)
@@ -82,6 +84,8 @@ class Prompt:
     kind: Kind = Kind.IDLE
     text: str = ""
     since: float = 0.0
+    page: int = 0
+    """Of the tour."""
     sent: bool = False
     message: tuple[Status, str] | None = None
     message_until: float = field(default=0.0)
@@ -90,7 +94,7 @@ class Prompt:
 
     def open(self, kind: Kind, now: float, text: str = "") -> None:
         """`kind` is asked from now on."""
-        self.kind, self.text, self.since, self.sent = kind, text, now, False
+        self.kind, self.text, self.since, self.sent, self.page = kind, text, now, False, 0
 
     def shut(self) -> None:
         self.kind, self.text, self.sent = Kind.IDLE, "", False
@@ -122,7 +126,7 @@ class Prompt:
             self.shut()
         if waits and self.kind is Kind.IDLE:
             self.open(Kind.SECOND, view.clock)
-        if armed and not waits and self.kind in (Kind.IDLE, *FREE):
+        if armed and not waits and self.kind in (Kind.IDLE, Kind.TOUR, *FREE):
             self.open(Kind.GO, view.clock)
             self.message = None
         if self.kind in SURE and view.clock - self.since > BACK_S:
@@ -159,6 +163,8 @@ class Prompt:
                 return self._key_sure(key, view)
             case Kind.LEAVE:
                 return self._key_leave(key)
+            case Kind.TOUR:
+                return self._key_tour(key)
             case Kind.GO | Kind.CLOSE | Kind.RESUME:
                 return self._key_typed(key, character, view)
             case _:
@@ -186,6 +192,15 @@ class Prompt:
             self.shut()
         return USED
 
+    def _key_tour(self, key: str) -> Decision | None:
+        turns = {"enter": 1, "backspace": -1}
+        if key not in turns and key != "escape":
+            return None
+        self.page = max(self.page + turns.get(key, len(tour.PAGES)), 0)
+        if self.page >= len(tour.PAGES):
+            self.shut()
+        return USED
+
     def _key_typed(self, key: str, character: str | None, view: View) -> Decision | None:
         if key == "escape":
             going = self.kind is Kind.GO
@@ -199,7 +214,7 @@ class Prompt:
 
     def _wanted(self, view: View) -> str:
         """What is to be typed."""
-        return view.state.pair if self.kind is Kind.CLOSE else to_type(view.state)
+        return to_close(view.state) if self.kind is Kind.CLOSE else to_type(view.state)
 
     def _enter(self, view: View) -> Decision:
         left = view.armed_left_s
@@ -254,13 +269,14 @@ class Prompt:
             case Kind.GO:
                 rows = self._go_rows(view, width)
             case Kind.CLOSE:
-                title: Line = (("CLOSE the run", "warn"), (f"  {view.state.pair}: the pilot settles and leaves", "text"))
-                rows = (self._said() or title, self._field_row(view.state.pair, "enter=CLOSE  esc=stay", width))
+                rows = (self._said() or _close_title(view), self._field_row(to_close(view.state), "enter=CLOSE  esc=stay", width))
             case Kind.RESUME:
                 rows = (self._said() or _resume_title(view), self._field_row(to_type(view.state), "enter=GO ON  esc=stay", width))
             case Kind.LEAVE:
                 rows = ((("end the drill?", "title"), ("  the rig goes with it", "text")),
                         (("Y", "key"), (" ends it and cleans up   ", "text"), ("d", "key"), (" leaves it running   ", "text"), ("esc", "key"), (" stays", "text")))  # fmt: skip
+            case Kind.TOUR:
+                rows = (self._said() or tour.lines(self.page, width)[0], tour.lines(self.page, width)[1])
             case Kind.IDLE:
                 rows = (
                     self._said() or (_replay_row(view.replay, width) if view.replay else _idle_row(view, width)),
@@ -364,6 +380,15 @@ def _minutes(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+def _close_title(view: View) -> Line:
+    if to_close(view.state) != view.state.pair:
+        return (
+            ("CLOSE the run AS IT IS", "warn"),
+            (f"  {len(view.state.alarms)} open: nobody settles them any more; A tries again", "text"),
+        )
+    return (("CLOSE the run", "warn"), (f"  {view.state.pair}: the pilot settles and leaves", "text"))
+
+
 def _resume_title(view: View) -> Line:
     handover = view.state.handover
     if handover is None:
@@ -379,7 +404,9 @@ def _back_title(view: View) -> Line:
     takes += f", unproven: {ready.unproven}" if takes and ready and ready.unproven else ""
     in_air = view.in_air and view.direction is Direction.CUTOVER
     what = "abort the cutover, blue serves again" if in_air else "fly the rollback: green is fenced and drained, blue serves"
-    if not in_air and ready is not None and ready.blocked_by:
+    if goes_on(view.state):
+        what = "go on with the rollback that was left half way; what fails goes home"
+    elif not in_air and ready is not None and ready.blocked_by:
         what = f"U goes WITHOUT what blue has not. As it stands: {ready.blocked_by}"
     return ("BACK TO BLUE?", "warn"), (f"  {what}{takes}", "text")
 
@@ -427,6 +454,8 @@ def _idle_row(view: View, width: int) -> Line:
         return ((f"! REFUSED: {state.refusal}", "warn"),)
     if state.mode is Mode.READY and state.serving is Side.GREEN and not state.tail:
         return ((state.mode_why, "text"),)
+    if state.drill and state.mode is Mode.READY and state.handover is None and not view.watch:
+        return apart(last_line(view, width - 22), ((" T", "key"), (" shows you round ", "text")), width - 1)
     return last_line(view, width - 1)
 
 

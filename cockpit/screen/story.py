@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from cockpit.model import events as ev
+from cockpit.model.beside import in_words as check
 from cockpit.model.bill import in_words
 from cockpit.model.certified import in_words as certificate
+from cockpit.model.checks import CheckVerdict
 from cockpit.model.words import Known, Light, Mode, Outcome, Severity
 from cockpit.screen.cells import Line, crop, fit
 from cockpit.screen.content import Content, Row, Wish
@@ -106,6 +108,21 @@ def _finding(f: ev.FindingSeen) -> Told:
     return status, f"{word} {f.check} {f.object}: {f.seen}"
 
 
+VERDICTS = {
+    CheckVerdict.EQUAL: Status.OK,
+    CheckVerdict.WITHIN: Status.OK,
+    CheckVerdict.DIFFERS: Status.BAD,
+    CheckVerdict.HOT: Status.RUN,
+    CheckVerdict.FAILED: Status.WARN,
+}
+"""How the outcome of a business check is to be taken."""
+
+
+def _parity(f: ev.ParityRead) -> Told:
+    status = Status.WARN if f.bad else Status.OK
+    return status, f"beside the rows {f.objects} objects compared: {f.bad} differ, {f.look} may be meant, {f.left} never carried"
+
+
 def _preflight(f: ev.PreflightDone) -> Told:
     status = Status.BAD if f.blocks else Status.WARN if f.warnings else Status.OK
     return status, f"preflight: {f.good} good, {f.warnings} warnings, {f.blocks} block, {f.waived} waived"
@@ -145,6 +162,7 @@ def _taken_up(f: ev.RunTakenUp) -> Told:
 _FOUND = {Known.DONE: Status.OK, Known.PENDING: Status.WAIT, Known.UNKNOWN: Status.STALE}
 _TELLERS: dict[type, Callable[[Any], Told]] = {
     ev.RunOpened: lambda f: (Status.RUN, f"run {f.run} opened by {f.user} on {f.host}"),
+    ev.SeatTaken: lambda f: (Status.RUN, "from now on this run acts on the pair: on record on both servers"),
     ev.PilotSeated: lambda f: (Status.RUN if f.role == "pilot" else Status.WARN, f"{f.role} seated, pid {f.pid}"),
     ev.RunTakenUp: _taken_up,
     ev.StepFound: lambda f: (_FOUND[f.known], f"{f.step} found {f.known.value}"),
@@ -162,11 +180,14 @@ _TELLERS: dict[type, Callable[[Any], Told]] = {
     ev.PreflightStarted: lambda f: (Status.RUN, "preflight"),
     ev.FindingSeen: _finding,
     ev.PreflightDone: _preflight,
+    ev.CheckRead: lambda f: (VERDICTS[f.verdict], check(f)),
+    ev.ParityRead: _parity,
     ev.GateTurned: lambda f: (_LIGHTS[f.light], _because(f"gate {f.gate} {f.light.value}", f.reason)),
     ev.HandoverOpened: _handover_opened,
     ev.BillDrawn: lambda f: (Status.WARN, f"{f.bill.origin.value} HAS, and {f.bill.target.value} has not: {in_words(f.bill)}"),
     ev.RepairBegun: lambda f: (Status.WARN, f"{f.by} REPAIRS {sum(f.rows.values())} rows in {len(f.rows)} tables of {f.side.value}"),
     ev.RepairDone: lambda f: (Status.BAD if f.failed else Status.OK, _because(f"{f.by} repaired {f.done} rows, left {f.left}", f.failed)),
+    ev.ShutOut: lambda f: (Status.OK, f"{f.side.value} IS SHUT OUT: fenced, emptied, and follows nobody"),
     ev.BillExported: lambda f: (Status.OK, f"{f.by} exported what was left behind: {f.changes} changes in {f.tables} tables, to {f.path}"),
     ev.HandoverClosed: _handover_closed,
     ev.StepStarted: lambda f: (Status.RUN, f"{f.step} started"),

@@ -74,6 +74,14 @@ class Playing:
     going: bool
 
 
+def playing(player: Player | None) -> Playing | None:
+    """Where the replay stands; None where the run is looked at as it is."""
+    if player is None:
+        return None
+    first, last = player.span
+    return Playing(player.position - first, last - first, player.speed, player.playing)
+
+
 class Link(Protocol):
     """Where intents go."""
 

@@ -3,6 +3,9 @@
 A follower never writes and needs no pilot. `poll` reads what was appended since the last call, at most `CHUNK` bytes of each
 file, so that one call stays within a few milliseconds; call it again while `behind` is true.
 
+The timeline's next writer cuts a torn tail off and goes on at the same place, at any moment between two polls: what was read of an unfinished
+line counts for nothing then. Damage is what the file itself still shows at that place, read again.
+
 Samples that are there already when it comes are read from their end backwards, a piece in each poll: the newest are known at once,
 and what only an earlier one tells (a table that has not changed since, the history of the lag) is filled in while it follows.
 """
@@ -116,14 +119,19 @@ class Latest:
 
 
 class _Tail:
-    """The lines appended to a file since the last look; starts over when the file was replaced by a new one."""
+    """The lines appended to a file since the last look. A file that was replaced by a new one is read from its start, or, where it
+    `goes_on`, from the same place."""
 
-    def __init__(self, path: Path, *, from_end: bool = False) -> None:
+    def __init__(self, path: Path, *, from_end: bool = False, goes_on: bool = False) -> None:
         self._path = path
         self._descriptor = -1
         self._inode = -1
         self._rest = b""
+        """What was read of the line that begins at `end`."""
         self._from_end = from_end
+        self._goes_on = goes_on
+        self.end = 0
+        """Bytes up to the end of the last complete line; fewer than before where the file was cut below it."""
         self.behind = False
         self.passed = 0
         """Bytes, whole lines, that were there already and are not told."""
@@ -133,7 +141,9 @@ class _Tail:
         try:
             if self._descriptor < 0:
                 self._open()
-            chunk = os.read(self._descriptor, CHUNK)
+            chunk = self._next()
+            if not chunk and self._was_cut():
+                chunk = self._next()
         except OSError:
             self._from_end = False  # a file that comes later is read from its start
             return []
@@ -142,7 +152,30 @@ class _Tail:
             self._check_replaced()
             return []
         *lines, self._rest = (self._rest + chunk).split(b"\n")
+        self.end += sum(map(len, lines)) + len(lines)
         return lines
+
+    def still(self, line: bytes, at: int) -> bool:
+        """Whether the file has exactly this line there, now."""
+        try:
+            return os.pread(self._descriptor, len(line) + 1, at) == line + b"\n"
+        except OSError:
+            return False
+
+    def back_to(self, end: int) -> None:
+        """What lies behind `end`, where a line ends, is read again."""
+        self.end, self._rest, self.behind = end, b"", True
+
+    def _next(self) -> bytes:
+        return os.pread(self._descriptor, CHUNK, self.end + len(self._rest))
+
+    def _was_cut(self) -> bool:
+        """The file is shorter than what was read of it, which is forgotten."""
+        size = os.fstat(self._descriptor).st_size
+        if size >= self.end + len(self._rest):
+            return False
+        self.end, self._rest = min(self.end, size), b""
+        return True
 
     def _open(self) -> None:
         self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
@@ -151,8 +184,7 @@ class _Tail:
         if self._from_end:
             begin = max(seen.st_size - EARLIER, 0)
             newline = os.pread(self._descriptor, seen.st_size - begin, begin).rfind(b"\n")
-            self.passed = begin + newline + 1 if newline >= 0 else 0
-            os.lseek(self._descriptor, self.passed, os.SEEK_SET)
+            self.passed = self.end = begin + newline + 1 if newline >= 0 else 0
         self._from_end = False
 
     def _check_replaced(self) -> None:
@@ -167,6 +199,8 @@ class _Tail:
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor, self._rest = -1, b""
+        if not self._goes_on:
+            self.end = 0
 
 
 class _Earlier:
@@ -226,7 +260,9 @@ class Follower:
         """Why the timeline cannot be trusted beyond `state`; empty while it can."""
         self._clock = clock
         self._chain = Chain()
-        self._timeline = _Tail(folder.timeline)
+        self._timeline = _Tail(folder.timeline, goes_on=True)
+        self._good = 0
+        """Bytes of the timeline that `state` stands for."""
         self._samples = _Tail(folder.samples, from_end=True)
         self._earlier: _Earlier | None = None
 
@@ -265,13 +301,23 @@ class Follower:
         if self.damage:
             return False
         lines = self._timeline.lines()
+        if self._timeline.end < self._good:
+            self.damage = f"record {self.state.seq} was there before and is gone"
         for line in lines:
             try:
                 self.state = fold(self.state, self._chain.take(line))
             except JournalDamaged as err:
-                self.damage = f"record {err.record} {err.what}"
+                self._doubt(line, err)
                 break
+            self._good += len(line) + 1
         return bool(lines)
+
+    def _doubt(self, line: bytes, err: JournalDamaged) -> None:
+        """Damage where the file still has this line; else its parts were read before and after a torn tail was cut off."""
+        if self._timeline.still(line, self._good):
+            self.damage = f"record {err.record} {err.what}"
+        else:
+            self._timeline.back_to(self._good)
 
     def close(self) -> None:
         self._timeline.close()

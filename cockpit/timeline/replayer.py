@@ -11,10 +11,10 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
+from cockpit.model import clocks
 from cockpit.model import events as ev
 from cockpit.model.state import EMPTY, RunState, fold
 from cockpit.model.telemetry import Sample
@@ -28,6 +28,8 @@ LEAD_S = 1.0
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
 BATCH = 400
 """How much one `poll` releases at most: a screen that seeks far stays answerable."""
+TRIES = 100
+"""More take-ups in a row than any lead left again before a pilot sat down."""
 TURNS = (
     ev.HandoverOpened,
     ev.StepStarted,
@@ -164,22 +166,27 @@ def _end_to_end(events: Sequence[ev.Event]) -> tuple[list[Stretch], list[float]]
     """Where the monotonic times begin anew, each stretch moved behind the one before it; and the replay's time of each event."""
     if not events:
         return [], []
-    stretches, times, boot = [Stretch(events[0].mono, 0.0)], [events[0].mono], ""
-    for before, event in pairwise(events):
-        seated = event.fact.boot if isinstance(event.fact, ev.PilotSeated) else ""
-        if event.mono < before.mono or (seated and boot not in {"", seated}):
-            begins = times[-1] + max(_wall(event) - _wall(before), 0.0)
-            stretches.append(Stretch(begins, begins - event.mono))
-        boot = seated or boot
+    stretches, times = [Stretch(events[0].mono, 0.0)], [events[0].mono]
+    begins = _begins(events)
+    for number, (before, event) in enumerate(pairwise(events), start=1):
+        if number in begins:
+            begin = times[-1] + clocks.between_s(before.at, event.at)
+            stretches.append(Stretch(begin, begin - event.mono))
         times.append(event.mono + stretches[-1].shift)
     return stretches, times
 
 
-def _wall(event: ev.Event) -> float:
-    try:
-        return datetime.fromisoformat(event.at).timestamp()
-    except ValueError:
-        return 0.0
+def _begins(events: Sequence[ev.Event]) -> set[int]:
+    """The places of the events that are the first of another boot."""
+    found, boot = set(), ""
+    for number, event in enumerate(events):
+        if number and event.mono < events[number - 1].mono:
+            found.add(number)
+        if isinstance(event.fact, ev.PilotSeated):
+            if event.fact.boot and boot not in {"", event.fact.boot}:
+                found.add(number - clocks.newly_begun(events[max(number - TRIES, 0) : number]))
+            boot = event.fact.boot or boot
+    return found
 
 
 def _laid(stretches: Sequence[Stretch], monos: Iterable[float]) -> list[float]:

@@ -21,6 +21,7 @@ import msgspec
 
 from cockpit.errors import LinkError, Refused
 from cockpit.model.intents import Intent
+from cockpit.timeline.folder import RunFolder
 from cockpit.timeline.peers import credentials
 
 LINE_LIMIT = 64 * 1024
@@ -82,6 +83,25 @@ class PilotLink:
             writer = self._streams[1]
             self._streams = None
             await _closed(writer)
+
+
+class FolderLink:
+    """Asks the pilot of a run folder; the folder may not be there yet when the screen opens."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._link: PilotLink | None = None
+
+    async def ask(self, intent: Intent) -> Reply:
+        """The pilot's reply; `LinkError` when there is none."""
+        if self._link is None:
+            self._link = PilotLink(self._folder.socket)
+        return await self._link.ask(intent)
+
+    async def close(self) -> None:
+        """The connection is closed, where there was one."""
+        if self._link is not None:
+            await self._link.close()
 
 
 class Door:

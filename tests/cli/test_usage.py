@@ -12,7 +12,7 @@ import pytest
 from tests.cli.typed import EXIT_CODES, cockpit, files
 
 COMMANDS = (
-    "drill", "run", "plan", "preflight", "reconcile", "cleanup", "join", "watch", "replay", "approve", "bill", "repair", "export", "verify", "resume", "abort", "rollback", "runs",
+    "init", "drill", "run", "plan", "preflight", "reconcile", "cleanup", "join", "watch", "replay", "approve", "bill", "repair", "export", "verify", "resume", "abort", "rollback", "runs",
 )  # fmt: skip
 
 
@@ -40,7 +40,6 @@ def test_a_drills_help_promises_no_number_of_handovers() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "cockpit: the following arguments are required: COMMAND; see `cockpit --help`"),
         (("plan",), "cockpit plan: the following arguments are required: scenario, --config; see `cockpit plan --help`"),
         (("run", "arp"), "cockpit run: the following arguments are required: --config; see `cockpit run --help`"),
         (
@@ -77,6 +76,7 @@ def test_an_unknown_command_is_told_with_those_there_are() -> None:
         (("join", "last"), "the screen needs a terminal"),
         (("watch", "last"), "the screen needs a terminal"),
         (("drill",), "the screen needs a terminal"),
+        (("init",), "cockpit init: it asks, and here is no terminal; --yes takes the default of what no flag answers"),
         (("drill", "--headless", "--rows", "1"), "--rows 1 is out of range; from 1,000 to 50,000,000"),
     ],
 )

@@ -13,11 +13,11 @@ from cockpit.model.checks import Checks, DbtTarget, Metric, Spot, Warehouse
 from cockpit.model.secret import Secret
 from cockpit.model.settings import Config, Scenario
 from cockpit.scenario import load_scenario
-from tests.quick import checked, with_checks
+from tests.quick import SHIPPED
 
 from .conftest import GOOD
 
-ARP = checked()
+ARP = SHIPPED.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ def scenario(tmp_path: Path) -> Callable[[str], Scenario]:
     return of
 
 
-def test_arp_asks_for_nothing_and_shows_two_examples(tmp_path: Path) -> None:
-    assert load_scenario("arp").checks == Checks()
-    found = load_scenario(with_checks(tmp_path)).checks
+def test_arp_asks_for_two_metrics_and_a_spot_check() -> None:
+    found = load_scenario("arp").checks
+    assert [(spot.name, spot.expect) for spot in found.spots] == [("currencies", ((Decimal(20),),))]
     assert [(metric.name, metric.key) for metric in found.metrics] == [("payments_by_month", ("month",)), ("orders_by_status", ("status",))]
 
 
@@ -117,13 +117,13 @@ SPOT = '[[checks.spot]]\nname = "s"\nsql = "select 1"\n'
         (METRIC + "timeout = 1e9\n", 3, "checks.metric[3].timeout"),
         (METRIC.replace('"m"', '"payments_by_month"'), 1, "checks.metric[3].name: payments_by_month is taken on line"),
         (METRIC.replace('"m"', '"a\\u001bb"'), 1, "checks.metric[3].name: must not hold control or invisible characters"),
-        (SPOT.replace('"s"', '"orders_by_status"'), 1, "checks.spot[1].name: orders_by_status is taken on line"),
-        (SPOT + "expect = { a = 1 }\n", 3, 'checks.spot[1].expect: must be "same", a value, a row'),
-        (SPOT + "expect = [[1], 2]\n", 3, 'checks.spot[1].expect: must be "same", a value, a row'),
-        (SPOT + "expect = nan\n", 3, "checks.spot[1].expect: must not hold nan or inf"),
-        (SPOT + "tolerance = { a = 1 }\n", 3, "checks.spot[1].tolerance is not a key of this file"),
+        (SPOT.replace('"s"', '"orders_by_status"'), 1, "checks.spot[2].name: orders_by_status is taken on line"),
+        (SPOT + "expect = { a = 1 }\n", 3, 'checks.spot[2].expect: must be "same", a value, a row'),
+        (SPOT + "expect = [[1], 2]\n", 3, 'checks.spot[2].expect: must be "same", a value, a row'),
+        (SPOT + "expect = nan\n", 3, "checks.spot[2].expect: must not hold nan or inf"),
+        (SPOT + "tolerance = { a = 1 }\n", 3, "checks.spot[2].tolerance is not a key of this file"),
         ("[checks.metrics]\n", 0, "checks.metrics is not a key of this file: did you mean metric?"),
-        ("[[checks.spot]]\n", 0, "checks.spot[1].name is missing"),
+        ("[[checks.spot]]\n", 0, "checks.spot[2].name is missing"),
     ],
 )
 def test_a_scenarios_mistakes(scenario: Callable[[str], Scenario], text: str, at: int, said: str) -> None:
@@ -151,6 +151,7 @@ DBT_PASSWORD = "env:POOL"
 [checks.dbt.warehouse]
 blue = "analytics_legacy"
 green = "analytics_new"
+keys = { orders = ["id", "day"] }
 """
 
 
@@ -161,7 +162,7 @@ def test_a_dbt_project(load: Callable[[str], Config], tmp_path: Path) -> None:
     assert (found.blue, found.green) == (DbtTarget("legacy"), DbtTarget("new", "other"))
     assert (found.select, found.commands, found.timeout, found.at_once) == (("tag:daily",), ("build", "test"), 60.0, False)
     assert found.env == {"DBT_PASSWORD": Secret("pool-secret")}
-    assert found.warehouse == Warehouse("analytics_legacy", "analytics_new")
+    assert found.warehouse == Warehouse("analytics_legacy", "analytics_new", keys={"orders": ("id", "day")})
     assert "pool-secret" not in repr(found)
     assert load(GOOD).dbt is None
     assert load(GOOD + DBT.replace('"venv/bin/dbt"', '"dbt"')).dbt.program == "dbt"  # type: ignore[union-attr]

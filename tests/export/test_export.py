@@ -67,6 +67,33 @@ def test_the_certificate_says_what_was_proven_and_names_what_was_not(make_run: M
     assert "| not compared | public.u: unlogged calm |" in report
 
 
+def test_the_certificate_says_which_business_checks_follow_from_proven_rows(make_run: MakeRun) -> None:
+    report = export(make_run("calm"), "md")
+    assert "2 metrics and 1 spot check equal by these rows, without a scan" in report
+    assert "not told by the rows: metric seen calm: public.seen not proven row by row" in report
+
+
+def test_business_checks_are_told_with_their_numbers_where_they_were_read(make_run: MakeRun) -> None:
+    report = export(make_run("calm"), "md")
+    assert "business check: metric totals calm read by the preflight: 5 groups equal on blue and green, in 0.12 s" in report
+    told = "metric totals calm read after handover 1: 1 of 5 groups DIFFER: calm; month=calm: blue n=1 calm, green n=2, in 0.30 s"
+    assert f"business check: {told}" in report
+    assert "| metric totals calm | month=calm | n=1 calm | n=2 |" in report
+    both = json.loads(export(make_run("calm"), "json"))
+    assert [(c["handover"], c["verdict"], c["groups"], c["differing"]) for c in both["handovers"][0]["checks"]] == [(1, "differs", 5, 1)]
+    assert [(c["handover"], c["verdict"]) for c in both["checks"]] == [(0, "equal")]
+
+
+def test_what_differs_beside_the_rows_is_listed_with_its_remedy(make_run: MakeRun) -> None:
+    report = export(make_run("calm"), "md")
+    assert (
+        "As the last preflight saw it, 60 objects compared beside the rows: 1 differ, 1 differ and may be meant, 1 are never carried."
+        in report
+    )
+    assert "| index public.i calm | bad | btree calm |  | green | CREATE INDEX calm |" in report
+    assert "| unlogged table public.u calm | blue, green | fill it calm |" in report
+
+
 def test_json_has_the_handover_and_the_scorecard(make_run: MakeRun) -> None:
     told = json.loads(export(make_run(scorecard=True), "json"))
     assert told["outcome"] == "done"

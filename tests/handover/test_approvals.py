@@ -21,6 +21,7 @@ from cockpit.model.words import Consent, Light, Mode, Outcome, Severity, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
 from cockpit.timeline.journal import read
 from cockpit.timeline.sidedoor import Answer, Place, Request
+from tests.handover.crashed import bury, gone
 from tests.handover.harness import Seat, flying, quick_scenario
 
 ME = os.geteuid()
@@ -431,8 +432,7 @@ def test_in_the_window_nobody_comes_in(tmp_path: Path) -> None:
             assert pair.say().ok
             fault = memory.faults.add("apply drain*", "delay", seconds=1.0)
             assert not pair.second.closed()
-            assert (await pair.seat.ask(Ask.GO, "arp")).ok
-            await pair.seat.until(lambda s: bool(fault.seen))
+            await pair.seat.go_into(fault)
             assert pair.second.closed()
             assert await pair.seat.landed(0) is Outcome.DONE
 
@@ -490,3 +490,46 @@ def test_a_pilot_that_is_closed_while_it_waits_leaves_nothing_waiting(tmp_path: 
             assert seat.watched.stages == []
 
     run_warped(main())
+
+
+# --- an approval is of the files that were approved -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", ["config", "another"])
+@pytest.mark.parametrize("call", ["apply drain*", "apply resume*"])
+def test_what_was_approved_goes_on_only_with_the_files_it_was_approved_with(tmp_path: Path, config: str, call: str) -> None:
+    """Taken up with other files it still goes home; past the return nobody can go back on it, and it goes forward."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=97, apps=3, poolers=1, channels=1, rate=2.0)
+        door = SecondDoor(Place(tmp_path / "doors"), Approvers(frozenset({BOB.uid})), Asker(frozenset({ME}), frozenset({"ana"})), COMMAND)
+        async with memory:
+            await _approved_and_left(memory, Seat(memory, tmp_path, second_scenario(), door), door, call)
+            seat = Seat(memory, tmp_path, second_scenario(), door, config)
+            state = await seat.until(lambda s: s.mode is Mode.STUCK)
+            assert state.handover is not None
+            assert state.handover.past_return is (call == "apply resume*")
+            reply = await seat.ask(Ask.RESUME, "arp")
+            if config == "another" and not state.handover.past_return:
+                said = "scenario or config changed since bob approved it: A, then Y brings it home, and it is approved anew"
+                assert (reply.ok, reply.reason) == (False, said)
+                assert (await seat.ask(Ask.ABORT)).ok
+            else:
+                assert reply.ok, reply
+            state = await seat.until(lambda s: s.mode is Mode.READY)
+            assert state.past[-1].outcome is (Outcome.DONE if reply.ok else Outcome.ABORTED), seat.tail()
+            await seat.end()
+
+    run_warped(main())
+
+
+async def _approved_and_left(memory: MemoryWorld, seat: Seat, door: SecondDoor, call: str) -> None:
+    """Its pilot was killed at `call`, with nobody left to bring it home."""
+    pair = Pair(seat, door)
+    await pair.asked()
+    fault = memory.faults.add(call, "hang")
+    assert pair.say().ok
+    await seat.until(lambda s: s.handover is not None and s.handover.approval is not None and s.handover.approval.by == "bob")
+    await seat.go_into(fault)
+    bury(memory, seat)
+    await gone(seat)

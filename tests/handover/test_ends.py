@@ -13,21 +13,15 @@ from cockpit.handover.ports import Verification
 from cockpit.handover.readiness import readiness
 from cockpit.model.intents import Ask, Intent
 from cockpit.model.state import RunState
-from cockpit.model.telemetry import LagSample, ReconSample, TableProof
+from cockpit.model.telemetry import ReconSample, TableProof
 from cockpit.model.words import Exactness, Mode, Outcome, ProofState, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
 from cockpit.systems.memory.reconciler import MemoryReconciler
 from cockpit.timeline.follow import Latest
-from tests.handover.harness import flying, quick_scenario
+from tests.handover.harness import applied, flying, quick_scenario, whole
+from tests.handover.measured import LAG, RECON
 
 REFUSED = SystemFault("permission denied", where="somewhere", code="42501")
-
-
-async def settled(memory: MemoryWorld, side: Side) -> None:
-    assert memory.serving is side
-    assert await memory.probe_apps() == []
-    await memory.settle()
-    assert memory.oracle(expect=side, equal=True) == []
 
 
 # --- stuck, and taken up again ---------------------------------------------------------------------
@@ -51,7 +45,7 @@ def test_a_way_home_that_stuck_is_gone_again_on_the_leads_word(tmp_path: Path, l
             state = await seat.until(lambda s: s.mode is Mode.READY)
             assert [(h.number, h.outcome) for h in state.past] == [(1, Outcome.ABORTED)]
             assert state.alarms == ()
-            await settled(memory, Side.BLUE)
+            await whole(memory, Side.BLUE)
 
     run_warped(main())
 
@@ -87,11 +81,10 @@ def test_a_landing_that_stuck_is_finished_on_the_leads_word(tmp_path: Path) -> N
             assert seat.state.serving is Side.GREEN
             assert [alarm.id for alarm in seat.state.alarms] == ["open: resume pooler-2", "resume"]
             memory.faults.clear()
-            assert (await seat.ask(Ask.ABORT)).ok
-            state = await seat.until(lambda s: s.mode is Mode.READY)
+            state = await seat.abort()
             assert [(h.number, h.outcome) for h in state.past] == [(1, Outcome.DONE)]
             assert state.alarms == ()
-            await settled(memory, Side.GREEN)
+            await whole(memory, Side.GREEN)
 
     run_warped(main())
 
@@ -110,7 +103,7 @@ def test_a_stuck_handover_is_left_alone_while_somebody_else_flies_the_pair(tmp_p
             assert (await seat.ask(Ask.ABORT)).ok
             state = await seat.until(lambda s: s.mode is Mode.STUCK)
             assert "bob@elsewhere" in state.mode_why
-            assert [call for call in memory.faults.calls[made:] if call.startswith("apply")] == []
+            assert applied(memory.faults, made) == []
             memory.cluster.owner = ""
 
     run_warped(main())
@@ -123,8 +116,7 @@ def test_a_rollback_in_its_window_is_aborted_by_abort_and_not_by_back(tmp_path: 
     async def main() -> None:
         memory = MemoryWorld(seed=45, apps=4, poolers=1, channels=1, rate=2.0)
         async with flying(memory, tmp_path) as seat:
-            await seat.ready()
-            assert await seat.hand_over() is Outcome.DONE
+            await seat.cut_over()
             fault = memory.faults.add("apply drain*", "delay", seconds=1.0)
             assert (await seat.ask(Ask.BACK)).ok
             await seat.until(lambda s: bool(fault.seen))
@@ -134,7 +126,7 @@ def test_a_rollback_in_its_window_is_aborted_by_abort_and_not_by_back(tmp_path: 
             assert (await seat.ask(Ask.ABORT)).ok
             assert await seat.landed(1) is Outcome.ABORTED
             assert seat.state.past[-1].why == "abort by ana"
-            await settled(memory, Side.GREEN)
+            await whole(memory, Side.GREEN)
 
     run_warped(main())
 
@@ -196,7 +188,7 @@ def test_a_lock_that_somebody_else_holds_by_now_ends_it_before_anything_is_touch
             assert (await seat.ask(*((Ask.GO, "arp") if when == "armed" else (Ask.ARM,)))).ok
             assert await seat.landed(0) is Outcome.ABORTED
             assert "bob@elsewhere" in seat.state.past[-1].why
-            assert [call for call in memory.faults.calls[made:] if call.startswith("apply")] == []
+            assert applied(memory.faults, made) == []
             assert seat.watched.stages == []
             memory.cluster.owner = ""
 
@@ -227,8 +219,7 @@ def test_a_rollback_goes_on_unproven_and_says_so(tmp_path: Path, found: list[Ver
     async def main() -> None:
         memory = MemoryWorld(seed=50, apps=4, poolers=1, channels=1, rate=2.0)
         async with flying(memory, tmp_path) as seat:
-            await seat.ready()
-            assert await seat.hand_over() is Outcome.DONE
+            await seat.cut_over()
             found.append(UNPROVEN)
             seen: list[str] = []
             assert (await seat.ask(Ask.BACK)).ok
@@ -236,7 +227,7 @@ def test_a_rollback_goes_on_unproven_and_says_so(tmp_path: Path, found: list[Ver
             assert seat.state.past[-1].outcome is Outcome.DONE, seat.tail()
             assert any("handed over unproven: public.orders" in what for what in seen)
             await seat.until(lambda s: s.alarms == ())
-            await settled(memory, Side.BLUE)
+            await whole(memory, Side.BLUE)
 
     run_warped(main())
 
@@ -257,12 +248,11 @@ def test_a_difference_ends_a_rollback_too(tmp_path: Path, found: list[Verificati
     async def main() -> None:
         memory = MemoryWorld(seed=52, apps=4, poolers=1, channels=1, rate=2.0)
         async with flying(memory, tmp_path) as seat:
-            await seat.ready()
-            assert await seat.hand_over() is Outcome.DONE
+            await seat.cut_over()
             found.append(DIFFERENT)
             assert await seat.back() is Outcome.ABORTED
             assert "public.orders" in seat.state.past[-1].why
-            await settled(memory, Side.GREEN)
+            await whole(memory, Side.GREEN)
 
     run_warped(main())
 
@@ -314,10 +304,6 @@ def test_a_mirror_that_comes_later_ends_its_alarm(tmp_path: Path) -> None:
 
 
 # --- readiness ------------------------------------------------------------------------------------------------
-
-
-LAG = LagSample(100.0, Side.BLUE, Side.GREEN, 0, 0.1, 1e6, 0.0, "s", "active", 0, "streaming", "running", 0.1, 0, 1, 1, reverse_armed=True)
-RECON = ReconSample(100.0, 10, 10, 1, 1, 0, 0, 100.0, 0.01, 0.1)
 
 
 def latest(state: ProofState = ProofState.EQUAL, recon: ReconSample | None = RECON, *, owed: bool = True) -> Latest:

@@ -12,7 +12,7 @@ from cockpit.handover.watch import UNRECORDABLE
 from cockpit.model.intents import Ask
 from cockpit.model.words import Direction, Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
-from tests.handover.harness import flying
+from tests.handover.harness import flying, whole
 
 WINDOW_CALLS = (
     "apply route channel*",
@@ -188,10 +188,7 @@ def test_a_refusal_that_stays_goes_home(tmp_path: Path, call: str) -> None:
             assert await seat.landed(0) is Outcome.ABORTED, seat.tail()
             assert fault.seen
             assert "permission denied" in seat.state.past[-1].why
-            assert memory.serving is Side.BLUE
-            assert await memory.probe_apps() == []
-            await memory.settle()
-            assert memory.oracle(expect=Side.BLUE, equal=True) == []
+            await whole(memory, Side.BLUE)
 
     run_warped(main())
 
@@ -271,10 +268,7 @@ def test_a_disk_that_takes_no_more_records_goes_home(tmp_path: Path, monkeypatch
             flight = seat.pilot._flying
             assert flight is not None
             assert await flight is Outcome.ABORTED
-            assert memory.serving is Side.BLUE
-            assert await memory.probe_apps() == []
-            await memory.settle()
-            assert memory.oracle(expect=Side.BLUE, equal=True) == []
+            await whole(memory, Side.BLUE)
             monkeypatch.undo()
             assert await asyncio.wait_for(seat.task, 30) == UNRECORDABLE, "it leaves: a pilot that records nothing holds the run for ever"
 
@@ -305,10 +299,7 @@ def test_a_target_that_breaks_off_for_a_moment_leaves_no_handover_half_way(tmp_p
             assert last.downtime_s is not None
             assert last.downtime_s < 1.0, "writes flowed long before the fence was seen"
             assert not any(alarm.id.startswith("open: ") for alarm in seat.state.alarms)
-            assert memory.serving is direction.origin
-            assert await memory.probe_apps() == []
-            await memory.settle()
-            assert memory.oracle(expect=direction.origin, equal=True) == []
+            await whole(memory, direction.origin)
 
     run_warped(main())
 

@@ -13,65 +13,10 @@ from cockpit.handover.home import HOME_S
 from cockpit.handover.watch import SILENT_S, UNRECORDABLE, Stage
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask
-from cockpit.model.state import replay
 from cockpit.model.words import Direction, Mode, Outcome, Side
-from cockpit.systems.memory import Faults, MemoryWorld, run_warped
-from cockpit.timeline.journal import read
-from tests.handover.harness import Seat, quick_scenario
-
-BEFORE = (
-    "apply route channel*",
-    "reconciler.catch_up",
-    "apply pause*",
-    "apply fence blue on",
-    "apply quiesce blue",
-    "apply drain*",
-    "reconciler.verify_changed",
-    "apply sequences*",
-    "apply route pooler*",
-)
-AFTER = ("apply fence green off", "apply resume*")
-
-
-class Dead:
-    """A pilot's process that was killed."""
-
-    pid = 1
-    returncode = -9
-
-
-async def die_at(memory: MemoryWorld, seat: Seat, call: str, kind: str) -> None:
-    """The pilot stands still at its first `call` for ever, its timeline unlocked, as a killed process leaves it."""
-    await seat.armed()
-    fault = memory.faults.add(call, kind)
-    assert (await seat.ask(Ask.GO, "arp")).ok
-    await seat.until(lambda s: bool(fault.seen))
-    bury(memory, seat)
-
-
-def bury(memory: MemoryWorld, seat: Seat) -> None:
-    """The pilot touches nothing any more, and its timeline is free; the world's next user has troubles of its own."""
-    memory.faults.clear()
-    memory.faults.add("*", "hang", times=0)
-    memory.faults = Faults()
-    seat.journal.close()
-
-
-async def take_over(memory: MemoryWorld, seat: Seat) -> int:
-    guardian = told(memory, seat)
-    return await guardian._after(Dead(), "the pilot was killed by signal 9")  # type: ignore[arg-type]
-
-
-def owner(pid: int) -> str:
-    return f"ana@bastion pid {pid}"
-
-
-def told(memory: MemoryWorld, seat: Seat) -> Guardian:
-    """A guardian that heard every stage."""
-    guardian = Guardian(memory.world(), seat.timeline, 300.0, owner)
-    for stage, direction in seat.watched.stages:
-        guardian._enter(stage, direction)
-    return guardian
+from cockpit.systems.memory import MemoryWorld, run_warped
+from tests.handover.crashed import AFTER, BEFORE, bury, guardian_of, kept, killed, owner, take_over
+from tests.handover.harness import Seat, applied, quick_scenario, whole
 
 
 @pytest.mark.parametrize("kind", ["hang", "hang-after"])
@@ -79,18 +24,13 @@ def told(memory: MemoryWorld, seat: Seat) -> Guardian:
 def test_before_the_return_the_old_side_serves(tmp_path: Path, call: str, kind: str) -> None:
     async def main() -> None:
         memory = MemoryWorld(seed=21, apps=4, poolers=2, channels=1, rate=2.0)
-        async with memory:
-            seat = Seat(memory, tmp_path, quick_scenario())
-            await die_at(memory, seat, call, kind)
+        async with killed(memory, tmp_path, call, kind) as seat:
             assert await take_over(memory, seat) == 4
-            state = replay(read(seat.timeline).events)
+            state = kept(seat)
             assert state.mode is Mode.CLOSED
             assert state.outcome == "aborted"
             assert state.past[-1].outcome is Outcome.ABORTED
-            assert memory.serving is Side.BLUE
-            assert await memory.probe_apps() == []
-            await memory.settle()
-            assert memory.oracle(expect=Side.BLUE, equal=True) == []
+            await whole(memory, Side.BLUE)
 
     run_warped(main())
 
@@ -100,14 +40,9 @@ def test_before_the_return_the_old_side_serves(tmp_path: Path, call: str, kind: 
 def test_after_the_return_the_new_side_serves_and_nothing_stays_paused(tmp_path: Path, call: str, kind: str) -> None:
     async def main() -> None:
         memory = MemoryWorld(seed=22, apps=4, poolers=2, channels=1, rate=2.0)
-        async with memory:
-            seat = Seat(memory, tmp_path, quick_scenario())
-            await die_at(memory, seat, call, kind)
+        async with killed(memory, tmp_path, call, kind) as seat:
             assert await take_over(memory, seat) == 0
-            assert memory.serving is Side.GREEN
-            assert await memory.probe_apps() == []
-            await memory.settle()
-            assert memory.oracle(expect=Side.GREEN, equal=True) == []
+            await whole(memory, Side.GREEN)
 
     run_warped(main())
 
@@ -115,36 +50,11 @@ def test_after_the_return_the_new_side_serves_and_nothing_stays_paused(tmp_path:
 def test_without_a_readable_timeline_the_last_stage_says_which_way(tmp_path: Path) -> None:
     async def main() -> None:
         memory = MemoryWorld(seed=23, apps=4, poolers=1, channels=1, rate=2.0)
-        async with memory:
-            seat = Seat(memory, tmp_path, quick_scenario())
-            await die_at(memory, seat, "apply drain*", "hang")
+        async with killed(memory, tmp_path, "apply drain*") as seat:
             seat.timeline.unlink()
             assert seat.watched.stages[-1] == (Stage.STALLED, Direction.CUTOVER)
             assert await take_over(memory, seat) == 4
             assert memory.serving is Side.BLUE
-            await memory.settle()
-            assert memory.oracle(expect=Side.BLUE, equal=True) == []
-
-    run_warped(main())
-
-
-def test_a_torn_timeline_on_a_full_disk_keeps_nobody_from_going_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> None:
-        memory = MemoryWorld(seed=28, apps=4, poolers=1, channels=1, rate=2.0)
-        async with memory:
-            seat = Seat(memory, tmp_path, quick_scenario())
-            await die_at(memory, seat, "apply drain*", "hang")
-            with seat.timeline.open("ab") as timeline:
-                timeline.write(b'{"seq":99,"at":"2026')
-
-            def full(self: Path, data: bytes) -> int:
-                raise OSError(28, "No space left on device")
-
-            monkeypatch.setattr(Path, "write_bytes", full)
-            assert await take_over(memory, seat) == 4
-            monkeypatch.undo()
-            assert memory.serving is Side.BLUE
-            assert await memory.probe_apps() == []
             await memory.settle()
             assert memory.oracle(expect=Side.BLUE, equal=True) == []
 
@@ -158,10 +68,8 @@ def test_a_pilot_that_could_record_nothing_any_more_is_named_so(tmp_path: Path) 
             seat = Seat(memory, tmp_path, quick_scenario())
             await seat.ready()
             seat.journal.close()
-            left = Dead()
-            left.returncode = UNRECORDABLE
-            assert await told(memory, seat)._after(left, "") == 1  # type: ignore[arg-type]
-            alarm = next(alarm for alarm in replay(read(seat.timeline).events).alarms if alarm.id == "guardian")
+            assert await take_over(memory, seat, UNRECORDABLE, "") == 1
+            alarm = next(alarm for alarm in kept(seat).alarms if alarm.id == "guardian")
             assert "took no record any more" in alarm.what
 
     run_warped(main())
@@ -176,9 +84,8 @@ def test_a_pilot_that_died_with_nothing_in_the_air_changes_nothing(tmp_path: Pat
             seat.journal.close()
             before = len(memory.faults.calls)
             assert await take_over(memory, seat) == 1
-            made = [call for call in memory.faults.calls[before:] if call.startswith("apply")]
-            assert made == []
-            assert replay(read(seat.timeline).events).outcome == "failed"
+            assert applied(memory.faults, before) == []
+            assert kept(seat).outcome == "failed"
 
     run_warped(main())
 
@@ -188,17 +95,13 @@ def test_a_rollback_that_died_leaves_green_serving(tmp_path: Path) -> None:
         memory = MemoryWorld(seed=25, apps=4, poolers=1, channels=1, rate=2.0)
         async with memory:
             seat = Seat(memory, tmp_path, quick_scenario())
-            await seat.ready()
-            assert await seat.hand_over() is Outcome.DONE
+            await seat.cut_over()
             fault = memory.faults.add("apply drain*", "hang")
             assert (await seat.ask(Ask.BACK)).ok
             await seat.until(lambda s: bool(fault.seen))
             seat.journal.close()
             assert await take_over(memory, seat) == 4
-            assert memory.serving is Side.GREEN
-            assert await memory.probe_apps() == []
-            await memory.settle()
-            assert memory.oracle(expect=Side.GREEN, equal=True) == []
+            await whole(memory, Side.GREEN)
 
     run_warped(main())
 
@@ -208,15 +111,13 @@ def test_a_pilot_that_died_steering_gives_the_channels_back(tmp_path: Path) -> N
 
     async def main() -> None:
         memory = MemoryWorld(seed=26, apps=8, poolers=1, channels=2, rate=2.0)
-        async with memory:
-            seat = Seat(memory, tmp_path, quick_scenario())
-            await die_at(memory, seat, "reconciler.catch_up", "hang")
+        async with killed(memory, tmp_path, "reconciler.catch_up") as seat:
             assert {channel.side for channel in memory.channels} == {Side.GREEN}
             assert not any(pooler.paused for pooler in memory.poolers)
             assert seat.watched.stages == [(Stage.STEERING, Direction.CUTOVER)]
             assert await take_over(memory, seat) == 4
             assert {channel.side for channel in memory.channels} == {Side.BLUE}
-            assert replay(read(seat.timeline).events).past[-1].downtime_s is None
+            assert kept(seat).past[-1].downtime_s is None
             assert await memory.probe_apps() == []
             await memory.settle()
             assert memory.oracle(expect=Side.BLUE, equal=True) == []
@@ -237,9 +138,7 @@ def test_a_pilot_that_died_steering_gives_the_channels_back(tmp_path: Path) -> N
 def test_past_the_return_one_error_is_tried_again(tmp_path: Path, call: str, times: int, error: Exception) -> None:
     async def main() -> None:
         memory = MemoryWorld(seed=27, apps=4, poolers=2, channels=1, rate=2.0)
-        async with memory:
-            seat = Seat(memory, tmp_path, quick_scenario())
-            await die_at(memory, seat, "apply fence green off", "hang")
+        async with killed(memory, tmp_path, "apply fence green off") as seat:
             fault = memory.faults.add(call, "error", times=times, error=error)
             assert await take_over(memory, seat) == 0
             assert fault.seen > times
@@ -253,9 +152,7 @@ def test_past_the_return_one_error_is_tried_again(tmp_path: Path, call: str, tim
 def test_past_the_return_a_dead_pooler_keeps_no_other_paused(tmp_path: Path) -> None:
     async def main() -> None:
         memory = MemoryWorld(seed=28, apps=4, poolers=3, channels=0, rate=2.0)
-        async with memory:
-            seat = Seat(memory, tmp_path, quick_scenario())
-            await die_at(memory, seat, "apply fence green off", "hang")
+        async with killed(memory, tmp_path, "apply fence green off") as seat:
             memory.faults.add("apply route pooler-1*", "hang", times=0)
             memory.faults.add("apply resume pooler-1", "error", times=0)
             began = asyncio.get_running_loop().time()
@@ -263,10 +160,12 @@ def test_past_the_return_a_dead_pooler_keeps_no_other_paused(tmp_path: Path) -> 
             await seat.until(lambda s: not any(pooler.paused for pooler in memory.poolers[1:]))
             assert asyncio.get_running_loop().time() - began < 1.0
             assert await flight == 1
-            state = replay(read(seat.timeline).events)
+            state = kept(seat)
             assert state.past[-1].outcome is Outcome.STUCK
             assert state.serving is Side.GREEN
-            assert {end.split(":")[0] for end in state.open_ends} == {"route pooler-1 to green", "resume pooler-1"}
+            assert state.mode is Mode.STUCK, "the run stays open: it can be taken up again"
+            left = {alarm.what.split(":")[0] for alarm in state.alarms if alarm.id.startswith("open: ")}
+            assert left == {"route pooler-1 to green", "resume pooler-1"}
 
     run_warped(main())
 
@@ -274,14 +173,12 @@ def test_past_the_return_a_dead_pooler_keeps_no_other_paused(tmp_path: Path) -> 
 def test_an_origin_that_cannot_be_seen_keeps_the_target_fenced_and_nobody_paused(tmp_path: Path) -> None:
     async def main() -> None:
         memory = MemoryWorld(seed=29, apps=4, poolers=1, channels=0, rate=2.0)
-        async with memory:
-            seat = Seat(memory, tmp_path, quick_scenario())
-            await die_at(memory, seat, "apply fence green off", "hang")
+        async with killed(memory, tmp_path, "apply fence green off") as seat:
             memory.faults.link_down(Side.BLUE)
             assert await take_over(memory, seat) == 1
             assert memory.cluster.nodes[Side.GREEN].fenced
             assert not memory.poolers[0].paused
-            assert "green was left as it is" in replay(read(seat.timeline).events).open_ends[0]
+            assert "green was left as it is" in kept(seat).mode_why
             assert memory.watch.violations == []
 
     run_warped(main())
@@ -300,18 +197,14 @@ def test_a_way_home_from_beyond_the_return_is_gone_on_with(tmp_path: Path, timel
             fault = memory.faults.add("apply route pooler-1 to blue", "hang", times=1)
             if timeline == "without its last word":
                 record = seat.recorder.try_record
-                seat.recorder.try_record = lambda fact: None if isinstance(fact, ev.ModeChanged) else record(fact)  # type: ignore[method-assign]
-            assert (await seat.ask(Ask.GO, "arp")).ok
-            await seat.until(lambda s: bool(fault.seen))
+                seat.recorder.try_record = lambda fact, **how: None if isinstance(fact, ev.ModeChanged) else record(fact, **how)  # type: ignore[method-assign]
+            await seat.go_into(fault)
             assert not memory.cluster.nodes[Side.BLUE].fenced
             bury(memory, seat)
             if timeline == "gone":
                 seat.timeline.unlink()
             assert await take_over(memory, seat) == 4
-            assert memory.serving is Side.BLUE
-            assert await memory.probe_apps() == []
-            await memory.settle()
-            assert memory.oracle(expect=Side.BLUE, equal=True) == []
+            await whole(memory, Side.BLUE)
 
     run_warped(main())
 
@@ -329,12 +222,12 @@ def test_a_pilot_that_hangs_while_it_lands_is_not_waited_for(tmp_path: Path, cal
             await seat.until(lambda s: s.handover is not None and s.handover.downtime_s is not None)
             fault = memory.faults.add(call, "hang")
             await seat.until(lambda s: bool(fault.seen))
-            guardian = told(memory, seat)
+            guardian = guardian_of(memory, seat)
             guardian._heard = asyncio.get_running_loop().time() - SILENT_S - 1
             assert "silent for 4.0 s in the middle of a handover" in guardian._overdue()
             bury(memory, seat)
             assert await take_over(memory, seat) == 0
-            assert replay(read(seat.timeline).events).past[-1].outcome is Outcome.DONE
+            assert kept(seat).past[-1].outcome is Outcome.DONE
             assert memory.serving is Side.GREEN
 
     run_warped(main())
@@ -351,8 +244,7 @@ def test_a_pause_that_arrives_when_its_guardian_has_finished_leaves_nothing_paus
             await seat.armed()
             faults = memory.faults
             fault = faults.add("apply pause pooler-1", "late", seconds=1.5)
-            assert (await seat.ask(Ask.GO, "arp")).ok
-            await seat.until(lambda s: bool(fault.seen))
+            await seat.go_into(fault)
             bury(memory, seat)
             if not readable:
                 seat.timeline.unlink()

@@ -20,7 +20,7 @@ from cockpit.timeline.codec import decode_sample
 from cockpit.timeline.follow import Latest
 from cockpit.timeline.journal import read
 from tests.handover.harness import flying, quick_scenario
-from tests.handover.test_ends import LAG, RECON
+from tests.handover.measured import LAG, RECON
 
 MIRROR = replace(LAG, origin=Side.GREEN, target=Side.BLUE)
 
@@ -178,8 +178,7 @@ def test_ddl_after_a_cutover_is_an_alarm_until_the_preflight_was_run_again(tmp_p
     async def main() -> None:
         memory = MemoryWorld(seed=77, apps=2, rate=2.0)
         async with flying(memory, tmp_path) as seat:
-            await seat.ready()
-            assert await seat.hand_over() is Outcome.DONE
+            await seat.cut_over()
             memory.cluster.nodes[side].schema += 1
             state = await seat.until(lambda s: any(a.id == "schema" for a in s.alarms), 2.0)
             alarm = next(alarm for alarm in state.alarms if alarm.id == "schema")

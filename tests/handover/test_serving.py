@@ -13,16 +13,11 @@ from cockpit.handover.serving import FenceOfTheIdle, who_serves
 from cockpit.model.intents import Ask
 from cockpit.model.words import Mode, Outcome, Severity, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
-from tests.handover.harness import Seat, flying, quick_scenario
+from tests.handover.harness import Seat, applied, flying, quick_scenario
 
 
 async def seen(memory: MemoryWorld) -> tuple[Side, dict[str, object]]:
     return await who_serves(memory.world(), memory.pair)
-
-
-async def cut_over(seat: Seat) -> None:
-    await seat.ready()
-    assert await seat.hand_over() is Outcome.DONE, seat.tail()
 
 
 def test_before_the_first_arming_blue_serves() -> None:
@@ -44,7 +39,7 @@ def test_a_fence_that_is_no_longer_whole_still_says_who_does_not_serve(tmp_path:
     async def main() -> None:
         memory = MemoryWorld(seed=32, apps=4, poolers=2, channels=1)
         async with flying(memory, tmp_path) as seat:
-            await cut_over(seat)
+            await seat.cut_over()
             blue = memory.cluster.nodes[Side.BLUE]
             if broken != "ledger":
                 blue.granted.add("auditor")
@@ -60,7 +55,7 @@ def test_without_a_trace_of_a_fence_the_routes_and_sessions_say_it(tmp_path: Pat
     async def main() -> None:
         memory = MemoryWorld(seed=33, apps=4, poolers=2, channels=1)
         async with flying(memory, tmp_path) as seat:
-            await cut_over(seat)
+            await seat.cut_over()
             blue = memory.cluster.nodes[Side.BLUE]
             blue.fenced = blue.fence_kept = False
             assert (await seen(memory))[0] is Side.GREEN
@@ -131,9 +126,8 @@ def test_a_run_that_cannot_tell_does_not_open(tmp_path: Path) -> None:
             assert await seat.task == 1
             assert seat.state.mode is Mode.CLOSED
             assert any("cannot tell which side serves" in alarm.what for alarm in seat.state.alarms)
-            assert [call for call in memory.faults.calls if call.startswith("apply")] == []
-            seat.journal.close()
-            seat.samples.close()
+            assert applied(memory.faults) == []
+            await seat.end()
 
     run_warped(main())
 

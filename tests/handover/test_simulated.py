@@ -13,8 +13,8 @@ from cockpit.handover.watch import UNRECORDABLE
 from cockpit.model.intents import Ask
 from cockpit.model.words import Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
-from tests.handover.harness import Seat, flying, quick_scenario
-from tests.handover.test_guardian import die_at, take_over
+from tests.handover.crashed import killed, take_over
+from tests.handover.harness import flying, whole
 
 
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,14 +37,10 @@ def test_a_pilot_whose_timeline_is_lost_in_the_window_goes_home_and_leaves(tmp_p
         async with flying(memory, tmp_path) as seat:
             await seat.armed()
             fault = memory.faults.add("apply drain*", "delay", seconds=0.5)
-            assert (await seat.ask(Ask.GO, "arp")).ok
-            await seat.until(lambda s: bool(fault.seen))
+            await seat.go_into(fault)
             full(monkeypatch)
             assert await seat.task == UNRECORDABLE
-            assert memory.serving is Side.BLUE
-            assert await memory.probe_apps() == []
-            await memory.settle()
-            assert memory.oracle(expect=Side.BLUE, equal=True) == []
+            await whole(memory, Side.BLUE)
             monkeypatch.undo()
 
     run_warped(main())
@@ -54,8 +50,7 @@ def test_a_pilot_whose_timeline_is_lost_in_the_soak_leaves(tmp_path: Path, monke
     async def main() -> None:
         memory = MemoryWorld(seed=62, apps=2, rate=2.0)
         async with flying(memory, tmp_path) as seat:
-            await seat.ready()
-            assert await seat.hand_over() is Outcome.DONE
+            await seat.cut_over()
             full(monkeypatch)
             assert not (await seat.ask(Ask.NOTE, "all well")).ok
             assert await seat.task == UNRECORDABLE
@@ -119,25 +114,23 @@ def test_a_target_that_restarts_at_the_unfence_is_waited_for(tmp_path: Path, dow
     run_warped(main())
 
 
-def test_a_torn_timeline_on_a_full_disk_keeps_no_guardian_from_going_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("seed", [28, 65])
+def test_a_torn_timeline_on_a_full_disk_keeps_no_guardian_from_going_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     """The half record cannot be set aside: the guardian died of that and left every app waiting."""
 
     def refuse(self: Path, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
     async def main() -> None:
-        memory = MemoryWorld(seed=65, apps=4, poolers=1, channels=1, rate=2.0)
-        async with memory:
-            seat = Seat(memory, tmp_path, quick_scenario())
-            await die_at(memory, seat, "apply drain*", "hang")
+        memory = MemoryWorld(seed=seed, apps=4, poolers=1, channels=1, rate=2.0)
+        async with killed(memory, tmp_path, "apply drain*") as seat:
             with seat.timeline.open("ab") as file:
                 file.write(b'{"seq":99,"at":"2026')
             monkeypatch.setattr(Path, "write_bytes", refuse)
             assert await take_over(memory, seat) == 4
             monkeypatch.undo()
-            assert memory.serving is Side.BLUE
-            assert await memory.probe_apps() == []
-            await memory.settle()
-            assert memory.oracle(expect=Side.BLUE, equal=True) == []
+            await whole(memory, Side.BLUE)
 
     run_warped(main())

@@ -3,68 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cockpit.handover.procedure import IDS
+from cockpit.handover.telemetry import Telemetry
 from cockpit.model import events as ev
 from cockpit.model.intents import Ask
-from cockpit.model.state import FIRST_TOUCH, RunState
+from cockpit.model.state import FIRST_TOUCH, RunState, replay
 from cockpit.model.words import Known, Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
 from cockpit.timeline.journal import read
+from tests.handover.crashed import AFTER, BEFORE, bury, die_at, killed, left, picture, since_taken_up, taken_up
 from tests.handover.harness import Seat, quick_scenario
-from tests.handover.test_guardian import AFTER, BEFORE, bury, die_at
 
-LOOKED_S = 5.0
 TOUCHES = (ev.ActionIntended, ev.ActionDone, ev.ActionFailed)
-
-
-@asynccontextmanager
-async def left(tmp_path: Path, call: str, kind: str = "hang", **world: object) -> AsyncIterator[tuple[MemoryWorld, Seat]]:
-    """A run whose pilot was killed at `call`, with nobody left to bring it home, and the pilot that took it up, having looked."""
-    memory = MemoryWorld(**{"seed": 21, "apps": 4, "poolers": 2, "channels": 1, "rate": 2.0} | world)  # type: ignore[arg-type]
-    async with memory:
-        first = Seat(memory, tmp_path, quick_scenario())
-        await die_at(memory, first, call, kind)
-        async with taken_up(memory, first, tmp_path) as seat:
-            yield memory, seat
-
-
-@asynccontextmanager
-async def taken_up(memory: MemoryWorld, first: Seat, tmp_path: Path) -> AsyncIterator[Seat]:
-    first.task.cancel()
-    await asyncio.gather(first.task, return_exceptions=True)
-    began = asyncio.get_running_loop().time()
-    seat = Seat(memory, tmp_path, quick_scenario())
-    try:
-        await seat.until(lambda s: s.mode in {Mode.STUCK, Mode.READY})
-        assert asyncio.get_running_loop().time() - began < LOOKED_S or seat.state.mode is Mode.READY
-        yield seat
-    finally:
-        memory.faults.clear()
-        seat.pilot.close("the test is over")
-        await asyncio.wait_for(asyncio.shield(seat.task), 300)
-        seat.samples.close()
-        seat.journal.close()
-
-
-def since_taken_up(seat: Seat) -> list[ev.Event]:
-    events = read(seat.timeline).events
-    start = max(e.seq for e in events if isinstance(e.fact, ev.RunTakenUp))
-    return [e for e in events if e.seq > start]
-
-
-def _picture(memory: MemoryWorld) -> list[object]:
-    """What a pilot could have touched."""
-    return [
-        [(node.fenced, node.fence_kept) for node in memory.cluster.nodes.values()],
-        [(pooler.paused, pooler.pausing, pooler.side, pooler.loaded) for pooler in memory.poolers],
-        [channel.side for channel in memory.channels],
-    ]
 
 
 def found(state: RunState) -> dict[str, Known]:
@@ -81,13 +37,13 @@ def test_the_model_and_the_procedure_agree_on_the_first_touch() -> None:
 def test_it_looks_and_touches_nothing(tmp_path: Path, call: str, kind: str) -> None:
     async def main() -> None:
         async with left(tmp_path, call, kind) as (memory, seat):
-            before = _picture(memory)
+            before = picture(memory)
             assert seat.state.mode is Mode.STUCK, seat.tail()
             assert not [e for e in since_taken_up(seat) if isinstance(e.fact, TOUCHES)]
             await asyncio.sleep(20)
             assert seat.state.mode is Mode.STUCK
             assert not [e for e in since_taken_up(seat) if isinstance(e.fact, TOUCHES)]
-            assert _picture(memory) == before
+            assert picture(memory) == before
 
     run_warped(main())
 
@@ -114,9 +70,7 @@ def test_reality_goes_before_the_timeline(tmp_path: Path) -> None:
 
     async def main() -> None:
         memory = MemoryWorld(seed=5, apps=4, poolers=2, channels=1, rate=2.0)
-        async with memory:
-            first = Seat(memory, tmp_path, quick_scenario())
-            await die_at(memory, first, "apply drain*", "hang")
+        async with killed(memory, tmp_path, "apply drain*") as first:
             memory.poolers[0].crash()
             async with taken_up(memory, first, tmp_path) as seat:
                 assert found(seat.state)["pause"] is Known.PENDING
@@ -129,8 +83,7 @@ def test_reality_goes_before_the_timeline(tmp_path: Path) -> None:
 def test_abort_brings_it_home(tmp_path: Path, call: str, kind: str) -> None:
     async def main() -> None:
         async with left(tmp_path, call, kind) as (memory, seat):
-            assert (await seat.ask(Ask.ABORT)).ok
-            state = await seat.until(lambda s: s.mode is Mode.READY)
+            state = await seat.abort()
             assert state.past[-1].outcome is Outcome.ABORTED
             assert state.serving is Side.BLUE
             await memory.settle()
@@ -164,15 +117,14 @@ def test_a_target_that_somebody_opened_meanwhile_is_not_left_behind(tmp_path: Pa
         async with left(tmp_path, "apply drain*") as (memory, seat):
             green = memory.cluster.nodes[Side.GREEN]
             green.fenced = False
-            before = _picture(memory)
+            before = picture(memory)
             assert (await seat.ask(ask, "arp" if ask is Ask.RESUME else "")).ok
             state = await seat.until(lambda s: bool(s.past) and s.mode is Mode.STUCK)
             assert "may have taken writes" in state.past[-1].why
             assert state.past[-1].downtime_s is None, "writes stall still"
-            assert _picture(memory) == before
+            assert picture(memory) == before
             green.fenced = True
-            assert (await seat.ask(Ask.ABORT)).ok
-            state = await seat.until(lambda s: s.mode is Mode.READY)
+            state = await seat.abort()
             assert (state.past[-1].outcome, state.serving) == (Outcome.ABORTED, Side.BLUE)
 
     run_warped(main())
@@ -184,8 +136,7 @@ def test_beyond_the_budget_it_only_goes_home(tmp_path: Path) -> None:
             await asyncio.sleep(301)
             reply = await seat.ask(Ask.RESUME, "arp")
             assert "budget" in reply.reason
-            assert (await seat.ask(Ask.ABORT)).ok
-            state = await seat.until(lambda s: s.mode is Mode.READY)
+            state = await seat.abort()
             assert state.past[-1].outcome is Outcome.ABORTED
 
     run_warped(main())
@@ -228,11 +179,44 @@ def test_a_soak_goes_on(tmp_path: Path) -> None:
         memory = MemoryWorld(seed=8, apps=4, poolers=1, channels=1, rate=2.0)
         async with memory:
             first = Seat(memory, tmp_path, quick_scenario())
-            await first.ready()
-            assert await first.hand_over() is Outcome.DONE
+            await first.cut_over()
             bury(memory, first)
             async with taken_up(memory, first, tmp_path) as seat:
                 assert (seat.state.mode, seat.state.serving) == (Mode.READY, Side.GREEN)
                 assert await seat.back() is Outcome.DONE
 
     run_warped(main())
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_the_look_comes_before_the_telemetry_that_would_share_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
+    """Measuring begins once what was left is shown; a run that is opened measures from its start."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=21, apps=4, poolers=2, channels=1, rate=2.0)
+        async with memory:
+            seat = Seat(memory, tmp_path, quick_scenario())
+            began: list[Mode] = []
+            monkeypatch.setattr(Telemetry, "run", _noting(Telemetry.run, tmp_path / "timeline.jsonl", began))
+            if not left:
+                await seat.ready()
+                assert began == [Mode.OPENING]
+                await seat.end()
+                return
+            await die_at(memory, seat, "apply drain*", "hang")
+            began.clear()
+            async with taken_up(memory, seat, tmp_path) as seat:
+                await seat.until(lambda s: bool(began))
+                assert began == [Mode.STUCK]
+
+    run_warped(main())
+
+
+def _noting(run: Callable[[Telemetry], Coroutine[Any, Any, None]], timeline: Path, began: list[Mode]) -> object:
+    """Fills `began` with what the run showed when measuring began."""
+
+    async def noted(telemetry: Telemetry) -> None:
+        began.append(replay(read(timeline).events).mode)
+        await run(telemetry)
+
+    return noted

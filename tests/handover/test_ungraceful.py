@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +12,7 @@ from cockpit.errors import Refused, SystemFault
 from cockpit.handover.procedure import IDS
 from cockpit.handover.ungraceful import ungraceful_steps
 from cockpit.model import events as ev
-from cockpit.model.bill import in_words, phrase
+from cockpit.model.bill import in_words
 from cockpit.model.intents import Ask
 from cockpit.model.state import RunState
 from cockpit.model.words import Mode, Outcome, Side
@@ -24,31 +22,9 @@ from cockpit.systems.memory.oracle import lost
 from cockpit.systems.memory.servers import MemoryServers
 from cockpit.timeline.journal import read
 from cockpit.wiring import cleanup
-from tests.handover.harness import Seat, flying, quick_scenario
-from tests.handover.test_guardian import bury, take_over
-from tests.handover.test_taken_up import taken_up
-
-WORDS = phrase("arp")
-
-
-def _world(**changes: object) -> MemoryWorld:
-    return MemoryWorld(**{"seed": 31, "apps": 4, "poolers": 2, "channels": 1, "rate": 4.0} | changes)  # type: ignore[arg-type]
-
-
-async def _on_green(seat: Seat) -> None:
-    await seat.ready()
-    assert await seat.hand_over() is Outcome.DONE
-    await asyncio.sleep(5)
-
-
-async def _forced(seat: Seat) -> Outcome:
-    """Asks for it, reads the bill, types the phrase, and waits until it is closed."""
-    number = len(seat.state.past)
-    assert (await seat.ask(Ask.FORCE)).ok, seat.tail()
-    await seat.until(lambda s: s.mode is Mode.ARMED or len(s.past) > number)
-    if len(seat.state.past) == number:
-        assert (await seat.ask(Ask.GO, WORDS)).ok, seat.tail()
-    return await seat.landed(number)
+from tests.handover.apart import TAIL, WINDOW, WORDS, arm_force, die_forced, follows, forced, on_green, parted, world
+from tests.handover.crashed import bury, kept, take_over, taken_up
+from tests.handover.harness import Seat, flying, quick_scenario, seated
 
 
 def _bill(state: RunState) -> int:
@@ -70,7 +46,7 @@ def _broken_laws(memory: MemoryWorld) -> list[str]:
 
 
 def test_every_step_is_one_that_a_scenario_knows() -> None:
-    memory = _world()
+    memory = world()
     steps = [step.id for step in ungraceful_steps(memory.world(), memory.pair, quick_scenario())]
     assert set(steps) < set(IDS)
     assert steps[:2] == ["arm", "confirm"]
@@ -79,15 +55,10 @@ def test_every_step_is_one_that_a_scenario_knows() -> None:
 
 def test_green_is_dead_and_blue_takes_over_without_its_last_writes(tmp_path: Path) -> None:
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
-            memory.cluster.streams[Side.GREEN].stalled = True
-            await asyncio.sleep(3)
-            memory.cluster.nodes[Side.GREEN].crash()
-            await asyncio.sleep(1)
-            assert (await seat.ask(Ask.FORCE)).ok
-            await seat.until(lambda s: s.mode is Mode.ARMED)
+            await on_green(seat, ahead_s=3, dead=True)
+            await arm_force(seat)
             assert _bill(seat.state) > 5, "the bill is there before anything is touched"
             assert not seat.state.handover.bill.exact
             assert memory.serving is None
@@ -122,14 +93,12 @@ def test_green_is_dead_and_blue_takes_over_without_its_last_writes(tmp_path: Pat
 
 def test_the_mirror_stands_still_and_the_bill_is_counted_to_the_last_row(tmp_path: Path) -> None:
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
-            memory.cluster.streams[Side.GREEN].stalled = True
-            await asyncio.sleep(10)
+            await on_green(seat, ahead_s=10)
             assert await seat.back() is Outcome.ABORTED, "the graceful way back does not drain"
             assert memory.serving is Side.GREEN
-            assert await _forced(seat) is Outcome.DONE, seat.tail()
+            assert await forced(seat) is Outcome.DONE, seat.tail()
             assert memory.cluster.nodes[Side.GREEN].fenced
             missing = lost(memory.cluster, memory.ledger, Side.BLUE)
             assert set(missing) <= set(_kept_on_green(memory))
@@ -146,11 +115,11 @@ def test_the_mirror_stands_still_and_the_bill_is_counted_to_the_last_row(tmp_pat
 
 def test_a_green_that_only_we_cannot_reach_keeps_serving(tmp_path: Path) -> None:
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
+            await on_green(seat)
             memory.faults.link_down(Side.GREEN)
-            assert await _forced(seat) is Outcome.ABORTED
+            assert await forced(seat) is Outcome.ABORTED
             assert "green does not answer us, but it lives: blue heard of it" in seat.state.handover.why
             assert not seat.state.handover.touched
             assert memory.serving is Side.GREEN
@@ -163,12 +132,12 @@ def test_a_green_that_only_we_cannot_reach_keeps_serving(tmp_path: Path) -> None
 
 def test_apps_that_still_write_speak_for_green_too(tmp_path: Path) -> None:
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
+            await on_green(seat)
             memory.faults.link_down(Side.GREEN)
             memory.cluster.streams[Side.GREEN].enabled = False
-            assert await _forced(seat) is Outcome.ABORTED
+            assert await forced(seat) is Outcome.ABORTED
             assert "apps count writes: app-01" in seat.state.handover.why
             assert memory.serving is Side.GREEN
 
@@ -181,11 +150,10 @@ def test_apps_that_still_write_speak_for_green_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["error", "hang"])
 def test_what_fails_before_the_return_ends_with_green_serving_and_mirrored(tmp_path: Path, call: str, kind: str) -> None:
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
-            assert (await seat.ask(Ask.FORCE)).ok
-            await seat.until(lambda s: s.mode is Mode.ARMED)
+            await on_green(seat)
+            await arm_force(seat)
             fault = memory.faults.add(call.replace("route pooler*", "route pooler* to blue"), kind, times=0)
             assert (await seat.ask(Ask.GO, WORDS)).ok
             assert await seat.landed(1) is Outcome.ABORTED, seat.tail()
@@ -202,12 +170,11 @@ def test_what_fails_before_the_return_ends_with_green_serving_and_mirrored(tmp_p
 
 def test_a_graceful_rollback_follows_an_ungraceful_one_that_was_not_confirmed(tmp_path: Path) -> None:
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with flying(memory, tmp_path) as seat:
             assert (await seat.ask(Ask.FORCE)).reason != ""
-            await _on_green(seat)
-            assert (await seat.ask(Ask.FORCE)).ok
-            await seat.until(lambda s: s.mode is Mode.ARMED)
+            await on_green(seat)
+            await arm_force(seat)
             assert (await seat.ask(Ask.DISARM)).ok
             assert await seat.landed(1) is Outcome.ABORTED
             assert await seat.back() is Outcome.DONE
@@ -222,9 +189,9 @@ def test_a_frozen_green_whose_connections_never_end_is_cut_off(tmp_path: Path) -
     """Clients hold its server connections for ever: no pause would end."""
 
     async def main() -> None:
-        memory = _world(pause_attempt_s=0.5)
+        memory = world(pause_attempt_s=0.5)
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
+            await on_green(seat)
             memory.faults.link_down(Side.GREEN)
             memory.cluster.streams[Side.GREEN].enabled = False
             for app in memory.apps:
@@ -234,7 +201,7 @@ def test_a_frozen_green_whose_connections_never_end_is_cut_off(tmp_path: Path) -
             for context in stuck:
                 session = await context.__aenter__()
                 session.read_only = True
-            assert await _forced(seat) is Outcome.DONE, seat.tail()
+            assert await forced(seat) is Outcome.DONE, seat.tail()
             assert memory.serving is Side.BLUE or memory.cluster.nodes[Side.BLUE].writable
             assert not any(pooler.paused or pooler.connections(Side.GREEN) for pooler in memory.poolers)
             for context in stuck:
@@ -243,35 +210,14 @@ def test_a_frozen_green_whose_connections_never_end_is_cut_off(tmp_path: Path) -
     run_warped(main())
 
 
-TAIL = ("apply fence blue off", "apply resume*", "apply keep no log on blue")
-"""Calls behind the point of no return."""
-WINDOW = ("apply route channel* to blue", "apply pause*", "apply part blue*", "apply sequences*", "apply route pooler* to blue")
-
-
-async def _dying(memory: MemoryWorld, first: Seat, call: str, *, green_dead: bool) -> None:
-    """The pilot of an ungraceful rollback is killed at its first `call`."""
-    await _on_green(first)
-    memory.cluster.streams[Side.GREEN].stalled = True
-    await asyncio.sleep(2)
-    if green_dead:
-        memory.cluster.nodes[Side.GREEN].crash()
-        await asyncio.sleep(1)
-    assert (await first.ask(Ask.FORCE)).ok
-    await first.until(lambda s: s.mode is Mode.ARMED)
-    fault = memory.faults.add(call, "hang")
-    assert (await first.ask(Ask.GO, WORDS)).ok
-    await first.until(lambda s: bool(fault.seen))
-    bury(memory, first)
-
-
 @pytest.mark.parametrize("green_dead", [True, False], ids=["dead", "behind"])
 @pytest.mark.parametrize("call", WINDOW + TAIL)
 def test_a_killed_pilot_is_gone_on_from(tmp_path: Path, call: str, green_dead: bool) -> None:
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with memory:
             first = Seat(memory, tmp_path, quick_scenario())
-            await _dying(memory, first, call, green_dead=green_dead)
+            await die_forced(memory, first, call, green_dead=green_dead)
             async with taken_up(memory, first, tmp_path) as seat:
                 assert seat.state.mode is Mode.STUCK
                 assert seat.state.handover.ungraceful
@@ -295,40 +241,42 @@ def test_a_guardian_brings_it_home_or_forward(tmp_path: Path, call: str, green_d
     """Home is a dead server before the return: that is said, and nothing is opened that should not be."""
 
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with memory:
             first = Seat(memory, tmp_path, quick_scenario())
-            await _dying(memory, first, call, green_dead=green_dead)
-            await take_over(memory, first)
+            await die_forced(memory, first, call, green_dead=green_dead)
+            taking = asyncio.create_task(take_over(memory, first))
+            stays = call in TAIL and green_dead  # until green is back: `test_apart`
+            while not (taking.done() or (stays and isinstance(read(first.timeline).events[-1].fact, ev.ModeChanged))):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
             closed = read(first.timeline).events[-1].fact
-            assert isinstance(closed, ev.RunClosed)
-            if call in TAIL:
-                assert closed.serving is Side.BLUE
+            if call not in TAIL and green_dead:
+                assert isinstance(closed, ev.ModeChanged), "half way still: the run stays open, to be taken up again"
+                assert closed.mode is Mode.STUCK
+                assert "fence green off" in closed.why
+                assert memory.serving is None
+            elif call in TAIL:
+                assert isinstance(closed, ev.ModeChanged if green_dead else ev.RunClosed)
+                state = kept(first)
+                assert state.serving is Side.BLUE
                 assert memory.serving is Side.BLUE
                 assert not memory.cluster.streams[Side.BLUE].exists, "blue keeps no log for a side that will not come back"
-                assert any("green holds what blue has not" in end for end in closed.open_ends)
-                assert any("green did not answer and may not be fenced" in end for end in closed.open_ends) is green_dead
-            elif green_dead:
-                assert (closed.outcome, closed.serving) == ("failed", Side.GREEN)
-                assert any("fence green off" in end for end in closed.open_ends)
-                assert memory.serving is None
+                assert any("green holds what blue has not" in end for end in state.open_words)
+                assert any("green did not answer and may not be fenced" in end for end in state.open_words) is green_dead
             else:
+                assert isinstance(closed, ev.RunClosed)
                 assert (closed.outcome, closed.serving) == ("aborted", Side.GREEN)
                 assert memory.serving is Side.GREEN
                 assert memory.cluster.streams[Side.GREEN].running, "the sides follow each other again"
                 assert memory.cluster.streams[Side.BLUE].running
             assert not any(pooler.paused for pooler in memory.poolers)
-            first.task.cancel()
-            await asyncio.gather(first.task, return_exceptions=True)
+            for task in (taking, first.task):
+                task.cancel()
+            await asyncio.gather(taking, first.task, return_exceptions=True)
             await memory.settle()
             assert [what for what in memory.watch.violations if "diverged" not in what] == []
 
     run_warped(main())
-
-
-def _follows(memory: MemoryWorld) -> list[str]:
-    """Which side still follows the other, or could when the other comes back."""
-    return [f"{side.other} follows {side}" for side, stream in memory.cluster.streams.items() if stream.enabled]
 
 
 @pytest.mark.parametrize("heard", [20.0, 0.0])
@@ -336,9 +284,9 @@ def test_a_mirror_that_is_connected_speaks_for_green_however_little_it_carries(t
     """At night no app writes and nothing comes over the mirror for half a minute: green lives all the same, we alone cannot reach it."""
 
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
+            await on_green(seat)
             for app in memory.apps:
                 app.running = False
             await asyncio.sleep(3)
@@ -350,7 +298,7 @@ def test_a_mirror_that_is_connected_speaks_for_green_however_little_it_carries(t
 
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(MemoryServers, "heard", quiet)
-                assert await _forced(seat) is Outcome.ABORTED
+                assert await forced(seat) is Outcome.ABORTED
             assert "green does not answer us, but it lives" in seat.state.handover.why
             assert memory.serving is Side.GREEN
 
@@ -361,12 +309,12 @@ def test_apps_that_write_seldom_speak_for_green_too(tmp_path: Path) -> None:
     """One silent moment is no silence."""
 
     async def main() -> None:
-        memory = _world(apps=1, poolers=1, rate=1.5)
+        memory = world(apps=1, poolers=1, rate=1.5)
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
+            await on_green(seat)
             memory.faults.link_down(Side.GREEN)
             memory.cluster.streams[Side.GREEN].enabled = False
-            assert await _forced(seat) is Outcome.ABORTED
+            assert await forced(seat) is Outcome.ABORTED
             assert "apps count writes: app-01" in seat.state.handover.why
 
     run_warped(main())
@@ -376,16 +324,13 @@ def test_a_green_that_comes_back_is_shut_out_whole(tmp_path: Path) -> None:
     """A session that came in before its fence would write on under it, and its own subscription would bring it what blue writes."""
 
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
             green = memory.cluster.nodes[Side.GREEN]
-            green.crash()
-            await asyncio.sleep(1)
-            assert await _forced(seat) is Outcome.DONE, seat.tail()
+            await parted(seat, dead=True)
             green.recover()
             session = green.login("stray", "stray", "direct")
-            await seat.until(lambda s: "open: fence green on" not in {alarm.id for alarm in s.alarms} and not _follows(memory), 20)
+            await seat.until(lambda s: "open: fence green on" not in {alarm.id for alarm in s.alarms} and not follows(memory), 20)
             assert not session.alive
             assert not green.writable
             assert seat.state.handover.bill.exact, "what nobody could count before is counted now"
@@ -396,12 +341,9 @@ def test_a_green_that_comes_back_is_shut_out_whole(tmp_path: Path) -> None:
 
 def test_a_green_that_is_just_starting_does_not_end_the_watch_for_it(tmp_path: Path) -> None:
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
-            memory.cluster.nodes[Side.GREEN].crash()
-            await asyncio.sleep(1)
-            assert await _forced(seat) is Outcome.DONE, seat.tail()
+            await parted(seat, dead=True)
             memory.faults.add("probe fence green on", "error", error=SystemFault("the database system is starting up"), times=3)
             memory.cluster.nodes[Side.GREEN].recover()
             await seat.until(lambda s: memory.cluster.nodes[Side.GREEN].fenced, 20)
@@ -412,14 +354,11 @@ def test_a_green_that_is_just_starting_does_not_end_the_watch_for_it(tmp_path: P
 @pytest.mark.parametrize("back", [True, False], ids=["green back", "green dead"])
 def test_a_run_that_is_taken_up_after_it_keeps_green_out(tmp_path: Path, back: bool) -> None:
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with memory:
             first = Seat(memory, tmp_path, quick_scenario())
-            await _on_green(first)
             green = memory.cluster.nodes[Side.GREEN]
-            green.crash()
-            await asyncio.sleep(1)
-            assert await _forced(first) is Outcome.DONE
+            await parted(first, dead=True)
             bury(memory, first)
             await asyncio.sleep(10)
             if back:
@@ -428,7 +367,7 @@ def test_a_run_that_is_taken_up_after_it_keeps_green_out(tmp_path: Path, back: b
                 assert seat.state.mode is Mode.READY, seat.tail()
                 assert seat.state.serving is Side.BLUE
                 green.recover()
-                await seat.until(lambda s: green.fenced and not _follows(memory), 20)
+                await seat.until(lambda s: green.fenced and not follows(memory), 20)
 
     run_warped(main())
 
@@ -437,13 +376,10 @@ def test_nobody_fences_green_behind_the_back_of_a_flight_that_opens_it(tmp_path:
     """Stuck past the return with blue still fenced, green comes back: taken up, it goes one way and stays there."""
 
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
-            memory.cluster.nodes[Side.GREEN].crash()
-            await asyncio.sleep(1)
-            assert (await seat.ask(Ask.FORCE)).ok
-            await seat.until(lambda s: s.mode is Mode.ARMED)
+            await on_green(seat, dead=True)
+            await arm_force(seat)
             memory.faults.add("apply fence blue off", "error", times=0)
             memory.faults.add("probe fence blue *", "error", times=0)
             assert (await seat.ask(Ask.GO, WORDS)).ok
@@ -451,8 +387,7 @@ def test_nobody_fences_green_behind_the_back_of_a_flight_that_opens_it(tmp_path:
             memory.faults.clear()
             memory.faults.add("apply fence green on", "error", times=3)
             memory.cluster.nodes[Side.GREEN].recover()
-            assert (await seat.ask(Ask.ABORT)).ok
-            state = await seat.until(lambda s: s.mode is Mode.READY)
+            state = await seat.abort()
             await asyncio.sleep(20)
             assert memory.serving is state.serving, seat.tail()
 
@@ -463,12 +398,11 @@ def test_green_dies_while_the_bill_is_read(tmp_path: Path) -> None:
     """It answered when it was armed; a pooler full of dead connections is cut, not waited for."""
 
     async def main() -> None:
-        memory = _world(pause_attempt_s=0.5)
+        memory = world(pause_attempt_s=0.5)
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
+            await on_green(seat)
             memory.cluster.streams[Side.GREEN].stalled = True
-            assert (await seat.ask(Ask.FORCE)).ok
-            await seat.until(lambda s: s.mode is Mode.ARMED)
+            await arm_force(seat)
             for app in memory.apps:
                 app.running = False
             await asyncio.sleep(3)
@@ -489,18 +423,15 @@ def test_a_later_run_that_arms_does_not_take_away_what_green_keeps(tmp_path: Pat
     """Its timeline knows nothing of it; the servers do."""
 
     async def main() -> None:
-        memory = _world()
+        memory = world()
         (tmp_path / "later").mkdir()
         async with memory:
-            async with _flown(memory, tmp_path) as seat:
-                await _on_green(seat)
-                memory.cluster.streams[Side.GREEN].stalled = True
-                await asyncio.sleep(3)
-                assert await _forced(seat) is Outcome.DONE
+            async with seated(memory, tmp_path) as seat:
+                await parted(seat, ahead_s=3)
             memory.cluster.streams[Side.GREEN].stalled = False
             memory.cluster.streams[Side.BLUE].exists = True  # somebody made it again
             kept = _kept_on_green(memory)
-            async with _flown(memory, tmp_path / "later") as seat:
+            async with seated(memory, tmp_path / "later") as seat:
                 await seat.ready()
                 assert (await seat.ask(Ask.ARM)).ok
                 assert await seat.landed(0) is Outcome.ABORTED
@@ -511,36 +442,20 @@ def test_a_later_run_that_arms_does_not_take_away_what_green_keeps(tmp_path: Pat
     run_warped(main())
 
 
-@asynccontextmanager
-async def _flown(memory: MemoryWorld, folder: Path) -> AsyncIterator[Seat]:
-    """A run of its own on a world that others use before and after."""
-    seat = Seat(memory, folder, quick_scenario())
-    try:
-        yield seat
-    finally:
-        seat.pilot.close("the test is over")
-        await asyncio.wait_for(asyncio.shield(seat.task), 300)
-        seat.samples.close()
-        seat.journal.close()
-
-
 def test_the_way_home_from_a_dead_green_is_given_up_in_a_minute(tmp_path: Path) -> None:
     """Then the lead can go without it again; a downtime budget of minutes is not waited out for a server that is dead."""
 
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with flying(memory, tmp_path) as seat:
-            await _on_green(seat)
-            memory.cluster.nodes[Side.GREEN].crash()
-            await asyncio.sleep(1)
-            assert (await seat.ask(Ask.FORCE)).ok
-            await seat.until(lambda s: s.mode is Mode.ARMED)
+            await on_green(seat, dead=True)
+            await arm_force(seat)
             memory.faults.add("apply sequences*", "error", error=SystemFault("no"))
             began = asyncio.get_running_loop().time()
             assert (await seat.ask(Ask.GO, WORDS)).ok
             assert await seat.landed(1) is Outcome.STUCK
             assert asyncio.get_running_loop().time() - began < 90
-            assert await _forced(seat) is Outcome.DONE, seat.tail()
+            assert await forced(seat) is Outcome.DONE, seat.tail()
             assert memory.serving is Side.BLUE
 
     run_warped(main())
@@ -550,12 +465,11 @@ def test_a_link_that_breaks_while_the_bill_is_read_is_no_death(tmp_path: Path) -
     """The mirror is off and a direct app writes now and then: one silent moment inside the window would be believed."""
 
     async def main() -> None:
-        memory = _world(apps=[AppPlan("direct", "hard-coded", rate=0.9)], poolers=1, serving=Side.GREEN)
+        memory = world(apps=[AppPlan("direct", "hard-coded", rate=0.9)], poolers=1, serving=Side.GREEN)
         memory.cluster.nodes[Side.BLUE].fenced = memory.cluster.nodes[Side.BLUE].fence_kept = True
         async with flying(memory, tmp_path) as seat:
             await seat.ready()
-            assert (await seat.ask(Ask.FORCE)).ok
-            await seat.until(lambda s: s.mode is Mode.ARMED)
+            await arm_force(seat)
             memory.faults.link_down(Side.GREEN)
             assert (await seat.ask(Ask.GO, WORDS)).ok
             assert await seat.landed(0) is Outcome.STUCK, seat.tail()
@@ -569,13 +483,10 @@ def test_cleanup_gives_no_bill_away_of_which_no_run_here_knows(tmp_path: Path) -
     """The run may have been flown on another machine: the servers say that the sides have parted."""
 
     async def main() -> None:
-        memory = _world()
+        memory = world()
         async with memory:
-            async with _flown(memory, tmp_path) as seat:
-                await _on_green(seat)
-                memory.cluster.streams[Side.GREEN].stalled = True
-                await asyncio.sleep(3)
-                assert await _forced(seat) is Outcome.DONE
+            async with seated(memory, tmp_path) as seat:
+                await parted(seat, ahead_s=3)
             order = SimpleNamespace(world=memory.world)
             with pytest.raises(Refused, match="green keeps what an ungraceful rollback left behind"):
                 await cleanup(order)  # type: ignore[arg-type]

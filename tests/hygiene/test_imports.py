@@ -46,9 +46,12 @@ def test_the_model_is_standard_library_only() -> None:
     names = [
         "approvals",
         "asides",
+        "beside",
         "bill",
         "budgets",
+        "certified",
         "checks",
+        "clocks",
         "events",
         "intents",
         "lsn",
@@ -60,6 +63,7 @@ def test_the_model_is_standard_library_only() -> None:
         "telemetry",
         "text",
         "values",
+        "views",
         "words",
     ]
     modules = loaded_by("\n".join(f"import cockpit.model.{name}" for name in names))
@@ -68,7 +72,9 @@ def test_the_model_is_standard_library_only() -> None:
     assert {name for name in modules if name.startswith("cockpit.")} <= {"cockpit.model", *(f"cockpit.model.{name}" for name in names)}
 
 
-@pytest.mark.parametrize("module", ["cockpit.config", "cockpit.scenario", "cockpit.timeline.export", "cockpit.handover.procedure"])
+@pytest.mark.parametrize(
+    "module", ["cockpit.config", "cockpit.scenario", "cockpit.timeline.export", "cockpit.handover.procedure", "cockpit.first_steps"]
+)
 def test_what_only_reads_loads_no_driver(module: str) -> None:
     assert not tops(loaded_by(f"import {module}")) & DRIVERS
 

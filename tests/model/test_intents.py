@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from cockpit.model.events import FindingSeen
-from cockpit.model.intents import Ask, refusal
-from cockpit.model.state import HandoverView, RunState, StepView
+from cockpit.model.intents import CONTRADICTED, Ask, goes_on, refusal, to_close
+from cockpit.model.state import AlarmView, HandoverView, RunState, StepView
 from cockpit.model.words import Direction, Mode, Outcome, Severity, Side, StepState
 
 FITS: dict[Ask, set[Mode]] = {
@@ -104,3 +104,34 @@ def test_back_to_blue_needs_green_to_serve() -> None:
 def test_only_the_pairs_name_confirms(typed: str) -> None:
     assert refusal(state(Mode.ARMED), Ask.GO, typed) == "type arp to confirm"
     assert refusal(state(Mode.READY), Ask.CLOSE, typed)
+
+
+@pytest.mark.parametrize(("outcome", "past_return", "first"), [
+    (None, False, "R goes on with it; A, then Y brings it home"), (None, True, "A, then Y lands it"), (Outcome.STUCK, True, "A, then Y settles"),
+])  # fmt: skip
+def test_a_run_that_is_half_way_is_closed_only_when_that_is_settled(outcome: Outcome | None, past_return: bool, first: str) -> None:
+    half = state(Mode.STUCK, outcome=outcome, past_return=past_return, downtime_mono=1.0)
+    assert f"cutover 1 is half way: {first}" in refusal(half, Ask.CLOSE, "arp")
+    assert refusal(replace(half, alarms=(AlarmView(CONTRADICTED, "", "", "", 1.0),)), Ask.CLOSE, "arp") == ""
+
+
+def test_a_run_that_nobody_can_settle_is_closed_as_it_is_by_a_longer_word() -> None:
+    half = state(Mode.STUCK, outcome=Outcome.STUCK, downtime_mono=1.0)
+    assert to_close(half) == "arp half way"
+    assert "'arp half way', typed, closes the run as it is" in refusal(half, Ask.CLOSE, "arp")
+    assert refusal(half, Ask.CLOSE, "arp half way") == ""
+    left = state(Mode.STUCK, outcome=None, downtime_mono=1.0)
+    assert to_close(left) == "arp"
+    assert refusal(left, Ask.CLOSE, "arp half way"), "what was not tried yet is tried first"
+
+
+@pytest.mark.parametrize(("view", "why"), [
+    (HandoverView(2, Direction.ROLLBACK, (), 0.0, "", downtime_mono=1.0), ""),
+    (HandoverView(2, Direction.ROLLBACK, (), 0.0, "", downtime_mono=1.0, ungraceful=True), "R asks for its phrase"),
+    (HandoverView(2, Direction.ROLLBACK, (), 0.0, "", outcome=Outcome.STUCK), "A, then Y settles what stayed open, then B goes back"),
+    (HandoverView(1, Direction.CUTOVER, (), 0.0, "", past_return=True), "A, then Y lands it, then B goes back"),
+])  # fmt: skip
+def test_back_opens_nothing_over_what_is_half_way(view: HandoverView, why: str) -> None:
+    half = RunState(pair="arp", mode=Mode.STUCK, serving=Side.GREEN, handover=view)
+    assert refusal(half, Ask.BACK).endswith(why)
+    assert goes_on(half) is (view.direction is Direction.ROLLBACK and view.outcome is None)

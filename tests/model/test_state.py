@@ -72,35 +72,101 @@ def test_an_ended_handover_is_half_way_only_when_it_got_stuck(outcome: Outcome, 
     assert replace(handover, outcome=outcome).half_way is half
 
 
+def take_up(before: RunState, second: float, mono: float, boot: str, *, seated: float = 0.004) -> RunState:
+    """As a pilot takes a run up: it says so, and sits down a moment later, by the clock of its own boot."""
+    taken = fold(before, ev.Event(before.seq + 1, at(second), mono, "pilot", ev.RunTakenUp("ben", "bastion-2")))
+    seat = ev.PilotSeated("pilot", 2, "b", boot)
+    return fold(taken, ev.Event(before.seq + 2, at(second + seated), mono + seated, "pilot", seat))
+
+
+def used(state: RunState) -> float:
+    """Seconds of the downtime budget, by the state's own clock."""
+    assert state.handover is not None
+    assert state.handover.downtime_mono is not None
+    return state.mono - state.handover.downtime_mono
+
+
+STUCK = (
+    *HALF_WAY,
+    ev.HandoverClosed(1, Outcome.STUCK, 9.0, None, "no"),
+    ev.HandoverOpened(2, Direction.ROLLBACK, "p", "", ungraceful=True),
+)
+TOUCHED = (ev.ModeChanged(Mode.WINDOW), ev.StepStarted("steer"))
+
+
+def test_what_was_half_way_is_the_handover_again_when_its_successor_touched_nothing() -> None:
+    armed = told(*STUCK)
+    assert (armed.handover and armed.handover.number, armed.half_way and armed.half_way.number) == (2, 1)
+    over = told(*STUCK, ev.HandoverClosed(2, Outcome.ABORTED, 1.0, None))
+    assert (over.handover and over.handover.number, over.unsettled) == (1, None)
+    assert over.half_way is over.handover
+    assert [(h.number, h.outcome) for h in over.past] == [(1, Outcome.STUCK), (2, Outcome.ABORTED)]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DONE, Outcome.ABORTED])
+def test_a_successor_that_flew_and_ended_whole_settles_what_was_half_way(outcome: Outcome) -> None:
+    over = told(*STUCK, *TOUCHED, ev.HandoverClosed(2, outcome, 1.0, None))
+    assert (over.handover and over.handover.number, over.half_way) == (2, None)
+
+
+def test_a_run_that_is_taken_up_again_is_no_longer_closed() -> None:
+    over = told(*STUCK, ev.RunClosed("failed", 1, None, ("both sides are fenced",)), ev.RunTakenUp("ben", "b"))
+    assert (over.mode, over.outcome, over.exit_code, over.open_ends) == (Mode.OPENING, "", None, ())
+
+
 @given(st.floats(0, 1e7), st.floats(0, 3000))
 def test_the_downtime_clock_goes_on_across_boots(mono: float, gap: float) -> None:
     """Another boot counts from elsewhere: the walls say how long it was, so that a budget is not given twice nor taken for nothing."""
     before = told(*HALF_WAY)
-    assert before.handover is not None
-    assert before.handover.downtime_mono is not None
-    last = 7.0
-    used = before.mono - before.handover.downtime_mono
-    seated = ev.Event(9, at(last + gap), mono, "pilot", ev.PilotSeated("pilot", 2, "b", "two"))
-    after = fold(before, seated)
-    assert after.handover is not None
-    assert after.handover.downtime_mono is not None
-    assert mono - after.handover.downtime_mono == pytest.approx(used + gap, abs=0.01)
+    after = take_up(before, 7 + gap, mono, "two")
+    assert used(after) == pytest.approx(used(before) + gap + 0.004, abs=0.01)
     assert after.boot == "two"
+    assert after.handover is not None
+    assert after.handover.opened_mono <= (after.handover.downtime_mono or 0.0)
+
+
+@given(st.floats(0, 1e7), st.lists(st.tuples(st.floats(0, 3000), st.sampled_from(["one", "two"]), st.booleans()), max_size=4))
+def test_it_goes_on_across_pilots_that_left_again_before_they_sat_down(other: float, tries: list[tuple[float, str, bool]]) -> None:
+    before = told(*HALF_WAY)
+    state, second, origins = before, 7.0, {"one": 100.0, "two": other}
+    for gap, boot, sat in tries:
+        second += gap
+        if sat:
+            state = take_up(state, second, origins[boot] + second, boot, seated=0.0)
+        else:
+            state = fold(state, ev.Event(state.seq + 1, at(second), origins[boot] + second, "pilot", ev.RunTakenUp("ben", "b")))
+    after = take_up(state, second + 5, 77.0, "three")
+    assert used(after) == pytest.approx(used(before) + second + 5 - 7, abs=0.05)
+
+
+def test_a_clock_that_went_back_is_another_where_no_boot_is_known() -> None:
+    state = told(*HALF_WAY, mono=900_000.0, boot="")
+    assert used(take_up(state, 27.0, 12.0, "")) == pytest.approx(used(state) + 20, abs=0.01)
+
+
+def test_what_happened_before_is_told_in_the_time_of_the_boot_that_goes_on() -> None:
+    """Who asks what happened since the handover was opened finds all of it."""
+    state = take_up(told(*HALF_WAY), 30.0, 900_000.0, "two")
+    assert state.handover is not None
+    since = [event.fact for event in state.tail if event.mono >= state.handover.opened_mono]
+    assert since[: len(HALF_WAY)] == list(HALF_WAY)
 
 
 def test_on_the_same_boot_no_clock_is_moved() -> None:
     before = told(*HALF_WAY)
-    after = fold(before, ev.Event(9, "1999-01-01T00:00:00+00:00", 5000.0, "pilot", ev.PilotSeated("pilot", 2, "b", "one")))
+    after = take_up(before, -1e8, 5000.0, "one")
     assert after.handover is not None
     assert before.handover is not None
     assert after.handover.downtime_mono == before.handover.downtime_mono
 
 
-def test_a_wall_that_went_back_gives_no_time_back() -> None:
+@pytest.mark.parametrize("mono", [5000.0, 3.0])
+def test_a_wall_that_went_back_gives_no_time_back(mono: float) -> None:
     before = told(*HALF_WAY)
-    after = fold(before, ev.Event(9, "1999-01-01T00:00:00+00:00", 5000.0, "pilot", ev.PilotSeated("pilot", 2, "b", "two")))
-    assert after.handover is not None
-    assert after.handover.downtime_mono is not None
-    assert before.handover is not None
-    assert before.handover.downtime_mono is not None
-    assert 5000.0 - after.handover.downtime_mono >= before.mono - before.handover.downtime_mono
+    assert used(take_up(before, -1e8, mono, "two")) >= used(before) - 1e-6
+
+
+def test_who_sits_down_without_taking_up_counts_too() -> None:
+    before = told(*HALF_WAY)
+    after = fold(before, ev.Event(9, at(27), 5000.0, "pilot", ev.PilotSeated("pilot", 2, "b", "two")))
+    assert used(after) == pytest.approx(used(before) + 20, abs=0.01)

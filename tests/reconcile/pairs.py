@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from cockpit.model.settings import Endpoint, PairSpec, SideSpec
-from cockpit.model.words import Side
+from cockpit.model.checks import Checks
+from cockpit.model.settings import Endpoint, PairSpec, SideSpec, Tuning
+from cockpit.model.telemetry import ReconSample, TableProof
+from cockpit.model.words import ProofState, Side
+from cockpit.reconcile import PostgresReconciler
+from cockpit.reconcile.reconciler import NO_CHECKS
 
 SCHEMA = """
 CREATE SCHEMA "Odd Schema";
@@ -54,6 +58,19 @@ async def connect(endpoint: Endpoint) -> asyncpg.Connection:
 async def run(endpoint: Endpoint, *statements: str) -> None:
     connection = await connect(endpoint)
     try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def silently(endpoint: Endpoint, *statements: str) -> None:
+    """As the apply worker writes, so that the stranger's tap does not see it."""
+    connection = await connect(endpoint)
+    try:
+        if not await connection.fetchval("SELECT count(*) FROM pg_replication_origin WHERE roname = 'drift'"):
+            await connection.execute("SELECT pg_replication_origin_create('drift')")
+        await connection.execute("SELECT pg_replication_origin_session_setup('drift')")
         for statement in statements:
             await connection.execute(statement)
     finally:
@@ -144,6 +161,51 @@ async def load(endpoint: Endpoint, rate: float = 200.0) -> AsyncIterator[Load]:
         running.stop.set()
         await task
         await connection.close()
+
+
+@dataclass
+class Pane:
+    """What a screen would hold: the newest headline and the newest proof of each table."""
+
+    reconciler: PostgresReconciler
+    blue: Endpoint
+    green: Endpoint
+    tables: dict[str, TableProof] = field(default_factory=dict)
+    last: ReconSample | None = None
+    differing_ever: set[str] = field(default_factory=set)
+
+    async def watch(self) -> None:
+        async for sample in self.reconciler.samples():
+            self.last = sample
+            self.tables.update({t.table: t for t in sample.tables})
+            self.differing_ever |= {t.table for t in sample.tables if t.state is ProofState.DIFFERS}
+
+    async def until(self, condition: Callable[[ReconSample], bool], seconds: float = 30.0) -> ReconSample:
+        async def met() -> bool:
+            return self.last is not None and condition(self.last)
+
+        await until(met, seconds)
+        assert self.last is not None
+        return self.last
+
+    async def all_equal(self) -> ReconSample:
+        return await self.until(lambda s: s.tables_total > 0 and s.tables_equal == s.tables_total and s.dirty_keys is not None)
+
+
+@contextlib.asynccontextmanager
+async def reconciling(blue: Endpoint, green: Endpoint, checks: Checks = NO_CHECKS) -> AsyncIterator[Pane]:
+    """A reconciler works on the pair while the block does, blue serving, and what it tells is watched."""
+    reconciler = PostgresReconciler(pair(blue, green), Tuning(recon_duty=0.5), checks=checks)
+    await reconciler.open(Side.BLUE)
+    made = Pane(reconciler, blue, green)
+    task = asyncio.create_task(made.watch())
+    try:
+        yield made
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await reconciler.close()
 
 
 SIDES = (Side.BLUE, Side.GREEN)

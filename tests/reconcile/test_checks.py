@@ -17,7 +17,6 @@ from cockpit.model.words import Side
 from cockpit.reconcile.checks import metrics, render, run_checks
 from cockpit.scenario import load_scenario
 from tests.conftest import MakeDatabase
-from tests.quick import with_checks
 from tests.reconcile.pairs import ROWS, SCHEMA, connect, drained, load, pair, replicate, run
 
 pytestmark = pytest.mark.servers
@@ -182,23 +181,22 @@ async def test_nothing_is_left_on_a_server(two: Two) -> None:
             await connection.close()
 
 
-async def test_the_shipped_examples_of_metrics_on_the_drills_schema(
-    blue16: Server, green18: Server, make_database: MakeDatabase, tmp_path: Path
-) -> None:
+async def test_the_shipped_checks_on_the_drills_schema(blue16: Server, green18: Server, make_database: MakeDatabase) -> None:
     both = Two(await make_database(blue16, "checks_arp"), await make_database(green18, "checks_arp"))
     for side in (both.blue, both.green):
         await run(side, ARP_SCHEMA, ARP_ROWS)
-    checks = load_scenario(with_checks(tmp_path)).checks
+    checks = load_scenario("arp").checks
     results = await run_checks(pair(both.blue, both.green), checks, both.told.append)
     assert [(r.name, r.verdict, r.rows) for r in results.results] == [
         ("payments_by_month", CheckVerdict.EQUAL, 5),
         ("orders_by_status", CheckVerdict.EQUAL, 5),
+        ("currencies", CheckVerdict.EQUAL, 1),
     ]
-    assert render(results).splitlines()[-1] == "checks: equal (2 equal)"
+    assert render(results).splitlines()[-1] == "checks: equal (3 equal)"
     await run(both.green, "DELETE FROM sales.payment WHERE id = 70")
     await run(both.green, """UPDATE sales."Order" SET status = 'cancelled' WHERE id = 3""")
     results = await run_checks(pair(both.blue, both.green), checks, both.told.append)
-    payments, orders = results.results
+    payments, orders, _ = results.results
     assert results.outcome is Outcome.DIFFERENT
     assert [(d.key, d.blue, d.green) for d in payments.differing] == [
         ("month=2024-03-01", "payments=31, total=2356.00", "payments=30, total=2286.00")
@@ -208,6 +206,7 @@ async def test_the_shipped_examples_of_metrics_on_the_drills_schema(
 
 ARP_SCHEMA = Path("cockpit/drill/arp_schema.sql").read_text()
 ARP_ROWS = """
+INSERT INTO core.currency SELECT 'C' || chr(64 + g) || 'X' FROM generate_series(1, 20) g;
 INSERT INTO core.customer (public_id, name, created) VALUES (gen_random_uuid(), 'c', now());
 INSERT INTO sales."Order" (id, customer_id, status, "Total")
 SELECT g, 1, (enum_range(NULL::sales.order_status))[1 + g % 5], g * 1.25 FROM generate_series(1, 100) g;

@@ -21,8 +21,7 @@ from cockpit.reconcile import compare as compare_rows
 from cockpit.scenario import load_scenario
 from cockpit.systems.postgres import PostgresPair
 from tests.conftest import MakeDatabase
-from tests.reconcile.pairs import ROWS, SCHEMA, load, pair, replicate, run
-from tests.reconcile.test_reconciler import _silently
+from tests.reconcile.pairs import ROWS, SCHEMA, load, pair, replicate, run, silently
 
 pytestmark = pytest.mark.servers
 
@@ -54,7 +53,7 @@ async def test_equal_under_load_is_exit_0(order: wiring.Order) -> None:
 
 
 async def test_a_difference_is_exit_1_and_told_by_key_and_column(order: wiring.Order) -> None:
-    await _silently(
+    await silently(
         order.spec.green.control,
         "UPDATE part SET v = NULL WHERE id = 7",
         "DELETE FROM entry WHERE account = 77 AND n = 2",
@@ -72,7 +71,7 @@ async def test_a_difference_is_exit_1_and_told_by_key_and_column(order: wiring.O
 
 async def test_more_differences_than_are_confirmed_are_told_as_at_least(order: wiring.Order, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare_rows, "MOST_SUSPECTS", 5)
-    await _silently(order.spec.green.control, "DELETE FROM account WHERE id <= 20")
+    await silently(order.spec.green.control, "DELETE FROM account WHERE id <= 20")
     found, _ = await compared(order, 15.0)
     assert found.verdict == "different"
     assert next(proof.reason for proof in found.tables if proof.table == "public.account").startswith("at least 5 rows differ: ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 import secrets
@@ -22,9 +21,8 @@ from cockpit.reconcile.differing import Looker
 from cockpit.reconcile.ledger import Standing
 from cockpit.reconcile.repair import Mended, Mending, mend
 from tests.conftest import MakeDatabase
-from tests.reconcile.pairs import connect, drained, pair, replicate, run
+from tests.reconcile.pairs import Pane, connect, drained, pair, reconciling, replicate, run, silently
 from tests.reconcile.plants import PLANTS, ROWS, UNVERIFIABLE, Plant, Told, blue_schema, green_schema, value_rows
-from tests.reconcile.test_reconciler import Pane, _silently
 
 pytestmark = pytest.mark.servers
 
@@ -37,15 +35,8 @@ async def pane(blue16: Server, green18: Server, make_database: MakeDatabase, mon
     await run(blue, *blue_schema(), ROWS, *value_rows())
     await run(green, *green_schema())
     await replicate(blue, green)
-    reconciler = PostgresReconciler(pair(blue, green), Tuning(recon_duty=0.5))
-    await reconciler.open(Side.BLUE)
-    made = Pane(reconciler, blue, green)
-    task = asyncio.create_task(made.watch())
-    yield made
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    await reconciler.close()
+    async with reconciling(blue, green) as made:
+        yield made
 
 
 async def test_every_difference_is_found_and_named_and_nothing_else(pane: Pane) -> None:
@@ -106,7 +97,7 @@ async def _mood_oids(pane: Pane) -> list[int]:
 async def _plant(pane: Pane) -> None:
     await run(pane.blue, *(plant.blue for plant in PLANTS if plant.blue))
     await drained(pane.blue, pane.green)
-    await _silently(pane.green, *(statement for plant in PLANTS if not plant.rogue for statement in plant.green))
+    await silently(pane.green, *(statement for plant in PLANTS if not plant.rogue for statement in plant.green))
     await run(pane.blue, "ALTER SUBSCRIPTION cockpit_t_rev DISABLE")  # what a stranger writes stays on green
     await run(pane.green, *(statement for plant in PLANTS if plant.rogue for statement in plant.green))
 

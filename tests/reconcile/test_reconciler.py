@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -13,43 +13,13 @@ import pytest_asyncio
 from cockpit.drill.servers import Server
 from cockpit.errors import SystemFault
 from cockpit.model.settings import Endpoint, Tuning, Waiver
-from cockpit.model.telemetry import ReconSample, TableProof
 from cockpit.model.words import Known, ProofState, Severity, Side
 from cockpit.reconcile import PostgresReconciler
 from cockpit.reconcile.keyless import Keyless
 from tests.conftest import MakeDatabase
-from tests.reconcile.pairs import ROWS, SCHEMA, connect, drained, load, pair, replicate, run, until
+from tests.reconcile.pairs import ROWS, SCHEMA, Pane, connect, drained, load, pair, reconciling, replicate, run, silently, until
 
 pytestmark = pytest.mark.servers
-
-
-@dataclass
-class Pane:
-    """What a screen would hold: the newest headline and the newest proof of each table."""
-
-    reconciler: PostgresReconciler
-    blue: Endpoint
-    green: Endpoint
-    tables: dict[str, TableProof] = field(default_factory=dict)
-    last: ReconSample | None = None
-    differing_ever: set[str] = field(default_factory=set)
-
-    async def watch(self) -> None:
-        async for sample in self.reconciler.samples():
-            self.last = sample
-            self.tables.update({t.table: t for t in sample.tables})
-            self.differing_ever |= {t.table for t in sample.tables if t.state is ProofState.DIFFERS}
-
-    async def until(self, condition: Callable[[ReconSample], bool], seconds: float = 30.0) -> ReconSample:
-        async def met() -> bool:
-            return self.last is not None and condition(self.last)
-
-        await until(met, seconds)
-        assert self.last is not None
-        return self.last
-
-    async def all_equal(self) -> ReconSample:
-        return await self.until(lambda s: s.tables_total > 0 and s.tables_equal == s.tables_total and s.dirty_keys is not None)
 
 
 @pytest_asyncio.fixture
@@ -60,15 +30,8 @@ async def pane(blue16: Server, green18: Server, make_database: MakeDatabase) -> 
     await run(green, "CREATE TYPE other AS ENUM ('x', 'y', 'z')", SCHEMA)
     await replicate(blue, green)
     await run(green, "ANALYZE")
-    reconciler = PostgresReconciler(pair(blue, green), Tuning(recon_duty=0.5))
-    await reconciler.open(Side.BLUE)
-    made = Pane(reconciler, blue, green)
-    task = asyncio.create_task(made.watch())
-    yield made
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    await reconciler.close()
+    async with reconciling(blue, green) as made:
+        yield made
 
 
 async def test_a_replicating_pair_under_load_is_equal_and_stays_so(pane: Pane) -> None:
@@ -101,7 +64,7 @@ async def test_a_planted_difference_is_confirmed_and_named_under_load(pane: Pane
     async with load(pane.blue):
         await pane.all_equal()
         # Written as the apply worker writes, so that the stranger's tap does not see it: silent drift.
-        await _silently(
+        await silently(
             pane.green,
             "UPDATE part SET v = NULL WHERE id = 7",
             "DELETE FROM entry WHERE account = 77 AND n = 2",
@@ -126,25 +89,13 @@ async def test_a_planted_difference_is_confirmed_and_named_under_load(pane: Pane
 
 async def test_what_the_config_calls_sensitive_is_told_without_its_value(pane: Pane) -> None:
     await pane.all_equal()
-    await _silently(pane.green, "UPDATE account SET balance = balance + 1, owner = 'somebody else' WHERE id = 9")
+    await silently(pane.green, "UPDATE account SET balance = balance + 1, owner = 'somebody else' WHERE id = 9")
     await pane.until(lambda s: bool(pane.tables["public.account"].rows), 60)
     (row,) = pane.tables["public.account"].rows
     shown = {column.column: column for column in row.columns}
     assert shown["balance"].masked
     assert (shown["balance"].blue, shown["balance"].green) == (None, None)
     assert shown["owner"].green == "somebody else"
-
-
-async def _silently(endpoint: Endpoint, *statements: str) -> None:
-    connection = await connect(endpoint)
-    try:
-        if not await connection.fetchval("SELECT count(*) FROM pg_replication_origin WHERE roname = 'drift'"):
-            await connection.execute("SELECT pg_replication_origin_create('drift')")
-        await connection.execute("SELECT pg_replication_origin_session_setup('drift')")
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def test_the_window_finds_a_difference_among_the_dirty_keys(pane: Pane) -> None:
@@ -166,7 +117,7 @@ async def _silently_lost(pane: Pane) -> None:
     """A row changes on blue, and what green makes of it is wrong."""
     await run(pane.blue, "UPDATE account SET owner = owner || '!' WHERE id = 600")
     await drained(pane.blue, pane.green)
-    await _silently(pane.green, "UPDATE account SET owner = 'owner 600' WHERE id = 600")
+    await silently(pane.green, "UPDATE account SET owner = 'owner 600' WHERE id = 600")
 
 
 async def test_a_table_without_a_key_that_grew_is_proven_by_its_end(pane: Pane) -> None:
@@ -227,7 +178,7 @@ async def test_what_came_after_a_table_was_read_early_is_still_looked_at(
         await run(pane.blue, "INSERT INTO log VALUES (now(), 'late')")
         await drained(pane.blue, pane.green)
         if lost:
-            await _silently(pane.green, lost)
+            await silently(pane.green, lost)
         return await drain(fence)
 
     monkeypatch.setattr(Keyless, "read_early", noted)
@@ -298,7 +249,7 @@ async def test_a_row_lost_or_changed_in_a_table_that_grew_is_found(pane: Pane, l
     pane.reconciler.hold()
     await run(pane.blue, "INSERT INTO log VALUES (now(), 'new'), (now(), 'new')")
     await drained(pane.blue, pane.green)
-    await _silently(pane.green, lost)
+    await silently(pane.green, lost)
     verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
     assert verification.equal is False, verification
     assert any("public.log" in text for text in verification.differing)
@@ -439,8 +390,41 @@ async def test_waiting_for_a_drain_counts_in_the_time_box(pane: Pane) -> None:
         verification = await asyncio.wait_for(pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 0.5), 5)
     assert verification.equal is None
     assert verification.seconds < 2
-    assert "a drain was under way" in str(verification.evidence["trouble"])
+    assert "while the taps were being drained" in str(verification.evidence["trouble"])
     assert "public.account" in verification.unproven
+
+
+async def test_what_changed_last_is_marked_as_soon_as_the_origin_is_quiet(pane: Pane) -> None:
+    """Before anybody verifies; and the verification finds what was silently lost of it."""
+    await pane.all_equal()
+    await _held(pane)
+    await _silently_lost(pane)
+    pane.reconciler.quieted(Side.BLUE)
+
+    async def marked() -> bool:
+        return pane.reconciler._ledger.standings["public", "account"].dirty > 0
+
+    await until(marked)
+    found = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert found.equal is False, found
+    assert found.evidence["changes_drained"] >= 1  # type: ignore[operator]
+
+
+async def test_where_the_last_drain_failed_the_verification_drains_again(pane: Pane) -> None:
+    await pane.all_equal()
+    await _held(pane)
+    await _silently_lost(pane)
+    await run(pane.green, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'cockpit_arp_tap%'")
+    pane.reconciler.quieted(Side.BLUE)
+    first = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert first.equal is False, first
+    assert "no tap on green" in str(first.evidence["unwatched"])
+
+
+async def test_a_side_that_is_quiet_while_the_background_works_changes_nothing(pane: Pane) -> None:
+    await pane.all_equal()
+    pane.reconciler.quieted(Side.BLUE)
+    assert pane.reconciler._last_drain is None
 
 
 async def test_a_table_that_may_not_be_read_is_unproven_until_it_may(pane: Pane) -> None:

@@ -21,8 +21,7 @@ from cockpit.repairing import Planned, Repair, carry_out
 from cockpit.timeline.folder import RunFolder
 from cockpit.wiring import Order
 from tests.conftest import MakeDatabase
-from tests.reconcile.pairs import ROWS, SCHEMA, connect, drained, pair, replicate, run
-from tests.reconcile.test_reconciler import _silently
+from tests.reconcile.pairs import ROWS, SCHEMA, connect, drained, pair, replicate, run, silently
 
 pytestmark = pytest.mark.servers
 
@@ -81,7 +80,7 @@ EXPECTED = {
 
 
 async def test_what_differs_is_made_equal_and_nothing_else(spec: PairSpec) -> None:
-    await _silently(spec.green.control, *DRIFT)
+    await silently(spec.green.control, *DRIFT)
     before = await look(spec)
     assert told(before) >= EXPECTED
     assert len(before.fixes) == len(EXPECTED) + 1, "and one in a partition"
@@ -94,7 +93,7 @@ async def test_what_differs_is_made_equal_and_nothing_else(spec: PairSpec) -> No
 
 
 async def test_it_is_not_carried_back(spec: PairSpec) -> None:
-    await _silently(spec.green.control, "DELETE FROM entry WHERE account = 77 AND n = 2")
+    await silently(spec.green.control, "DELETE FROM entry WHERE account = 77 AND n = 2")
     await mended(spec, await look(spec))
     await run(spec.green.control, "INSERT INTO entry VALUES (-5, 1, 1, 'a mark')")
     await drained(spec.green.control, spec.blue.control)
@@ -104,12 +103,12 @@ async def test_it_is_not_carried_back(spec: PairSpec) -> None:
 
 
 async def test_a_row_that_changed_meanwhile_is_left_alone(spec: PairSpec) -> None:
-    await _silently(spec.green.control, "UPDATE account SET owner = 'x' WHERE id IN (1, 2)", "DELETE FROM account WHERE id = 3")
+    await silently(spec.green.control, "UPDATE account SET owner = 'x' WHERE id IN (1, 2)", "DELETE FROM account WHERE id = 3")
     found = await look(spec)
     assert len(found.fixes) == 3
     await run(spec.blue.control, "UPDATE account SET owner = 'newer' WHERE id = 1")
     await drained(spec.blue.control, spec.green.control)
-    await _silently(spec.green.control, "INSERT INTO account (id, owner) VALUES (3, 'somebody')")
+    await silently(spec.green.control, "INSERT INTO account (id, owner) VALUES (3, 'somebody')")
     result = await mended(spec, found)
     assert result.done == 1
     assert {fix.key for fix in result.left} == {("1",), ("3",)}
@@ -117,13 +116,13 @@ async def test_a_row_that_changed_meanwhile_is_left_alone(spec: PairSpec) -> Non
 
 
 async def test_the_script_does_the_same(spec: PairSpec) -> None:
-    await _silently(spec.green.control, *DRIFT)
+    await silently(spec.green.control, *DRIFT)
     await run(spec.green.control, script((await look(spec)).fixes, Side.GREEN))
     assert (await look(spec)).fixes == ()
 
 
 async def test_what_was_done_is_said_though_the_timeline_cannot_have_it(spec: PairSpec, tmp_path: Path) -> None:
-    await _silently(spec.green.control, "UPDATE account SET owner = 'x' WHERE id = 1")
+    await silently(spec.green.control, "UPDATE account SET owner = 'x' WHERE id = 1")
     found = await look(spec)
     repair = Repair("no-run", "green", {}, {}, "", "")
     planned = Planned(repair, found.fixes, Side.GREEN, RunState(), cast(Order, SimpleNamespace(spec=spec)))
@@ -132,7 +131,7 @@ async def test_what_was_done_is_said_though_the_timeline_cannot_have_it(spec: Pa
     result = await carry_out(nowhere, planned, "ann", heard.append)
     assert (result.done, result.left) == (1, [])
     assert [line.startswith("the repair's end is not in the timeline (1 rows done, 0 left alone)") for line in heard] == [True]
-    await _silently(spec.green.control, "UPDATE account SET owner = 'x' WHERE id = 1", "ALTER TABLE account RENAME TO elsewhere")
+    await silently(spec.green.control, "UPDATE account SET owner = 'x' WHERE id = 1", "ALTER TABLE account RENAME TO elsewhere")
     with pytest.raises(SystemFault, match="account"):
         await carry_out(nowhere, planned, "ann", heard.append)
     assert len(heard) == 2

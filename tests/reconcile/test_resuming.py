@@ -20,8 +20,7 @@ from cockpit.reconcile import PostgresReconciler, keeping
 from cockpit.reconcile.compare import Comparison, Piece
 from cockpit.reconcile.ledger import Standing
 from tests.conftest import MakeDatabase
-from tests.reconcile.pairs import ROWS, SCHEMA, connect, drained, load, pair, replicate, run, until
-from tests.reconcile.test_reconciler import Pane, _silently
+from tests.reconcile.pairs import ROWS, SCHEMA, Pane, connect, drained, load, pair, replicate, run, silently, until
 
 pytestmark = pytest.mark.servers
 
@@ -190,7 +189,7 @@ async def test_what_was_dirty_when_it_was_killed_is_dirty_still_and_a_silent_dri
     await runs.kill(first)
     await run(runs.blue, "UPDATE account SET owner = 'again' WHERE id = 9")
     await drained(runs.blue, runs.green)
-    await _silently(runs.green, "UPDATE account SET owner = 'drift' WHERE id IN (7, 9)")
+    await silently(runs.green, "UPDATE account SET owner = 'drift' WHERE id IN (7, 9)")
     unread()
     second = await runs.begin()
     await second.until(lambda s: s.differences == 2)
@@ -206,7 +205,7 @@ async def test_a_table_half_read_goes_on_where_it_stopped(runs: Runs, monkeypatc
     await run(runs.blue, "CREATE TABLE big (id int PRIMARY KEY, v text)")
     await run(runs.green, "CREATE TABLE big (id int PRIMARY KEY, v text)")
     for endpoint in (runs.blue, runs.green):
-        await _silently(endpoint, "INSERT INTO big SELECT i, 'v' FROM generate_series(1, 150000) i", "ANALYZE big")
+        await silently(endpoint, "INSERT INTO big SELECT i, 'v' FROM generate_series(1, 150000) i", "ANALYZE big")
     pieces: list[Piece] = []
     stop_at = [2]
     piece = Comparison._piece
@@ -322,7 +321,7 @@ async def test_a_drain_that_did_not_reach_the_file_is_noticed(runs: Runs, unread
     await first.reconciler._keeper.save()
     await run(runs.blue, "UPDATE account SET owner = 'lost' WHERE id = 7")
     await drained(runs.blue, runs.green)
-    await _silently(runs.green, "UPDATE account SET owner = 'drift' WHERE id = 7")
+    await silently(runs.green, "UPDATE account SET owner = 'drift' WHERE id = 7")
     await first.reconciler._watch.drain(first.reconciler._tables())
     await runs.kill(first, saved=False)
     second = await runs.begin()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from cockpit.drill.servers import Server
 from cockpit.errors import LinkError
 from cockpit.model.settings import Endpoint
 from cockpit.model.words import Side
-from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.sessions import Line, Row
+from tests.conftest import MakeDatabase
 
 
 @pytest.mark.parametrize("mode", ["require", "prefer", "verify-ca", "verify-full"])
@@ -18,3 +21,37 @@ async def test_a_named_authority_is_asked_whatever_the_mode(tmp_path: Path, mode
     endpoint = Endpoint("127.0.0.1", 1, "arp", "cockpit", sslmode=mode, sslrootcert=str(tmp_path / "none.pem"))
     with pytest.raises(LinkError, match="CA file"):
         await Line(Side.BLUE, endpoint).fetch("SELECT 1")
+
+
+@pytest.mark.servers
+async def test_a_snapshot_whose_end_is_cut_short_too_is_not_found_by_the_next_reader(
+    blue16: Server, make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window cuts the background once, and once more when that takes long; then it reads through the same line."""
+    line = Line(Side.BLUE, await make_database(blue16, "cut"))
+    inside, ending, fetch = asyncio.Event(), asyncio.Event(), Line.fetch
+
+    async def slow_end(self: Line, sql: str, *args: object, deadline: float = 6.0) -> list[Row]:
+        if sql == "COMMIT":
+            ending.set()
+            await asyncio.Event().wait()
+        return await fetch(self, sql, *args, deadline=deadline)
+
+    async def read() -> None:
+        async with line.snapshot(10.0):
+            await line.fetch("SELECT 1")
+            inside.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(Line, "fetch", slow_end)
+    task = asyncio.create_task(read())
+    for moment in (inside, ending):
+        await asyncio.wait_for(moment.wait(), 10)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    monkeypatch.setattr(Line, "fetch", fetch)
+    try:
+        assert (await line.fetch("SHOW transaction_isolation"))[0][0] == "read committed"
+    finally:
+        await line.close()

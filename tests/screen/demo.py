@@ -15,7 +15,10 @@ from pathlib import Path
 
 from cockpit.model import events as ev
 from cockpit.model.bill import Bill
+from cockpit.model.checks import CheckVerdict
+from cockpit.model.checks import Difference as Unequal
 from cockpit.model.intents import Ask, Intent, refusal
+from cockpit.model.parity import Difference, NotCarried, Weight
 from cockpit.model.plan import Statement
 from cockpit.model.state import EMPTY, RunState, fold
 from cockpit.model.telemetry import (
@@ -246,6 +249,59 @@ def ungraceful() -> Story:
     made.take(ev.StepFinished("arm", 24.0))
     made.take(ev.ModeChanged(Mode.ARMED))
     made.take(ev.StepStarted("confirm"))
+    return made
+
+
+def checked() -> Story:
+    """A handover has landed; the business checks were read again, and the last preflight compared everything beside the rows."""
+    made = story(SOAK)
+    apart = (Unequal("month=2025-11-01", "payments=31, total=2356.00", "payments=30, total=2286.00"),)
+    by_month, by_status = "SELECT date_trunc('month', paid_on)::date AS month, sum(amount) AS total", "SELECT status, count(*) AS orders"
+    for fact in (
+        ev.CheckRead("currencies", "spot", CheckVerdict.EQUAL, 0, 1, 0, 0.02, query="SELECT count(*) FROM core.currency"),
+        ev.CheckRead(
+            "stock", "metric", CheckVerdict.FAILED, 1, 0, 0, 0.0, reason="green: permission denied for table stock", query="SELECT 1"
+        ),
+        ev.CheckRead(
+            "orders_by_status",
+            "metric",
+            CheckVerdict.HOT,
+            1,
+            5,
+            2,
+            1.9,
+            6,
+            "Orders by status",
+            "moves faster than it is read",
+            (),
+            by_status,
+        ),
+        ev.CheckRead("payments_by_month", "metric", CheckVerdict.DIFFERS, 1, 26, 1, 0.31, 2, "Payments by month", "", apart, by_month),
+        ev.ParityRead(
+            2060,
+            1,
+            1,
+            2,
+            (
+                Difference(
+                    "index",
+                    "sales.order_placed",
+                    "btree (placed)",
+                    "",
+                    Weight.BAD,
+                    "CREATE INDEX order_placed ON sales.orders (placed)",
+                    "SELECT 1",
+                    Side.GREEN,
+                ),
+                Difference("setting", "work_mem", "64MB", "16MB", Weight.LOOK, "set it alike, or leave it", "SHOW work_mem"),
+            ),
+            (
+                NotCarried("unlogged table", "ops.scratch", (Side.BLUE, Side.GREEN), "fill it again on green"),
+                NotCarried("materialized view", "sales.daily", (Side.BLUE, Side.GREEN), "REFRESH MATERIALIZED VIEW sales.daily"),
+            ),
+        ),
+    ):
+        made.take(fact)
     return made
 
 

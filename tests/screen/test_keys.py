@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from pathlib import Path
 
+import pytest
 from rich.cells import cell_len
 from textual import events
 
@@ -12,9 +15,13 @@ from cockpit.model import events as ev
 from cockpit.model.intents import Ask, Intent
 from cockpit.model.telemetry import ReadinessSample, ServerSample
 from cockpit.model.words import Direction, Mode, Outcome, Side
+from cockpit.screen import tour
 from cockpit.screen.actions import ACTIONS, table
+from cockpit.screen.cells import line_width, text_of
 from cockpit.screen.main import MainScreen
 from cockpit.screen.options import Ending, Options
+from cockpit.screen.tour import PAGES
+from cockpit.timeline.journal import Journal
 from cockpit.timeline.wire import Reply
 from tests.screen.demo import ARMED, READY, SOAK, WINDOW, Story, approved, story, ungraceful, waiting
 from tests.screen.flying import Cockpit, cockpit
@@ -262,6 +269,22 @@ async def test_what_was_taken_gives_way_to_being_stuck_also_when_that_was_faster
         await c.look()
         assert "taken" not in c.prompt
         assert "STUCK: blue does not answer" in c.prompt
+
+
+async def test_a_run_that_stays_stuck_is_closed_as_it_is_by_a_longer_word() -> None:
+    source = story(WINDOW - 0.4)
+    source.take(ev.AlarmRaised("open: resume pool", "resume pool: no answer"))
+    source.take(ev.HandoverClosed(1, Outcome.STUCK, 0.02, Side.BLUE, "pool does not answer"))
+    source.take(ev.ModeChanged(Mode.STUCK, "pool does not answer"))
+    async with cockpit(source) as c:
+        await c.press("Q")
+        assert "CLOSE the run AS IT IS" in c.prompt
+        assert "type arp half way:" in c.prompt
+        await c.later(1.0)
+        await c.press(*"arp", "enter")
+        assert c.intents() == []
+        await c.press(*"arp", "space", *"half", "space", *"way", "enter")
+        assert c.intents() == ["close arp half way"]
 
 
 async def test_letters_count_a_tenth_of_a_second_after_arming_and_enter_later() -> None:
@@ -546,3 +569,54 @@ async def test_until_a_run_is_read_it_is_not_judged_and_no_key_acts_on_half_of_i
         source.behind = False
         await c.look()
         assert "LINK" in c.text
+
+
+async def test_the_tour_goes_round_the_panes_and_gives_way_to_what_is_meant() -> None:
+    async with cockpit(story(READY)) as c:
+        assert "T shows you round" in c.prompt
+        await c.press("T")
+        assert f"1/{len(PAGES)} " in c.prompt
+        for page in PAGES[1:]:
+            await c.press("enter")
+            assert page.what in c.prompt
+            assert not page.pane or c.main.focus_name == page.pane
+        await c.press("backspace")
+        assert PAGES[-2].what in c.prompt
+        await c.press("enter", "enter")
+        assert "T shows you round" in c.prompt, "after the last page it is over"
+        await c.press("T", "escape")
+        assert PAGES[0].what not in c.prompt
+        await c.press("T", "a")
+        assert c.intents() == ["arm"], "every other key does what it always does"
+        c.source.play(ARMED)
+        await c.look()
+        assert "type arp" in c.prompt
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_every_page_of_the_tour_fits(width: int) -> None:
+    for number, page in enumerate(PAGES):
+        first, second = tour.lines(number, width)
+        assert max(line_width(first), line_width(second)) < width
+        assert width < 80 or page.what in text_of(first)
+
+
+async def test_e_writes_the_report_beside_the_run(tmp_path: Path) -> None:
+    journal = Journal.create(tmp_path / "timeline.jsonl", "pilot")
+    for event in story(SOAK).state.tail:
+        journal.append(event.fact, durable=False)
+    journal.close()
+    async with cockpit(story(SOAK), (120, 40), options=Options(files=tmp_path)) as c:
+        await c.press("e")
+        await asyncio.gather(*c.main._asking)
+        await c.look()
+        assert "report saved: " in c.prompt
+    assert "# " in (tmp_path / "report.md").read_text()
+
+
+async def test_a_report_that_cannot_be_written_says_why(tmp_path: Path) -> None:
+    async with cockpit(story(SOAK), (120, 40), options=Options(files=tmp_path / "gone")) as c:
+        await c.press("e")
+        await asyncio.gather(*c.main._asking)
+        await c.look()
+        assert "NOT SAVED" in c.prompt

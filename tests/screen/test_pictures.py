@@ -14,7 +14,7 @@ from cockpit.model import events as ev
 from cockpit.model.telemetry import AppRoute, ColumnDifference, LagSample, RoutingSample, RowDifference
 from cockpit.model.words import Known, Mode, Outcome, ProofState, Side, Verdict
 from cockpit.screen.options import Options
-from tests.screen.demo import ARMED, BACK, ORIGIN, READY, SOAK, WINDOW, Story, approved, story, ungraceful, waiting
+from tests.screen.demo import ARMED, BACK, ORIGIN, READY, SOAK, WINDOW, Story, approved, checked, story, ungraceful, waiting
 from tests.screen.flying import SIZES, cockpit
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -133,6 +133,54 @@ async def test_what_a_key_opens_looks_as_it_did(name: str, keys: str) -> None:
         await c.press(*(names.get(key, key) for key in keys.split()))
         await c.look()
         _same(f"{name}-80x24", c.text)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda s: f"{s[0]}x{s[1]}")
+async def test_the_page_of_the_checks_looks_as_it_did(size: tuple[int, int]) -> None:
+    async with cockpit(checked(), size) as c:
+        await c.press("c")
+        _same(f"checks-{size[0]}x{size[1]}", c.text)
+
+
+@pytest.mark.parametrize(
+    ("downs", "shown"),
+    [
+        (
+            0,
+            ("metric payments_by_month: Payments by month", "DIFFERS", "26 compared, 25 equal, 1 not", "month=2025-11-01: blue", "paid_on"),
+        ),
+        (1, ("metric stock", "not read", "permission denied for table stock")),
+        (2, ("metric orders_by_status", "moving", "moves faster than it is read", "6 looks")),
+        (3, ("spot currencies", "EQUAL", "by the preflight, ")),
+        (4, ("index sales.order_placed", "btree (placed)", "on green: CREATE INDEX order_placed")),
+        (5, ("setting work_mem", "may be meant", "64MB", "16MB", "SHOW work_mem")),
+        (6, ("unlogged table ops.scratch", "blue and green; never carried, not compared", "fill it again on green")),
+    ],
+)
+async def test_enter_on_the_checks_page_opens_what_it_stands_for(downs: int, shown: tuple[str, ...]) -> None:
+    async with cockpit(checked(), (120, 40)) as c:
+        await c.press("c", *["down"] * downs, "enter")
+        missing = [text for text in shown if text not in c.text]
+        assert not missing, c.text
+        await c.press("escape", "escape")
+        assert "1 LAG" in c.text
+
+
+async def test_the_checks_page_says_so_where_nothing_was_read() -> None:
+    async with cockpit(story(SOAK)) as c:
+        await c.press("c")
+        assert "no business check was read" in c.text
+        assert "not compared beside the rows" in c.text
+        await c.press("c")
+        assert "1 LAG" in c.text
+
+
+async def test_the_timeline_tells_a_check_in_a_sentence() -> None:
+    async with cockpit(checked(), (200, 60)) as c:
+        await c.press("5", "5")
+        told = "metric payments_by_month read after handover 1: 1 of 26 groups DIFFER; month=2025-11-01: blue payments=31, total=2356.00, green"
+        assert told in c.text
+        assert "beside the rows 2060 objects compared: 1 differ, 1 may be meant, 2 never carried" in c.text
 
 
 async def test_the_lag_of_a_pair_that_was_never_armed_names_nothing_broken() -> None:

@@ -38,8 +38,10 @@ async def test_it_plays_at_its_speed_and_ends(tmp_path: Path) -> None:
         await c.look()
         assert "00:02 of 00:10" in c.prompt
         assert "BLUE serves" in c.text
+        for timer in list(c.main._timers):
+            timer.pause()
         await c.press("greater_than_sign")
-        assert "REPLAY x2" in c.prompt
+        assert "REPLAY x2" in c.prompt, "shown by the key itself, not by the next tick"
         wall[0] += 100
         await c.look()
         assert "REPLAY OVER  00:10 of 00:10" in c.prompt

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from cockpit.handover import guardian, watch
+from cockpit.handover import awake, guardian, sitting, watch
+from cockpit.systems.memory.cluster import now as world_time
 from cockpit.timeline import journal
 from cockpit.timeline.journal import Journal
 from tests.simulate.process import Killed, current
@@ -131,17 +132,32 @@ class WallClock:
     moved: timedelta = timedelta()
 
     def now(self, zone: Any) -> datetime:
-        return DAWN + timedelta(seconds=asyncio.get_running_loop().time()) + self.moved
+        return DAWN + timedelta(seconds=world_time()) + self.moved
 
 
-@dataclass(slots=True)
+class _Disks:
+    """Stands where `os` does in the timeline's writer: every process meets its own machine's disk."""
+
+    def __getattr__(self, name: str) -> Any:
+        process = current()
+        return getattr(os if process is None or process.machine is None else process.machine.disk, name)
+
+
 class _Signals:
-    """Stands where `os` does in the guardian: its only child is a twin."""
+    """Stands where `os` does in the guardian: its only child is a twin on its own machine."""
 
-    kill: Callable[[int, int], None]
+    def kill(self, pid: int, signal: int) -> None:
+        process = current()
+        assert process is not None
+        process.machine.kill_pilot()
 
     def getpid(self) -> int:
         return 1
+
+
+def boottime() -> float:
+    """Goes on while a machine is suspended."""
+    return world_time()
 
 
 class _Clocked(Journal):
@@ -157,12 +173,25 @@ class _Clocked(Journal):
 
 
 @contextmanager
-def replaced(disk: Disk, clock: WallClock, kill: Callable[[int, int], None]) -> Iterator[None]:
-    """The timeline's writer meets this disk and clock, the guardian's signals reach the twin of its child."""
-    before = journal.os, journal.datetime, guardian.os, guardian.Journal, guardian.BEAT_S, watch.BEAT_S
-    guardian.BEAT_S = watch.BEAT_S = BEAT_S
-    journal.os, journal.datetime, guardian.os, guardian.Journal = disk, clock, _Signals(kill), _Clocked  # type: ignore[attr-defined,assignment,misc]
+def replaced(clock: WallClock) -> Iterator[None]:
+    """The timeline's writer meets its machine's disk and this clock, the guardian's signals reach the twin of its child, and the lease goes by
+    a clock that goes on while a machine is suspended."""
+    twins = (
+        (journal, "os", _Disks()),
+        (journal, "datetime", clock),
+        (guardian, "os", _Signals()),
+        (guardian, "Journal", _Clocked),
+        (guardian, "BEAT_S", BEAT_S),
+        (watch, "BEAT_S", BEAT_S),
+        (awake, "TURN_S", BEAT_S),
+        (awake, "awake_or_not", boottime),
+        (sitting, "datetime", clock),
+    )
+    before = [(module, name, getattr(module, name)) for module, name, _ in twins]
+    for module, name, twin in twins:
+        setattr(module, name, twin)
     try:
         yield
     finally:
-        journal.os, journal.datetime, guardian.os, guardian.Journal, guardian.BEAT_S, watch.BEAT_S = before  # type: ignore[attr-defined,misc]
+        for module, name, real in before:
+            setattr(module, name, real)

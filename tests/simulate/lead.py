@@ -13,6 +13,7 @@ from cockpit.timeline.wire import Reply
 from tests.simulate.worst import FORCE, WORST
 
 if TYPE_CHECKING:
+    from tests.simulate.machine import Machine
     from tests.simulate.scene import Scene
     from tests.simulate.story import Move
 
@@ -23,17 +24,18 @@ STILL = {Mode.READY, Mode.STUCK, Mode.CLOSED}
 class Lead:
     """Does the moves of the story, one after the other, as far as the state lets him."""
 
-    def __init__(self, scene: Scene, moves: tuple[Move, ...]) -> None:
+    def __init__(self, scene: Scene, machine: Machine, moves: tuple[Move, ...]) -> None:
         self._scene = scene
+        self._machine = machine
         self._moves = moves
 
     @property
     def _state(self) -> RunState:
-        return self._scene.recorder.state if self._scene.recorder is not None else EMPTY
+        return self._machine.recorder.state if self._machine.recorder is not None else EMPTY
 
     @property
     def _flying(self) -> bool:
-        return self._scene.child.returncode is None
+        return self._machine.child.returncode is None
 
     async def run(self) -> None:
         await self._until(lambda s: s.mode in STILL, 60)
@@ -143,24 +145,29 @@ class Lead:
             await self._until(lambda s: s.mode in STILL, 900)
 
     async def _close(self) -> None:
+        """The run ends on his word; what stays half way for minutes is left open, as by a shutdown."""
         for _ in range(60):
             reply = await self._ask(Ask.CLOSE, self._state.pair)
             if not self._flying or (reply is not None and reply.ok):
                 return
+            if self._state.mode is Mode.STUCK and self._state.half_way is not None and self._machine.flown is not None:
+                self._machine.flown.close("told to stop")
             await asyncio.sleep(20)
 
     async def _ask(self, ask: Ask, argument: str = "") -> Reply | None:
-        """The pilot's answer; None where it gives none within 5 s."""
-        flown = self._scene.flown
+        """The pilot's answer; None where it gives none within 5 s. While its machine stands still nobody is at a screen."""
+        await self._machine.awake.wait()
+        flown = self._machine.flown
         if flown is None or not self._flying:
             return None
-        answer = self._scene.pilot.run(flown.answer(Intent(ask, "ana", self._state.seq, argument)))
+        answer = self._machine.pilot.run(flown.answer(Intent(ask, "ana", self._state.seq, argument)))
         done, _ = await asyncio.wait({answer}, timeout=5)
         return answer.result() if done else None
 
     async def _until(self, holds: Callable[[RunState], bool], within_s: float) -> RunState:
         """The state once `holds`, or the pilot is gone, or so much time has passed."""
         for _ in range(round(within_s / LOOK_S)):
+            await self._machine.awake.wait()
             if not self._flying or holds(self._state):
                 break
             await asyncio.sleep(LOOK_S)

@@ -36,9 +36,15 @@ FENCE_LOOKED_BACK_S, FENCE_MOSTLY_S = 10.0, 5.0
 
 
 def timeline(scene: Scene) -> tuple[Reading | None, RunState]:
-    if not scene.timeline.exists():
+    """Of whoever owned the pair last, in the world's time."""
+    if not scene.owner.timeline.exists():
         return None, EMPTY
-    return _read(scene.timeline.read_bytes())
+    machine = scene.owner
+    reading, state = _read(machine.timeline.read_bytes())
+    if not machine.clock.behind:
+        return reading, state
+    later = (replace(event, mono=event.mono + machine.clock.behind) for event in reading.events[machine.woke_at_record :])
+    return replace(reading, events=(*reading.events[: machine.woke_at_record], *later)), state
 
 
 @lru_cache(maxsize=1)
@@ -50,7 +56,7 @@ def _read(content: bytes) -> tuple[Reading, RunState]:
 
 def serving(scene: Scene, state: RunState) -> Side:
     """The side that must serve: what the timeline says; where the disk kept nothing more, the side without a fence."""
-    if not scene.disk.failed:
+    if not scene.owner.disk.failed:
         return state.serving or scene.last_written
     open_sides = [side for side, node in scene.memory.cluster.nodes.items() if not node.fenced]
     return open_sides[0] if len(open_sides) == 1 else state.serving or scene.last_written
@@ -62,10 +68,24 @@ def left_open(scene: Scene) -> bool:
     return reading is not None and bool(reading.events) and state.mode is not Mode.CLOSED
 
 
+def kept_open(scene: Scene) -> bool:
+    """A handover is half way, or a side that was left may come back open, and pilot and guardian have left it to a person."""
+    _, state = timeline(scene)
+    return state.mode is Mode.STUCK and (state.half_way is not None or state.at_large is not None) and not scene.owner.disk.failed
+
+
 def ending(scene: Scene) -> str:
     _, state = timeline(scene)
     who = (
-        "taken up" if scene.taken_up else "both gone" if scene.guardian.dead else "guardian" if state.owner_role == "guardian" else "pilot"
+        "elsewhere"
+        if scene.owner.number
+        else "taken up"
+        if scene.owner.taken_up
+        else "both gone"
+        if scene.owner.guardian.dead
+        else "guardian"
+        if state.owner_role == "guardian"
+        else "pilot"
     )
     return f"{who}: {state.outcome or state.mode}"
 
@@ -86,10 +106,10 @@ def _journal(scene: Scene, reading: Reading | None, state: RunState) -> Iterator
         return
     if not reading.intact:
         yield f"O7: the timeline is damaged: record {reading.damaged_record} {reading.damage}"
-    if CANARY.encode() in scene.timeline.read_bytes():
+    if CANARY.encode() in scene.owner.timeline.read_bytes():
         yield "O10: a secret is in the timeline"
     # A disk that refused a record keeps none after it: then nobody can write the end.
-    if state.mode is not Mode.CLOSED and not scene.disk.failed and reading.events:
+    if state.mode is not Mode.CLOSED and not kept_open(scene) and not scene.owner.disk.failed and reading.events:
         yield f"O7: the run has ended and its timeline ends in {state.mode}"
 
 
@@ -101,8 +121,10 @@ def named(state: RunState) -> str:
 def _ends(scene: Scene, state: RunState) -> Iterator[str]:
     """O6, laws 1 and 3: the side that serves takes writes, the other takes none, all routes lead there, nothing is paused, or it is named."""
     side, said = serving(scene, state), named(state)
+    if _contradicted(scene, side, said):
+        return
     here, there = scene.memory.cluster.nodes[side], scene.memory.cluster.nodes[side.other]
-    mute = scene.disk.failed  # nothing can be named on a disk that takes no record: what is out of reach stays out of reach
+    mute = scene.owner.disk.failed  # nothing can be named on a disk that takes no record: what is out of reach stays out of reach
     if here.fenced and not (f"fence {side} off" in said or f"{side} was left as it is" in said or (mute and _out(scene, str(side)))):
         yield f"law 3: {side} serves and is left fenced"
     told = state.parted is not None and parting.UNFENCED in said  # what it says of it, `parting` judges
@@ -118,6 +140,11 @@ def _ends(scene: Scene, state: RunState) -> Iterator[str]:
         by_hand = channel.name in scene.changed_by_hand  # somebody else's word is not overruled after the handover
         if channel.side is not side and not by_hand and "channel" not in said and not (mute and _out(scene, channel.name)):
             yield f"O6: {channel.name} names {channel.side}, {side} serves"
+
+
+def _contradicted(scene: Scene, side: Side, said: str) -> bool:
+    """A hand opened the other side while nobody flew: whether apps wrote there a person decides, and is told so."""
+    return _opened(scene, side.other) and f"{side.other} is open and {side} fenced" in said
 
 
 def _out(scene: Scene, system: str) -> bool:
@@ -138,7 +165,8 @@ def _open_ends(scene: Scene, reading: Reading | None) -> Iterator[str]:
         systems = _systems(scene, alarm.what)
         fence = alarm.id.startswith("open: fence") and alarm.id.endswith("on")
         back, mostly = (FENCE_LOOKED_BACK_S, FENCE_MOSTLY_S) if fence else (LOOKED_BACK_S, MOSTLY_S)
-        if max(scene.outages.seconds(system, alarm.mono - back, alarm.mono) for system in systems) < mostly:
+        out = max(scene.outages.seconds(system, alarm.mono - back, alarm.mono) for system in systems)
+        if out + scene.owner.slept(alarm.mono - back, alarm.mono) < mostly:
             yield f"law 3: left open without a cause: {alarm.what}"
 
 
@@ -163,11 +191,12 @@ def _budgets(scene: Scene, state: RunState) -> Iterator[str]:
     """O9 and the downtime budget, as far as the pilot or guardian measured them."""
     most = scene.scenario.budgets.downtime + HOME_S + GRACE_S
     for handover in state.past:
-        nobody = scene.taken_up  # pilot and guardian were gone: the stall lasted until a person came
+        # Pilot and guardian were gone, or stood still: the stall lasted until a person came, or they woke.
+        nobody = scene.owner.taken_up or scene.elsewhere is not None
         if handover.downtime_s is not None and handover.downtime_s > most and not nobody:
             yield f"downtime: handover {handover.number} stalled writes for {handover.downtime_s:.0f} s"
         back = handover.direction is Direction.ROLLBACK and handover.outcome is Outcome.DONE
-        if back and (handover.seconds or 0.0) > scene.scenario.budgets.rollback:
+        if back and scene.elsewhere is None and (handover.seconds or 0.0) > scene.scenario.budgets.rollback:
             yield f"O9: rollback {handover.number} took {handover.seconds:.0f} s"
 
 
@@ -178,7 +207,9 @@ async def reached(scene: Scene) -> list[str]:
     """O12: every app's own path takes a write. Excused are those whose path was named, and the one whose address nobody can change."""
     _, state = timeline(scene)
     side, said = serving(scene, state), named(state)
-    found = []
+    found: list[str] = []
+    if _contradicted(scene, side, said):
+        return found
     for app in scene.memory.apps:
         named_path = app.plan.channel in said or (app.plan.channel.startswith("channel") and "channel" in said)
         if named_path or f"fence {side} off" in said or "was left as it is" in said or app.plan.channel in scene.changed_by_hand:
@@ -186,7 +217,7 @@ async def reached(scene: Scene) -> list[str]:
         if app.plan.channel == HARDCODED and side is not Side.BLUE:
             continue
         found += [f"O12: {text}" for text in await _tries(scene, app)]
-    return found
+    return [text for text in found if not ("duplicate key" in text and _strays(scene))]
 
 
 async def _tries(scene: Scene, app: MemoryApp) -> list[str]:

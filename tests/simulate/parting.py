@@ -42,6 +42,8 @@ class Parted:
     """As drawn since."""
     released: float
     """When blue let go of its log."""
+    told_at: float
+    """When it was said first that nobody may have shut green out: its machine may stand still from then on."""
 
 
 def parted(state: RunState, events: Sequence[ev.Event]) -> Parted | None:
@@ -53,7 +55,8 @@ def parted(state: RunState, events: Sequence[ev.Event]) -> Parted | None:
     at = next(event.mono for event in since if isinstance(event.fact, ev.ReturnPassed))
     bills = tuple(e.fact for e in since if isinstance(e.fact, ev.BillDrawn) and e.mono > at)
     done = (event.mono for event in since if event.mono > at and _let_go(event.fact))
-    return Parted(view, at, bills, next(done, float("inf")))
+    told = (e.mono for e in since if isinstance(e.fact, ev.AlarmRaised) and UNFENCED in e.fact.what)
+    return Parted(view, at, bills, next(done, float("inf")), next(told, float("inf")))
 
 
 def _let_go(fact: ev.Fact) -> bool:
@@ -76,11 +79,11 @@ def standing(scene: Scene, state: RunState, events: Sequence[ev.Event], said: st
     if not any(isinstance(e.fact, ev.HandoverOpened) and e.fact.ungraceful for e in events):
         return
     yield from _word(state, events)
-    if not scene.disk.failed:
+    if not scene.owner.disk.failed:
         yield from _explained(scene, events)
     left = parted(state, events)
     scene.kept = tuple(row.op for row in kept(scene)) if left else ()
-    yield from _mirrored(scene, state, events, said) if left is None else _apart(scene, said)
+    yield from _mirrored(scene, state, events, said) if left is None else _apart(scene, events, said)
 
 
 def _word(state: RunState, events: Sequence[ev.Event]) -> Iterator[str]:
@@ -114,29 +117,36 @@ def _mirrored(scene: Scene, state: RunState, events: Sequence[ev.Event], said: s
     """Not flown to its end, the sides follow each other as before; or the handover is left half way, or it is said that they do not."""
     last = state.past[-1] if state.past else None
     stuck = last is not None and last.outcome is Outcome.STUCK
-    if stuck or scene.disk.failed:
+    if stuck or scene.owner.disk.failed:
         return
     for side, stream in scene.memory.cluster.streams.items():
         if side not in scene.mirrors_broken and not stream.enabled and f"replicate {side} to {side.other}" not in said:
             yield f"law 2: nothing was left behind, and {side.other} follows {side} no more"
 
 
-def _apart(scene: Scene, said: str) -> Iterator[str]:
+def _apart(scene: Scene, events: Sequence[ev.Event], said: str) -> Iterator[str]:
     """Law 2: each side keeps to itself, blue keeps no log, and a green that nobody fenced is named."""
     theirs, ours = (scene.memory.cluster.streams[side] for side in (Side.GREEN, Side.BLUE))
     if theirs.enabled:
         yield "law 2: blue follows green still, and would take what it was told to go without"
     if ours.exists and "keep no log on blue" not in said and "may hold back its log" not in said and not _mute(scene):
         yield "law 9: blue keeps its log for a green that will not follow"
-    if not scene.memory.cluster.nodes[Side.GREEN].fenced and UNFENCED not in said and "fence green on" not in said and not _mute(scene):
+    told = UNFENCED in said or "fence green on" in said or _mute(scene) or _opened_since(scene, events)
+    if not scene.memory.cluster.nodes[Side.GREEN].fenced and not told:
         yield "law 1: green may take writes when it comes back, and nobody says so"
     if "green holds what blue has not" not in said and not _mute(scene):
         yield "law 2: green holds what blue has not, and nobody says so"
 
 
+def _opened_since(scene: Scene, events: Sequence[ev.Event]) -> bool:
+    """Somebody removed green's fence by hand after it was seen shut out: the cockpit cannot keep him from it, only see it."""
+    shut_out = min((e.mono for e in events if isinstance(e.fact, ev.ShutOut)), default=float("inf"))
+    return any(side is Side.GREEN and at >= shut_out for side, at in scene.hand_opened)
+
+
 def _mute(scene: Scene) -> bool:
     """Nothing can be named on a disk that takes no record."""
-    return scene.disk.failed
+    return scene.owner.disk.failed
 
 
 # --- after replication would have caught up -----------------------------------------------------------------
@@ -179,7 +189,8 @@ def _crossed(scene: Scene, left: Parted, said: str) -> Iterator[str]:
 
 def _let_in(scene: Scene, row: Row, left: Parted) -> bool:
     """Green came back to a log that blue had not let go of yet, and a pilot had not shut it out."""
-    return any(row.at <= back + SHUT_S for back in scene.came_back if left.at - SHUT_S < back <= left.released)
+    backs = [back for back in scene.came_back if left.at - SHUT_S < back <= left.released]
+    return any(row.at <= back + SHUT_S for back in backs) or (bool(backs) and _asleep(scene, row.at))
 
 
 def _excused(scene: Scene, left: Parted, text: str, ops: set[str], said: str) -> bool:
@@ -190,7 +201,8 @@ def _excused(scene: Scene, left: Parted, text: str, ops: set[str], said: str) ->
         return True
     if "two sides writable" not in text or "committed on blue" not in text or at < left.at - 1e-3:
         return False
-    return _back_at(scene, at, left.at, _shut_within(scene)) or (not _flown(scene, at) and (UNFENCED in said or _mute(scene)))
+    told = UNFENCED in said or (scene.elsewhere is not None and left.told_at < at) or _asleep(scene, at)
+    return _back_at(scene, at, left.at, _shut_within(scene)) or (not _flown(scene, at) and (told or _mute(scene)))
 
 
 def _back_at(scene: Scene, at: float, since: float, within: float) -> bool:
@@ -212,6 +224,11 @@ def _shut_within(scene: Scene) -> float:
 def _flown(scene: Scene, at: float) -> bool:
     """A pilot flew then, and had for long enough to see green."""
     return any(seated + SEATED_S <= at <= end for seated, end in scene.flights)
+
+
+def _asleep(scene: Scene, at: float) -> bool:
+    """The machine stood still then, and nobody had taken its run up yet: who could shut green out?"""
+    return not _flown(scene, at) and any(machine.slept(at - 1e-3, at + 1e-3) for machine in scene.machines)
 
 
 def _doubles(scene: Scene, left: Parted, keeps: Iterable[Row]) -> Iterator[str]:

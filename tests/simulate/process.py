@@ -26,7 +26,11 @@ class Process:
     name: str
     dead: bool = False
     frozen: bool = False
+    asleep: bool = False
+    """Its whole machine stands still."""
     buried: bool = False
+    machine: Any = None
+    """The one that it runs on."""
     requests: list[asyncio.Task[Any]] = field(default_factory=list)
     """Sent, and not answered yet."""
     at_death: list[Callable[[], None]] = field(default_factory=list)
@@ -37,7 +41,12 @@ class Process:
 
     @property
     def halted(self) -> bool:
-        return (self.dead or self.frozen) and not self.buried
+        return (self.dead or self.frozen or self.asleep) and not self.buried
+
+    @property
+    def clock(self) -> Any:
+        """Its machine's; None is the world's."""
+        return self.machine.clock if self.machine is not None else None
 
     def run(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """The work begins, in this process."""
@@ -65,6 +74,10 @@ class Process:
 
     def thaw(self) -> None:
         self.frozen = False
+        self._wake()
+
+    def wake(self) -> None:
+        self.asleep = False
         self._wake()
 
     async def bury(self) -> None:
@@ -148,6 +161,12 @@ class _Steps(Coroutine[Any, Any, Any]):
 def current() -> Process | None:
     """The process whose step this is; None for the world's own."""
     return _CURRENT.get()
+
+
+def clock_of(context: Context) -> Any:
+    """The clock that whatever runs in this context goes by; None is the world's."""
+    process = context.get(_CURRENT)
+    return process.clock if process is not None else None
 
 
 def factory(loop: asyncio.AbstractEventLoop, work: Any, *, context: Context | None = None) -> asyncio.Task[Any]:

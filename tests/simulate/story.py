@@ -11,6 +11,7 @@ from cockpit.systems.memory.world import HARDCODED
 from tests.simulate import troubles as tr
 from tests.simulate.disk import Ache, Fail, Moment
 from tests.simulate.moves import Move
+from tests.simulate.standstill import drawn
 from tests.simulate.troubles import FOR_EVER, Trouble, When
 from tests.simulate.worst import worst_day
 
@@ -105,7 +106,7 @@ def _when(dice: Random) -> When:
 
 
 def _trouble(dice: Random, poolers: int, channels: int) -> Trouble:
-    makers = [_call] * 10 + [_server] * 3 + [_process] * 5 + [_disk] * 2 + [_clock] + [_hand] * 4
+    makers = [_call] * 10 + [_server] * 3 + [_process] * 5 + [_machine] * 2 + [_disk] * 2 + [_clock] + [_hand] * 4
     makers += [_pooler] * 2 if poolers else []
     makers += [_channel] * 2 if channels else []
     return dice.choice(makers)(dice, poolers, channels)
@@ -177,6 +178,12 @@ def _process(dice: Random, poolers: int, channels: int) -> Trouble:
     if roll < 0.93:
         return Trouble("pilot and guardian are killed", _when(dice), tr.both_killed)
     return Trouble("the cockpit's machine loses its power", _when(dice), tr.power_cut)
+
+
+def _machine(dice: Random, poolers: int, channels: int) -> Trouble:
+    """It asks for the lock in its window once: that is drawn as often as any other call of it."""
+    asks = When("servers.lock", dice.choice((2, 3, 4)), dice.choice((0.0002, 0.0003, 0.0004)))
+    return drawn(dice, asks if dice.random() < 0.1 else _when(dice))
 
 
 def _disk(dice: Random, poolers: int, channels: int) -> Trouble:

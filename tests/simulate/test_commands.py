@@ -20,7 +20,8 @@ from cockpit.systems.memory import MemoryWorld, WarpLoop
 from cockpit.systems.memory.oracle import lost
 from cockpit.timeline.journal import read
 from tests.handover.harness import Seat
-from tests.simulate.scene import PACE, scenario
+from tests.simulate.machine import PACE
+from tests.simulate.scene import scenario
 
 TYPED = st.sampled_from(["", "arp", phrase("arp"), "otc", "+", "-", "all well", " "])
 MOMENTS = st.sampled_from([0.0003, 0.001, 0.002, 0.004, 0.008, 0.02, 0.1, 0.5, 1.2, 3.0, 12.0, 25.0])

@@ -137,8 +137,8 @@ def test_a_frozen_pilot_that_nobody_ends_is_seen(monkeypatch: pytest.MonkeyPatch
 def test_an_open_end_without_a_cause_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     real = home._Way._try
 
-    async def attempt(way: home._Way, action: Any) -> str:
-        return "no" if action.name.startswith("resume") else await real(way, action)
+    async def attempt(way: home._Way, action: Any, *how: Any) -> str:
+        return "no" if action.name.startswith("resume") else await real(way, action, *how)
 
     monkeypatch.setattr(home._Way, "_try", attempt)
     assert says(fly(FAILING), "law 3: left open without a cause: resume pooler-1")

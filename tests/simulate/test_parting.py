@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cockpit.handover import forced, parting, pilot, ungraceful
+from cockpit.handover import forced, judging, parting, pilot, ungraceful
 from cockpit.handover.procedure import Step
 from cockpit.model.bill import Bill
 from cockpit.model.words import Side
@@ -67,7 +67,7 @@ def test_the_sound_engine_breaks_nothing(story: Story) -> None:
 
 
 def test_a_rollback_that_flies_without_its_phrase_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pilot, "refusal", lambda *how: "")
+    monkeypatch.setattr(judging, "refusal", lambda *how: "")
     moves = (*MOVES[:3], Move("force-late"), *MOVES[4:])
     says(fly(replace(BEHIND, moves=moves)), "law 2: ungraceful rollback 2 flew without its phrase")
 

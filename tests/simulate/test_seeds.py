@@ -27,9 +27,14 @@ def test_no_seed_breaks_a_law(shard: int) -> None:
 
 
 MET = {
+    5880: "green goes as it is to be opened, and no disk takes a word of it",
+    6132: "a whole machine stands still, and its first question on waking gets no answer",
+    6635: "who takes a run up the second time is killed while looking",
+    7273: "a machine stands still for two seconds, and the lock does not answer its guardian",
     8330: "green comes back to a log that blue could not let go of yet",
     8438: "the pilot hangs while it lands",
     8763: "the pilot hangs while it lands, with channels",
+    8827: "somebody opens green by hand after it was shut out",
     9700: "a pause that was given up arrives when the guardian has finished",
 }
 """What seeds beyond `SEEDS` met once."""

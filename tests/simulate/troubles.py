@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -18,6 +19,7 @@ from cockpit.systems.memory.cluster import now
 from tests.simulate.disk import Ache, Moment
 
 if TYPE_CHECKING:
+    from tests.simulate.machine import Machine
     from tests.simulate.scene import Scene
 
 CANARY = "canary-7f3a-secret"
@@ -89,7 +91,7 @@ class Triggers:
                 entry[1] += 1  # type: ignore[operator]
                 if entry[1] == trouble.when.nth:
                     self._waiting.remove(entry)
-                    self._due(trouble)
+                    Context().run(self._due, trouble)  # what comes is the world's, whoever made the call
 
     def _due(self, trouble: Trouble) -> None:
         if trouble.when.delay:
@@ -177,30 +179,35 @@ def stalled(origin: Side, seconds: float) -> Callable[[Scene], None]:
 
 
 def pilot_killed(scene: Scene) -> None:
-    scene.kill_pilot()
+    scene.here.kill_pilot()
 
 
 def pilot_frozen(seconds: float) -> Callable[[Scene], None]:
     def act(scene: Scene) -> None:
-        scene.pilot.freeze()
-        scene.later(seconds, scene.pilot.thaw)
+        pilot = scene.here.pilot
+        pilot.freeze()
+        scene.later(seconds, pilot.thaw)
 
     return act
 
 
 def guardian_killed(scene: Scene) -> None:
-    scene.kill_guardian()
+    scene.here.kill_guardian()
 
 
 def both_killed(scene: Scene) -> None:
-    scene.kill_guardian()
-    scene.kill_pilot()
+    machine_lost(scene.here)
 
 
 def power_cut(scene: Scene) -> None:
     """The cockpit's machine is gone, and with it what no fsync had brought to the disk."""
     both_killed(scene)
-    scene.cut_timeline()
+    scene.here.cut_timeline()
+
+
+def machine_lost(machine: Machine) -> None:
+    machine.kill_guardian()
+    machine.kill_pilot()
 
 
 def clock_moved(seconds: float) -> Callable[[Scene], None]:
@@ -212,14 +219,14 @@ def clock_moved(seconds: float) -> Callable[[Scene], None]:
 
 def disk_aches(ache: Ache) -> Callable[[Scene], None]:
     def act(scene: Scene) -> None:
-        scene.disk.ache = Ache(ache.fail, scene.disk.written + ache.nth, ache.times)
+        scene.here.disk.ache = Ache(ache.fail, scene.here.disk.written + ache.nth, ache.times)
 
     return act
 
 
 def killed_at_record(number: int, moment: Moment) -> Callable[[Scene], None]:
     def act(scene: Scene) -> None:
-        scene.disk.kills["pilot", number, moment] = scene.kill_pilot
+        scene.here.disk.kills["pilot", number, moment] = scene.here.kill_pilot
 
     return act
 

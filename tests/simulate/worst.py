@@ -14,6 +14,7 @@ from cockpit.model.words import Side
 from tests.simulate import troubles as tr
 from tests.simulate.disk import Ache, Fail, Moment
 from tests.simulate.moves import Move
+from tests.simulate.standstill import drawn
 from tests.simulate.troubles import FOR_EVER, Triggers, Trouble, When
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _while(seconds: float) -> str:
 
 
 def _strike(dice: Random, poolers: int) -> Trouble:
-    makers = [_call] * 8 + [_gone] * 6 + [_frozen] * 2 + [_disk] * 2 + [_comes_back] * 3 + [_blue] + [_by_hand]
+    makers = [_call] * 8 + [_gone] * 6 + [_still] * 2 + [_frozen] * 2 + [_disk] * 2 + [_comes_back] * 3 + [_blue] + [_by_hand]
     makers += [_pooler] * 2 if poolers else []
     inner = dice.choice(makers)(dice, poolers)
     return Trouble(f"from the force on, {inner}", When(FORCE), from_then(inner))
@@ -113,7 +114,8 @@ def _gone(dice: Random, poolers: int) -> Trouble:
 
 def killed_at_record_from_here(number: int, moment: Moment) -> Callable[[Scene], None]:
     def act(scene: Scene) -> None:
-        scene.disk.kills["pilot", scene.disk.records.get("pilot", 0) + number, moment] = scene.kill_pilot
+        disk = scene.here.disk
+        disk.kills["pilot", disk.records.get("pilot", 0) + number, moment] = scene.here.kill_pilot
 
     return act
 
@@ -121,6 +123,10 @@ def killed_at_record_from_here(number: int, moment: Moment) -> Callable[[Scene],
 def _frozen(dice: Random, poolers: int) -> Trouble:
     seconds = dice.choice((0.5, 2.0, 10.0, FOR_EVER))
     return Trouble(f"the pilot is frozen {_while(seconds)}", _when(dice), tr.pilot_frozen(seconds))
+
+
+def _still(dice: Random, poolers: int) -> Trouble:
+    return drawn(dice, _when(dice))
 
 
 def _disk(dice: Random, poolers: int) -> Trouble:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 
 import pytest
 
-from cockpit.errors import Refused, SystemFault
-from cockpit.handover.ports import Action, Servers
+from cockpit.errors import Flown, Refused, Superseded, SystemFault
+from cockpit.handover.ports import Action, Claim, Servers
 from cockpit.model.words import Known, Severity, Side
 
 BLUE, GREEN = Side.BLUE, Side.GREEN
@@ -128,6 +129,70 @@ class ServersConformance:
         await pair.lock("cockpit ann@ops pid 7")
         with pytest.raises(Refused, match="ann@ops"):
             await second.lock("cockpit bob@ops pid 8")
+
+    async def test_who_sat_down_first_finds_that_another_has_since(self, pair: Servers, second: Servers) -> None:
+        await pair.lock("cockpit ann@ops pid 7", Claim("seat a"))
+        await arm(pair)
+        await pair.lock("cockpit ann@ops pid 7", Claim("seat a"))
+        await made_so(pair.fence(GREEN, on=True))
+        await pair.close()
+        await second.lock("cockpit bob@ops pid 8", Claim("seat b"))
+        await made_so(second.fence(BLUE, on=True))
+        await second.close()
+        for fence in (pair.fence(BLUE, on=False), pair.fence(GREEN, on=True)):
+            with pytest.raises(Superseded, match=r"taken up by .*bob@ops pid 8"):
+                await fence.apply()
+        for heir in (False, True):
+            with pytest.raises(Superseded, match=r"taken up by .*bob@ops pid 8"):
+                await pair.lock("cockpit ann@ops pid 7", Claim("seat a", heir=heir))
+        assert (await pair.fence(BLUE, on=True).probe()).done
+
+    async def test_an_heir_whom_nobody_has_answered_yet_opens_nothing(self, pair: Servers, second: Servers) -> None:
+        await arm(pair)
+        await pair.lock("cockpit ann@ops pid 7", Claim("seat a"))
+        await made_so(pair.fence(BLUE, on=True))
+        question = asyncio.create_task(second.lock("cockpit bob@ops pid 8", Claim("seat b", heir=True)))
+        await asyncio.sleep(0)
+        with pytest.raises(Superseded, match=r"taken up by .*ann@ops pid 7"):
+            await second.fence(BLUE, on=False).apply()
+        assert (await pair.fence(BLUE, on=True).probe()).done
+        with pytest.raises(Superseded):
+            await question
+
+    async def test_who_takes_a_run_up_sits_down_only_where_nobody_else_has(self, pair: Servers, second: Servers) -> None:
+        await arm(pair)
+        await pair.lock("cockpit ann@ops pid 7", Claim("seat a"))
+        assert {sat.seat for sat in (await pair.seated()).values()} == {"seat a"}
+        await pair.close()
+        with pytest.raises(Superseded, match=r"taken up by .*ann@ops pid 7"):
+            await second.lock("cockpit bob@ops pid 8", Claim("seat b", before=frozenset({"seat z"})))
+        seated = await second.seated()
+        assert {side: sat.seat for side, sat in seated.items()} == {BLUE: "seat a", GREEN: "seat a"}
+        assert all("ann@ops pid 7" in sat.owner and sat.at for sat in seated.values())
+        await second.lock("cockpit bob@ops pid 8", Claim("seat b", before=frozenset({"seat z", "seat a"})))
+        assert {sat.seat for sat in (await second.seated()).values()} == {"seat b"}
+
+    async def test_an_heir_that_finds_a_pair_cleaned_up_opens_nothing(self, pair: Servers, second: Servers) -> None:
+        await arm(pair)
+        await pair.lock("cockpit ann@ops pid 7", Claim("seat a"))
+        await pair.close()
+        for side in (GREEN, BLUE):
+            await made_so(second.gone(side))
+        with pytest.raises(Superseded, match="cleaned up"):
+            await pair.lock("cockpit ann@ops pid 6", Claim("seat a", heir=True))
+        for side in (BLUE, GREEN):
+            with pytest.raises(Superseded, match="cleaned up"):
+                await pair.fence(side, on=False).apply()
+
+    async def test_an_heir_takes_nothing_from_who_sits_there(self, pair: Servers, second: Servers) -> None:
+        await arm(pair)
+        await pair.lock("cockpit ann@ops pid 7", Claim("seat a"))
+        with pytest.raises(Flown) as caught:
+            await second.lock("cockpit ann@ops pid 6", Claim("seat a", heir=True))
+        assert not isinstance(caught.value, Superseded), "the same seat, which its pilot still holds"
+        with pytest.raises(Superseded):
+            await second.lock("cockpit bob@ops pid 8", Claim("seat b", heir=True))
+        await made_so(pair.fence(GREEN, on=True))
 
     async def test_every_object_is_listed_and_removed(self, pair: Servers) -> None:
         assert all(re.match(r"(blue|green): .*cockpit_", name) for name in pair.objects())

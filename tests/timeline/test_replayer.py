@@ -91,17 +91,20 @@ def test_turns_are_what_one_jumps_to(tmp_path: Path) -> None:
     assert shown == [3, 5, 5, 3]
 
 
-def test_two_boots_are_laid_end_to_end(tmp_path: Path) -> None:
-    """The second machine's clock began long after the first one's; the samples go with it."""
+@pytest.mark.parametrize("boots", [(5000.0, 20.0), (20.0, 900_000.0)], ids=["back", "ahead"])
+def test_two_boots_are_laid_end_to_end(tmp_path: Path, boots: tuple[float, float]) -> None:
+    """The second machine's clock began long after the first one's, or long before; the samples go with it."""
     folder = RunFolder(tmp_path)
-    walls = [0, 1, 61, 62]
+    first, second = boots
+    walls = [0, 1, 61, 61, 62]
     facts = [
         ev.PilotSeated("pilot", 1, "a", "boot-1"),
         ev.NoteTaken("ana", "x"),
+        ev.RunTakenUp("ben", "bastion-2"),
         ev.PilotSeated("pilot", 2, "b", "boot-2"),
         ev.RunClosed("done", 0, None),
     ]
-    monos = [5000.0, 5001.0, 20.0, 21.0]
+    monos = [first, first + 1, second, second, second + 1]
     head = Chain().head
     with folder.timeline.open("wb") as file:
         for n, (fact, mono, wall) in enumerate(zip(facts, monos, walls, strict=True)):
@@ -109,21 +112,21 @@ def test_two_boots_are_laid_end_to_end(tmp_path: Path) -> None:
             line, head = seal(encode_event(ev.Event(n + 1, at, mono, "pilot", fact), head))
             file.write(line)
     samples = Samples(folder.samples)
-    for mono in (5000.5, 20.5):
+    for mono in (first + 0.5, second + 0.5):
         samples.write(PulseSample(mono, 1, 1))
     samples.close()
     wall = [0.0]
     replayer = Replayer(folder, clock=lambda: wall[0])
     assert replayer.damage == ""
-    assert replayer.span == (5000.0, 5062.0)
+    assert replayer.span == (first, first + 62)
     replayer.pause()
-    replayer.seek(5000.9)
+    replayer.seek(first + 0.9)
     assert replayer.latest.pulse is not None
-    assert replayer.latest.pulse.mono == 5000.5
-    replayer.seek(5061.9)
-    assert replayer.state.seq == 3
-    assert replayer.latest.pulse.mono == 20.5
-    assert replayer.now() == pytest.approx(20.9), "the state's own times are of the boot that is shown"
+    assert replayer.latest.pulse.mono == first + 0.5
+    replayer.seek(first + 61.9)
+    assert replayer.state.seq == 4
+    assert replayer.latest.pulse.mono == second + 0.5
+    assert replayer.now() == pytest.approx(second + 0.9), "the state's own times are of the boot that is shown"
 
 
 def test_a_long_way_is_gone_in_pieces(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from cockpit.model.checks import DbtProgress, DbtResult, DbtSpec, NodeResult, No
 from cockpit.model.text import plain
 from cockpit.model.words import Side
 from cockpit.reconcile.checks import process
+from cockpit.reconcile.checks.asking import Asker
 from cockpit.reconcile.checks.process import FLAGS, INSTALL, Said
-from cockpit.reconcile.checks.relations import Asker, compare_schemas
+from cockpit.reconcile.checks.relations import compare_schemas
 
 LARGEST = 256 << 20
 """Bytes of a results file or a manifest."""

@@ -40,20 +40,36 @@ class _Failed(Exception):
     """Why a check has no verdict."""
 
 
-async def run_checks(spec: PairSpec, checks: Checks, tell: Tell, *, serving: Side = Side.BLUE) -> CheckResults:
-    """Every check has its result, in their order; none of them raises: what cannot be read is `failed` with its reason."""
+async def run_checks(spec: PairSpec, checks: Checks, tell: Tell, *, serving: Side = Side.BLUE, box_s: float | None = None) -> CheckResults:
+    """Every check has its result, in their order; none of them raises: what cannot be read is `failed` with its reason, and so is what
+    was not settled when `box_s` seconds for all of them were over."""
     lines = {side: Line(side, spec.side(side).control, settings=SETTINGS) for side in Side}
     asked: list[Metric | Spot] = [*checks.metrics, *checks.spots]
     judges = [Judge(one, lines, serving) for one in asked]
     results = []
+    until = None if box_s is None else asyncio.get_running_loop().time() + box_s
     try:
         for number, judge in enumerate(judges, 1):
             tell(CheckProgress(number, len(judges), judge.metric.name))
-            results.append(await judge.result())
+            results.append(await _within(judge, until, box_s))
             tell(CheckProgress(number, len(judges), judge.metric.name, results[-1].verdict))
     finally:
         await asyncio.gather(*(line.close() for line in lines.values()))
     return CheckResults(tuple(results))
+
+
+async def _within(judge: Judge, until: float | None, box_s: float | None) -> CheckResult:
+    """The check's result, or that its time was over."""
+    try:
+        async with asyncio.timeout_at(until):
+            return await judge.result()
+    except TimeoutError:
+        return unread(judge.asked, f"not settled within the {box_s:g} s that all checks have together")
+
+
+def unread(asked: Metric | Spot, why: str) -> CheckResult:
+    """The result of a check that was not compared."""
+    return CheckResult(asked.name, "spot" if isinstance(asked, Spot) else "metric", CheckVerdict.FAILED, asked.sql, asked.title, why)
 
 
 @dataclass(slots=True)
@@ -68,6 +84,7 @@ class Judge:
     """One check on both sides. A spot check is a metric of one key, the empty one, and may have several rows."""
 
     def __init__(self, asked: Metric | Spot, lines: Mapping[Side, Line], serving: Side) -> None:
+        self.asked = asked
         self.metric = asked if isinstance(asked, Metric) else Metric(asked.name, asked.sql, title=asked.title, timeout=asked.timeout)
         self._spot = asked if isinstance(asked, Spot) else None
         self._lines = lines
@@ -78,7 +95,7 @@ class Judge:
     async def result(self) -> CheckResult:
         started = asyncio.get_running_loop().time()
         asked = self.metric
-        base = CheckResult(asked.name, "spot" if self._spot else "metric", CheckVerdict.FAILED, asked.sql, asked.title)
+        base = unread(self.asked, "")
         try:
             found = await self._judged(base)
         except _Failed as err:
@@ -90,7 +107,8 @@ class Judge:
     async def _judged(self, base: CheckResult) -> CheckResult:
         both = await self._both()
         blue, green = both[Side.BLUE], both[Side.GREEN]
-        base = replace(base, rows=max(blue.rows, green.rows), notes=tuple(self._notes(blue)))
+        groups = len(blue.groups.keys() | green.groups.keys())
+        base = replace(base, rows=max(blue.rows, green.rows), groups=groups, notes=tuple(self._notes(blue)))
         if (blue.key, blue.measures) != (green.key, green.measures):
             shown = f"blue gives {', '.join(map(plain, blue.types))}; green gives {', '.join(map(plain, green.types))}"
             return replace(base, verdict=CheckVerdict.DIFFERS, reason=f"the columns differ: {shown}")
@@ -198,7 +216,7 @@ class Judge:
             await line.fetch("SELECT pg_catalog.set_config('statement_timeout', $1, true)", f"{round(limit * 1000)}")
             try:
                 async with asyncio.timeout(limit + 1):
-                    columns = await line.shape(_bare(self.metric.sql), limit + 1)
+                    columns = await line.shape(bare(self.metric.sql), limit + 1)
                     if self._spot:
                         columns = [(f"{name} ({n})" if _twice(name, columns) else name, kind) for n, (name, kind) in enumerate(columns, 1)]
                     _check_columns(columns, self.metric.key)
@@ -210,7 +228,7 @@ class Judge:
         names = ", ".join(f"c{n}" for n in range(width))
         texts = ", ".join(f"q.c{n}::pg_catalog.text" for n in range(width))
         # The line ends keep a comment at the statement's end from taking what follows with it.
-        wrapped = f"SELECT {texts} FROM (\n{_bare(self.metric.sql)}\n) AS q({names})"
+        wrapped = f"SELECT {texts} FROM (\n{bare(self.metric.sql)}\n) AS q({names})"
         deadline = self.metric.timeout + 1
         await line.fetch(f"DECLARE cockpit_check NO SCROLL CURSOR FOR {wrapped}", deadline=deadline)
         rows: list[list[str | None]] = []
@@ -223,7 +241,8 @@ class Judge:
         return rows
 
 
-def _bare(sql: str) -> str:
+def bare(sql: str) -> str:
+    """The SELECT without what would end it, fit to stand in brackets on lines of its own."""
     return sql.strip().rstrip(";").rstrip()
 
 

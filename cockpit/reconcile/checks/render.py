@@ -65,7 +65,15 @@ def _relation(relation: RelationResult) -> Iterator[str]:
     counts = f"in a {relation.in_a}, in b {relation.in_b}, identical {relation.identical} ({relation.percent:.4g} %), modified {relation.modified}"
     alone = f", only a {relation.only_a}, only b {relation.only_b}" if relation.only_a or relation.only_b else ""
     key = f"by {', '.join(plain(k, 63) for k in relation.key)}" if relation.key else "without a key: whole rows"
-    yield f"relation {relation.name}: {'failed' if relation.failed else f'{counts}{alone}; {key}'}"
+    took = f"; {sum(relation.seconds.values()):.2f} s" if relation.seconds else ""
+    yield f"relation {relation.name}: {'failed' if relation.failed else f'{counts}{alone}; {key}{took}'}"
     yield from (f"         {plain(said)}" for said in (relation.columns, relation.failed) if said)
-    if relation.differing:
-        yield f"         differing: {', '.join(relation.differing)}"
+    if relation.differing_columns:
+        yield f"         columns that differ: {', '.join(f'{name} in {n}' for name, n in relation.differing_columns.items())}"
+    yield from (f"         {row.key}: {row.status.replace('_', ' ')}{_of(row.columns)}" for row in relation.differing)
+    if more := relation.differing_keys - len(relation.differing):
+        yield f"         and {more} more"
+
+
+def _of(columns: tuple[str, ...]) -> str:
+    return f" ({', '.join(columns)})" if columns else ""

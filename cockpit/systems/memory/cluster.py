@@ -13,12 +13,20 @@ from dataclasses import dataclass, field
 
 from cockpit.errors import LinkError, SystemFault
 from cockpit.model.words import Side
+from cockpit.systems.memory.warp import WarpLoop
 
 COCKPIT = "cockpit"
 """The role of the cockpit's own sessions and rows."""
 
 
 def now() -> float:
+    """The world's own time, whoever asks."""
+    loop = asyncio.get_running_loop()
+    return loop.world_time() if isinstance(loop, WarpLoop) else loop.time()
+
+
+def told() -> float:
+    """By the clock of the process that asks: what it compares ages with."""
     return asyncio.get_running_loop().time()
 
 
@@ -82,6 +90,8 @@ class Node:
     sequences: dict[str, int] = field(default_factory=lambda: {"orders_id_seq": 0})
     stood: dict[str, int] = field(default_factory=dict)
     """How far each sequence was seen to stand."""
+    seat: tuple[int, str, str] = (0, "", "")
+    """Who flies, on record: a number above every earlier one, its seat and its name. Kept only while `installed`."""
     schema: int = 1
     conflicts: list[str] = field(default_factory=list)
     _pid: int = 100

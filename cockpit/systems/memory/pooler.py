@@ -13,7 +13,7 @@ from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.telemetry import PoolerSample
 from cockpit.model.words import Known, Severity, Side
 from cockpit.systems.memory.action import RTT_S, MemoryAction, seen
-from cockpit.systems.memory.cluster import Cluster, MemorySession, now
+from cockpit.systems.memory.cluster import Cluster, MemorySession, now, told
 from cockpit.systems.memory.faults import Faults
 
 
@@ -236,12 +236,12 @@ class MemoryPooler:
             await self._touch()
             state = self.state
             clients = len(state.busy) + state.waiting
-            return PoolerSample(now(), self.name, True, state.paused, state.loaded, clients, state.waiting, state.pool_mode)
+            return PoolerSample(told(), self.name, True, state.paused, state.loaded, clients, state.waiting, state.pool_mode)
 
         try:
             return await self.faults.around(f"{self.name}.sample", look)
         except LinkError as err:
-            return PoolerSample(now(), self.name, False, None, None, None, None, "", error=err.what)
+            return PoolerSample(told(), self.name, False, None, None, None, None, "", error=err.what)
 
     async def preflight(self, window_s: float) -> tuple[FindingSeen, ...]:
         async def look() -> tuple[FindingSeen, ...]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass, field, replace
 
-from cockpit.errors import LinkError
+from cockpit.errors import CockpitError, LinkError
 from cockpit.handover.ports import Action, Verification
+from cockpit.model.checks import CheckResult, Checks, CheckVerdict, Difference, Metric, Spot
 from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.parity import Parity
 from cockpit.model.plan import Statement
 from cockpit.model.telemetry import ReconSample, TableProof
 from cockpit.model.words import Exactness, ProofState, Severity, Side
 from cockpit.systems.memory.action import RTT_S, MemoryAction, seen
-from cockpit.systems.memory.cluster import Cluster, now
+from cockpit.systems.memory.cluster import Cluster, now, told
 from cockpit.systems.memory.faults import Faults
 
 
@@ -33,6 +34,11 @@ class MemoryReconciler:
     findings: tuple[FindingSeen, ...] = ()
     differs: Parity = field(default_factory=Parity)
     """What the parity of everything but rows is; told, for the twins have no catalogues."""
+    asked: Checks = field(default_factory=Checks)
+    """Business checks: each is answered with the number of operations that either side holds."""
+    beside: Parity | None = None
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while a window has the servers for itself."""
 
     async def open(self, serving: Side) -> None:
         self.serving = serving
@@ -59,16 +65,16 @@ class MemoryReconciler:
         dirty = max(len(self.cluster.nodes[self.serving].rows) - self.proven, 0)
         self.proven = len(self.cluster.nodes[self.serving].rows)
         state = ProofState.DIFFERS if different else ProofState.EQUAL
-        proof = TableProof("public.orders", here, there, state, Exactness.EXACT, 1.0, now(), ", ".join(different[:3]))
+        proof = TableProof("public.orders", here, there, state, Exactness.EXACT, 1.0, told(), ", ".join(different[:3]))
         return ReconSample(
-            now(),
+            told(),
             self.proven,
             self.proven,
             0 if different else 1,
             1,
             dirty,
             len(different),
-            now(),
+            told(),
             dirty * self.key_s,
             self.limit,
             (proof,),
@@ -76,9 +82,14 @@ class MemoryReconciler:
 
     def hold(self) -> None:
         self.held = True
+        self.stopped.set()
+
+    def quieted(self, origin: Side) -> None:
+        return None
 
     def release(self, serving: Side) -> None:
         self.held, self.serving = False, serving
+        self.stopped.clear()
         self.proven = len(self.cluster.nodes[serving].rows)
 
     def duty(self, change: float) -> float:
@@ -105,7 +116,8 @@ class MemoryReconciler:
                 return Verification(None, 0, 1, unproven=("public.orders",), seconds=box_s, evidence={"owed": 1, "proven": 0})
             differing = self._differing(settled=False)
             rows = len(self.cluster.nodes[origin].rows)
-            proven = {"owed": 1, "proven": int(not differing), "counted": 0, "rows_proven": rows, "oldest_s": 0.0}
+            follow = {"metrics_follow": len(self.asked.metrics), "spots_follow": len(self.asked.spots)}
+            proven = {"owed": 1, "proven": int(not differing), "counted": 0, "rows_proven": rows, "oldest_s": 0.0, **follow}
             return Verification(
                 not differing, keys, 1, ("public.orders",) if differing else (), seconds=cost, evidence={"rows": differing[:5], **proven}
             )
@@ -132,11 +144,63 @@ class MemoryReconciler:
                 raise LinkError("connection refused", where=str(side))
         return await self.faults.around("reconciler.parity", look, Side)
 
+    def seen_beside(self) -> Parity | None:
+        return self.beside
+
+    async def checks(self, box_s: float, patience_s: float = 0.0) -> tuple[CheckResult, ...]:
+        async def read() -> tuple[CheckResult, ...]:
+            await asyncio.sleep(RTT_S)
+            return tuple(self._answer(asked) for asked in self._all_asked)
+
+        if self.stopped.is_set():
+            return self._unread("given up for the window of a handover")
+        if not self._all_asked:
+            return ()
+        try:
+            return await self._unless_stopped(self.faults.around("reconciler.checks", read, Side), box_s)
+        except (CockpitError, TimeoutError) as err:
+            return self._unread(str(err) or "no answer in time")
+
+    @property
+    def _all_asked(self) -> tuple[Metric | Spot, ...]:
+        return (*self.asked.metrics, *self.asked.spots)
+
+    async def _unless_stopped(self, work: Coroutine[None, None, tuple[CheckResult, ...]], box_s: float) -> tuple[CheckResult, ...]:
+        reading, stopped = asyncio.create_task(work), asyncio.create_task(self.stopped.wait())
+        try:
+            async with asyncio.timeout(box_s):
+                await asyncio.wait({reading, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() else self._unread("given up for the window of a handover")
+        finally:
+            for task in (reading, stopped):
+                task.cancel()
+            await asyncio.gather(reading, stopped, return_exceptions=True)
+
+    def _answer(self, asked: Metric | Spot) -> CheckResult:
+        """What is settled on both sides is counted; an operation that is not once on each is a group that differs, unless
+        the other side does not follow: then that says nothing."""
+        self.cluster.pump()
+        different, stream = self._differing(settled=True), self.cluster.streams[self.serving]
+        follows = stream.exists and stream.subscribed and stream.enabled and not stream.severed and not stream.stalled
+        if different and not follows:
+            return self._unread(f"unequal, and {self.serving.other} does not follow {self.serving}", asked)[0]
+        verdict = CheckVerdict.DIFFERS if different else CheckVerdict.EQUAL
+        apart = tuple(Difference(op, *(str(self.cluster.nodes[side].counts.get(op, 0)) for side in Side)) for op in different[:3])
+        groups = len(self.cluster.nodes[self.serving].counts)
+        return replace(self._unread("", asked)[0], verdict=verdict, differing=apart, differing_keys=len(different), groups=groups)
+
+    def _unread(self, why: str, *asked: Metric | Spot) -> tuple[CheckResult, ...]:
+        return tuple(
+            CheckResult(a.name, "spot" if isinstance(a, Spot) else "metric", CheckVerdict.FAILED, a.sql, a.title, why)
+            for a in (asked or self._all_asked)
+        )
+
     async def preflight(self) -> tuple[FindingSeen, ...]:
         good = FindingSeen("P11", "public.orders", Severity.GOOD, "every table can be compared", "SELECT ...", "")
 
         async def look() -> tuple[FindingSeen, ...]:
             await self._touch()
+            self.beside = self.differs
             return (good, *self.findings)
 
         return await self.faults.around("reconciler.preflight", look, Side)

@@ -8,19 +8,22 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from cockpit.errors import Flown, LinkError, StepError, StepTimeout, SystemFault
-from cockpit.handover.ports import Action, Blocker, Probe, Session
+from cockpit.errors import CockpitError, HalfHeard, LinkError, StepError, StepTimeout, SystemFault
+from cockpit.handover.ports import Action, Blocker, Claim, Probe, Sat, Session
 from cockpit.model import lsn
 from cockpit.model.bill import Bill
 from cockpit.model.events import Evidence, FindingSeen
 from cockpit.model.telemetry import LagSample, ServerSample
 from cockpit.model.words import Known, Severity, Side
 from cockpit.systems.memory.action import RTT_S, MemoryAction, seen
-from cockpit.systems.memory.cluster import COCKPIT, Cluster, MemorySession, Node, now
+from cockpit.systems.memory.cluster import COCKPIT, Cluster, MemorySession, Node, now, told
 from cockpit.systems.memory.faults import Faults
+from cockpit.systems.memory.lock import MemoryLock
 
 T = TypeVar("T")
 VERSIONS = {Side.BLUE: "16.4", Side.GREEN: "18.0"}
+SAT_S = 2.0
+"""Seconds after which a side that is silent is no longer asked who sat down."""
 
 
 @dataclass(slots=True)
@@ -34,7 +37,7 @@ class MemoryServers:
     drain_s: float = 10.0
     findings: tuple[FindingSeen, ...] = ()
     """What preflight reports beside its one good finding."""
-    _owner: str = ""
+    _lock: MemoryLock = field(default_factory=MemoryLock)
     _canaries: int = 0
     _seen_canary: dict[Side, float] = field(default_factory=dict)
     _seen_bill: dict[Side, tuple[float, Bill]] = field(default_factory=dict)
@@ -45,21 +48,46 @@ class MemoryServers:
             await self._call(f"servers.open {side}", lambda: None, side)
 
     async def close(self) -> None:
-        if self._owner and self.cluster.owner == self._owner:
-            self.cluster.owner = ""
-        self._owner = ""
+        self._lock.release(self.cluster)
 
     async def versions(self) -> dict[Side, str]:
         return await self._call("servers.versions", lambda: dict(VERSIONS), *Side)
 
-    async def lock(self, owner: str) -> None:
-        def take() -> None:
-            if self.cluster.owner not in ("", owner):
-                holder = self.cluster.owner
-                raise Flown(f"{holder} flies this pair", owner=holder, where="lock", remedy="use `watch`, or end the other one")
-            self.cluster.owner = self._owner = owner
+    async def lock(self, owner: str, claim: Claim | None = None) -> None:
+        silent = [side for side in Side if side in self.faults.cut]
+        self._lock.claim(owner, claim)
 
-        await self._call("servers.lock", take, *Side)
+        def asked() -> None:
+            self._lock.ask(self.cluster, self._answering, owner, claim)
+            if not silent:
+                self._lock.take(self.cluster, owner)
+
+        await self._call("servers.lock", asked)
+        if silent and claim is not None and self._answering:
+            self._lock.take(self.cluster, owner)
+            if not claim.heir:
+                raise HalfHeard("no answer in time", where=str(silent[0]), silent=True)
+        elif silent:
+            await self._call("servers.lock of a silent side", lambda: None, *silent)
+            self._lock.take(self.cluster, owner)
+
+    @property
+    def _answering(self) -> list[Node]:
+        return [node for side, node in self.cluster.nodes.items() if self._answers(side)]
+
+    async def seated(self) -> dict[Side, Sat]:
+        def seen_there() -> dict[Side, Sat]:
+            return {node.side: Sat(*node.seat[1:], "then") for node in self._answering if node.installed and node.seat[1]}
+
+        try:
+            async with asyncio.timeout(SAT_S):
+                return await self._call("servers.seated", seen_there)
+        except (CockpitError, TimeoutError):
+            return {}
+
+    @property
+    def lock_lost(self) -> bool:
+        return self._lock.lost(self.cluster)
 
     def objects(self) -> tuple[str, ...]:
         return tuple(
@@ -125,7 +153,8 @@ class MemoryServers:
         node = self.cluster.nodes[side]
 
         async def make() -> Evidence:
-            self._reach(node).fenced = node.fence_kept = on
+            self._lock.compare(self._reach(node))
+            node.fenced = node.fence_kept = on
             node.granted.clear()
             return {"fenced": on}
 
@@ -215,6 +244,7 @@ class MemoryServers:
         async def make() -> Evidence:
             before = dict(self._reach(taken).sequences)
             self._reach(given)
+            self._lock.compare(taken)
             raise_to(tuple(given.sequences))
             return {"count": len(before), "before": before, "after": dict(taken.sequences)}
 
@@ -238,7 +268,8 @@ class MemoryServers:
         seen_last = self.cluster.nodes[origin].stood
 
         async def make() -> Evidence:
-            for name, at in self._reach(taken).sequences.items():
+            self._lock.compare(self._reach(taken))
+            for name, at in taken.sequences.items():
                 held = max(taken.keys, default=0)
                 taken.sequences[name] = max(at, seen_last.get(name, 0), held) + 10 * self.stride
             return {"count": len(taken.sequences), "moved": len(taken.sequences), "unseen": []}
@@ -317,6 +348,7 @@ class MemoryServers:
 
         async def make() -> Evidence:
             self._reach(node).installed = False
+            node.seat = (0, "", "")
             for stream in (out, into):
                 stream.pump()
                 stream.exists = stream.subscribed = stream.enabled = stream.severed = False
@@ -342,12 +374,12 @@ class MemoryServers:
             ages = [now() - s.xact_at for s in node.app_sessions() if s.xact_at is not None]
             oldest = max(ages, default=None)
             counts = (len(node.app_sessions()), oldest, len(node.prepared))
-            return ServerSample(now(), side, True, VERSIONS[side], node.fenced, *counts, set_back=node.set_back())
+            return ServerSample(told(), side, True, VERSIONS[side], node.fenced, *counts, set_back=node.set_back())
 
         try:
             return await self._call(f"servers.server {side}", look, side)
         except LinkError as err:
-            return ServerSample(now(), side, False, VERSIONS[side], None, None, None, None, error=err.what)
+            return ServerSample(told(), side, False, VERSIONS[side], None, None, None, None, error=err.what)
 
     async def lag(self, origin: Side, target: Side) -> LagSample:
         def look() -> LagSample:
@@ -362,7 +394,7 @@ class MemoryServers:
         behind, oldest = stream.pending(), stream.oldest_at()
         ready = 1 if stream.running else 0
         return LagSample(
-            mono=now(), origin=origin, target=target, lag_bytes=behind * 96, lag_s=0.0 if oldest is None else now() - oldest,
+            mono=told(), origin=origin, target=target, lag_bytes=behind * 96, lag_s=0.0 if oldest is None else now() - oldest,
             apply_bytes_s=None, forecast_s=None if stream.stalled else behind * 0.001, slot=f"cockpit_{origin}",
             slot_state="missing" if not stream.exists else "active" if stream.running else "inactive", retained_bytes=behind * 96,
             sender="streaming" if stream.running else "missing", worker="running" if stream.running else "disabled",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from cockpit.handover.ports import World
+from cockpit.model.checks import Checks, Metric
 from cockpit.model.settings import AppSpec, ChannelSpec, Endpoint, PairSpec, SideSpec
 from cockpit.model.words import Side
 from cockpit.systems.memory import oracle
@@ -36,6 +37,8 @@ class MemoryFeed:
         return counts
 
 
+ASKED = Checks((Metric("operations", "SELECT app, count(*) FROM public.orders GROUP BY 1", ("app",)),))
+"""What the twins are asked to agree on beside their rows, where nothing else is named."""
 HARDCODED = "hard-coded"
 """The channel that is none: an address inside an app, which nobody can change."""
 
@@ -50,10 +53,11 @@ class MemoryWorld:
 
     def __init__(
         self, seed: int = 0, *, apps: int | Sequence[AppPlan] = 4, poolers: int = 1, channels: int = 1, delay_s: float = 0.005,
-        rate: float = 5.0, serving: Side = Side.BLUE, pause_attempt_s: float = 2.0, stride: int = 1000,
+        rate: float = 5.0, serving: Side = Side.BLUE, pause_attempt_s: float = 2.0, stride: int = 1000, checks: Checks = ASKED,
     ) -> None:  # fmt: skip
         self.seed = seed
         self.stride = stride
+        self.checks = checks
         self.pause_attempt_s = pause_attempt_s
         self.faults = Faults()
         self.ledger = Ledger()
@@ -96,7 +100,7 @@ class MemoryWorld:
             servers=MemoryServers(self.cluster, faults, self.stride),
             poolers=tuple(MemoryPooler(state, faults, self.pause_attempt_s) for state in self.poolers),
             channels=tuple(MemoryChannel(state, faults) for state in self.channels),
-            reconciler=MemoryReconciler(self.cluster, faults),
+            reconciler=MemoryReconciler(self.cluster, faults, asked=self.checks),
             feed=MemoryFeed(self.ledger, tuple(app.plan.name for app in self.apps)),
         )
 

@@ -1,4 +1,4 @@
-"""The control schema on both sides: heartbeat and canary (replicated both ways), the fence ledger and the flush mark (local).
+"""The control schema on both sides: heartbeat, canary and hold (replicated both ways), the fence ledger, the flush mark and who flies (local).
 
 Heartbeats are a delete and an insert, never an update: an update whose row never came across would be skipped for ever
 ("Conflicts" in the manual's chapter on logical replication), an insert mends that by itself.
@@ -15,10 +15,11 @@ from cockpit.handover.ports import Probe
 from cockpit.model.events import Evidence
 from cockpit.model.plan import Statement
 from cockpit.model.words import Known, Side
+from cockpit.systems.postgres import hold
 from cockpit.systems.postgres.names import SCHEMA, ident, literal
 from cockpit.systems.postgres.wires import Wires
 
-REPLICATED = ("heartbeat", "canary")
+REPLICATED = ("heartbeat", "canary", hold.TABLE)
 CANARY_S = 10.0
 POLL_S = 0.001
 
@@ -28,9 +29,15 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.heartbeat (side text, at timestamptz, PRIMAR
 CREATE TABLE IF NOT EXISTS {SCHEMA}.canary (token uuid PRIMARY KEY, side text NOT NULL, purpose text NOT NULL, at timestamptz NOT NULL);
 CREATE TABLE IF NOT EXISTS {SCHEMA}.fence (one boolean PRIMARY KEY DEFAULT true CHECK (one), acl jsonb NOT NULL, former text, read_only text, at timestamptz NOT NULL);
 CREATE TABLE IF NOT EXISTS {SCHEMA}.mark (one boolean PRIMARY KEY DEFAULT true CHECK (one), n bigint NOT NULL);
-INSERT INTO {SCHEMA}.mark VALUES (true, 0) ON CONFLICT DO NOTHING;"""
+INSERT INTO {SCHEMA}.mark VALUES (true, 0) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS {SCHEMA}.seat (one boolean PRIMARY KEY DEFAULT true CHECK (one), epoch bigint NOT NULL, name text NOT NULL, owner text NOT NULL, at timestamptz NOT NULL);
+INSERT INTO {SCHEMA}.seat VALUES (true, 0, '', '', clock_timestamp()) ON CONFLICT DO NOTHING;
+{hold.OBJECTS}"""
 
-_EXIST = f"SELECT name FROM unnest(ARRAY['heartbeat', 'canary', 'fence', 'mark']) AS name WHERE to_regclass('{SCHEMA}.' || name) IS NULL"
+_EXIST = (
+    "SELECT name FROM unnest(ARRAY['heartbeat', 'canary', 'fence', 'mark', 'hold', 'seat']) AS name"
+    f" WHERE to_regclass('{SCHEMA}.' || name) IS NULL UNION ALL {hold.MISSING}"
+)
 BEAT = (
     f"WITH gone AS (DELETE FROM {SCHEMA}.heartbeat WHERE side = $1)"
     f" INSERT INTO {SCHEMA}.heartbeat (side, at) VALUES ($1, clock_timestamp())"

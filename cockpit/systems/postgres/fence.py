@@ -8,19 +8,21 @@ A NULL `datacl` means the built-in default, in which PUBLIC holds CONNECT. What 
 first time and put back from there, grantor by grantor, by whichever process lifts the fence.
 
 A server goes on with a script whose sender is gone. So both scripts take one advisory lock first: a fence that is lifted has waited
-for one that was still going up, and sees it.
+for one that was still going up, and sees it. Under that lock they ask who flies (`seat`): who was frozen while another one took the pair
+up changes nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cockpit.errors import SystemFault
+from cockpit.errors import Superseded, SystemFault
 from cockpit.handover.ports import Probe
 from cockpit.model.events import Evidence
 from cockpit.model.plan import Statement
 from cockpit.model.text import plain
 from cockpit.model.words import Known, Side
+from cockpit.systems.postgres import seat
 from cockpit.systems.postgres.names import SCHEMA, text_array
 from cockpit.systems.postgres.wires import Wires
 
@@ -32,14 +34,14 @@ DECLARE
   here record;
   entry record;
   keep text[];
-"""
+{seated}"""
 
 _ON = (
     _DECLARE
     + """\
 BEGIN
   PERFORM pg_advisory_xact_lock({key});
-  SELECT d.oid, d.datdba, d.datacl, coalesce(d.datacl, acldefault('d', d.datdba)) AS acl INTO STRICT here FROM pg_database d WHERE d.datname = db;
+{compare}  SELECT d.oid, d.datdba, d.datacl, coalesce(d.datacl, acldefault('d', d.datdba)) AS acl INTO STRICT here FROM pg_database d WHERE d.datname = db;
   INSERT INTO cockpit_control.fence (acl, former, read_only, at)
     SELECT coalesce(jsonb_agg(jsonb_build_object('grantor', a.grantor, 'grantee', a.grantee, 'option', a.is_grantable)), '[]'), here.datacl::text,
       (SELECT split_part(s, '=', 2) FROM pg_db_role_setting r, unnest(r.setconfig) s
@@ -71,7 +73,7 @@ _OFF = (
     + """\
 BEGIN
   PERFORM pg_advisory_xact_lock({key});
-  IF to_regclass('cockpit_control.fence') IS NULL THEN RETURN; END IF;
+{compare}  IF to_regclass('cockpit_control.fence') IS NULL THEN RETURN; END IF;
   SELECT d.oid, d.datdba, coalesce(d.datacl, acldefault('d', d.datdba)) AS acl, f.acl AS was, f.read_only INTO here
     FROM cockpit_control.fence f, pg_database d WHERE d.datname = db;
   IF NOT FOUND THEN RETURN; END IF;
@@ -136,22 +138,36 @@ class Fence:
         return await self._seen("watch")
 
     async def apply(self) -> Evidence:
-        """One round trip changes it, one sees it. `SystemFault` names the roles that could still log in."""
-        link = self.wires.act[self.side]
+        """One round trip changes it, one sees it. `SystemFault` names the roles that could still log in, `Superseded` who owns the pair by
+        now: then nothing was changed."""
         try:
-            await link.run(self._script())
+            await self._run()
         except SystemFault as err:
             if "concurrently updated" not in err.what:
                 raise
-            await link.run(self._script())
+            await self._run()
         probe = await self._seen("act")
         if not probe.done:
             raise self._failed(probe.evidence)
         return probe.evidence
 
+    async def _run(self) -> None:
+        link = self.wires.act[self.side]
+        try:
+            await link.run(self._script())
+        except SystemFault as err:
+            if err.code != seat.MOVED_ON:
+                raise
+            raise Superseded(err.what, owner="", where=link.where, remedy=seat.REMEDY) from None
+
     def _script(self) -> str:
         text = (_ON if self.on else _OFF).replace("{key}", str(self.wires.names.fence_key))
-        return text.replace("{exempt}", text_array(self.wires.exempt(self.side)))
+        text = (
+            text.replace("{seated}", seat.DECLARE)
+            .replace("{compare}", seat.COMPARE)
+            .replace("{exempt}", text_array(self.wires.exempt(self.side)))
+        )
+        return self.wires.seat.fill(text)
 
     async def _seen(self, use: str) -> Probe:
         link = self.wires.act[self.side] if use == "act" else self.wires.watch[self.side]
@@ -168,7 +184,8 @@ class Fence:
             "acl": plain(row["acl"]) if row["acl"] is not None else None,
             "fenced_since": ledger[0]["at"] if ledger else None,
         }
-        done = shut if self.on else not ledger
+        # Where the record was cleaned up under a fence that stands, only what is so can tell.
+        done = shut if self.on else not ledger if row["made"] else not row["read_only"]
         return Probe(Known.DONE if done else Known.PENDING, evidence)
 
     def _failed(self, evidence: Evidence) -> SystemFault:

@@ -8,7 +8,7 @@ connection, so that the next use cannot trip over it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -61,7 +61,6 @@ class Link:
         self.version = ""
         self._conn: Any = None
         self._prepared: dict[str, Any] = {}
-        self._warm: set[str] = set()
         self._names = 0
         self._turn = asyncio.Lock()
 
@@ -70,7 +69,7 @@ class Link:
         return self._conn is not None and not self._conn.is_closed()
 
     async def open(self, within: float = CONNECT_S) -> None:
-        """The connection is up and its warm statements are prepared, or `LinkError` says why not."""
+        """The connection is up, or `LinkError` says why not."""
         await self._use(_nothing, within, effect=False)
 
     async def close(self) -> None:
@@ -86,9 +85,13 @@ class Link:
             conn.terminate()
 
     async def warm(self, *statements: str) -> None:
-        """The statements are prepared now, and again whenever the connection is made anew."""
-        self._warm.update(statements)
-        await self._use(self._prepare_warm, USE_S, effect=False)
+        """The statements are prepared now. On a connection that is made anew each is prepared at its first use: all of them before it would
+        take longer than a use may, where the server is far away, and would be begun again and again."""
+
+        async def job(conn: Any) -> None:
+            await self._prepare_warm(conn, statements)
+
+        await self._use(job, USE_S, effect=False)
 
     async def rows(self, sql: str, *args: object, within: float = USE_S) -> list[Row]:
         """What a reading returned."""
@@ -102,6 +105,15 @@ class Link:
     async def row(self, sql: str, *args: object, within: float = USE_S) -> Row:
         """The first row of a reading that always has one."""
         return (await self.rows(sql, *args, within=within))[0]
+
+    async def look(self, statements: Sequence[str], *args: object, within: float = USE_S) -> list[list[Row]]:
+        """What each returned, all of them read in one read-only transaction, at one moment; each takes all of `args`."""
+
+        async def job(conn: Any) -> list[list[Row]]:
+            async with conn.transaction(isolation="repeatable_read", readonly=True):
+                return [list(await conn.fetch(sql, *args)) for sql in statements]
+
+        return await self._use(job, within, effect=False)
 
     async def change(self, sql: str, *args: object, within: float = USE_S) -> list[Row]:
         """One prepared statement with an effect took effect; its rows. `OutcomeUnknown` when the answer was lost."""
@@ -176,7 +188,7 @@ class Link:
             return await job(conn)
 
     async def _connected(self) -> Any:
-        """A connection whose warm statements are prepared, or `LinkError`; one that failed on the way there is not kept."""
+        """A connection that is ready for use, or `LinkError`; one that failed on the way there is not kept."""
         if self.up:
             return self._conn
         self._prepared.clear()
@@ -199,7 +211,7 @@ class Link:
         self.version = plain(conn.get_settings().server_version)
         major = conn.get_server_version()
         self.version_num = int(major.major) * 10000 + int(major.minor)
-        await self._prepare_warm(conn)
+        await conn.execute(_unbounded(self.version_num))
 
     def _arguments(self) -> dict[str, Any]:
         end = self.endpoint
@@ -215,9 +227,9 @@ class Link:
             "server_settings": session_settings(self.application[:63], self.statement_s),
         }
 
-    async def _prepare_warm(self, conn: Any) -> None:
+    async def _prepare_warm(self, conn: Any, statements: tuple[str, ...]) -> None:
         """Prepared as far as the server lets us: what it refuses now (no such table yet, no right, a lock) is refused by name at its use."""
-        for sql in self._warm:
+        for sql in statements:
             try:
                 await self._statement(conn, sql)
             except asyncpg.PostgresError as err:
@@ -226,7 +238,7 @@ class Link:
                 if isinstance(err, asyncpg.LockNotAvailableError | asyncpg.QueryCanceledError):
                     break  # the next one would wait as long
         # asyncpg prepares without a Sync: until the next one the session would stand in a transaction, with its locks and snapshot.
-        await conn.execute(_unbounded(self.version_num))
+        await conn.execute("SELECT 1")
 
     async def _statement(self, conn: Any, sql: str) -> Any:
         statement = self._prepared.get(sql)

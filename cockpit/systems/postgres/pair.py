@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
-from cockpit.handover.ports import Action, Session
+from cockpit.errors import CockpitError
+from cockpit.handover.ports import Action, Claim, Sat, Session
 from cockpit.model.bill import Bill
 from cockpit.model.events import FindingSeen
 from cockpit.model.settings import PairSpec, Tuning
 from cockpit.model.telemetry import LagSample, ServerSample
+from cockpit.model.text import plain
 from cockpit.model.words import Side
-from cockpit.systems.postgres import activity, bill, catalogue, control, fence, part, quiesce, sequences
+from cockpit.systems.postgres import activity, bill, catalogue, control, fence, part, quiesce, seat, sequences
 from cockpit.systems.postgres.catalogue import Table
 from cockpit.systems.postgres.cleanup import Gone
 from cockpit.systems.postgres.control import Canary, Install
@@ -26,28 +29,33 @@ from cockpit.systems.postgres.sequences import Atlas, Sequences
 from cockpit.systems.postgres.shape import Shape
 from cockpit.systems.postgres.wires import SIDES, Wires
 
+SAT_S = 2.0
+"""Seconds that a side is asked who sat down on the pair."""
+
 
 class PostgresPair:
     """Blue and green, each behind warm connections; every method is one of the port's."""
 
     def __init__(self, spec: PairSpec, tuning: Tuning) -> None:
         self._wires = Wires.of(spec, tuning)
-        self._lock = PairLock(spec, self._wires.names)
+        self._lock = PairLock(spec, self._wires.names, self._wires.seat)
         self._atlas = Atlas({})
         self._tables: dict[Side, tuple[Table, ...]] = {}
         self._meters = {side: Meter(self._wires, side, side.other) for side in SIDES}
         self._shapes = {side: Shape(self._wires.work[side]) for side in SIDES}
         self._marks = {side: sequences.Watermarks() for side in SIDES}
         self._seen_shape: dict[Side, str] = {}
+        self._ours_warm = False
 
     async def open(self) -> None:
         """Act and watch connections stand and are warm, catalogues are read. `LinkError` names the first side that fails,
-        its notes the other."""
+        its notes the other; what the other side answered on stays up, and so does the pair's lock."""
         links = [links[side] for links in (self._wires.act, self._wires.watch, self._wires.work) for side in SIDES]
         outcomes = await asyncio.gather(*(link.open() for link in links), return_exceptions=True)
         failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if failed:
-            await self.close()
+            broken = (link for link, said in zip(links, outcomes, strict=True) if isinstance(said, BaseException))
+            await asyncio.gather(*(link.close() for link in broken))
             for line in dict.fromkeys(str(other) for other in failed if str(other) != str(failed[0])):
                 failed[0].add_note(line)
             raise failed[0]
@@ -95,8 +103,32 @@ class PostgresPair:
             await self._wires.watch[side].open()
         return {side: self._wires.watch[side].version for side in SIDES}
 
-    async def lock(self, owner: str) -> None:
-        await self._lock.take(owner)
+    async def lock(self, owner: str, claim: Claim | None = None) -> None:
+        await self._lock.take(owner, claim)
+        if claim is not None and not claim.heir and not self._ours_warm and all(map(self._wires.seat.on_record, SIDES)):
+            await self._warm_ours()
+
+    async def _warm_ours(self) -> None:
+        """What compares the seat is prepared, so that the window does not. Only where both sides have just answered: a way home waits for none."""
+        with suppress(CockpitError):
+            await asyncio.gather(*(self._wires.act[side].warm(quiesce.TERMINATE_OURS, sequences.SETTING_OURS) for side in SIDES))
+            self._ours_warm = True
+
+    async def seated(self) -> dict[Side, Sat]:
+        found = await asyncio.gather(*(self._sat(side) for side in SIDES))
+        return {side: sat for side, sat in zip(SIDES, found, strict=True) if sat is not None}
+
+    async def _sat(self, side: Side) -> Sat | None:
+        try:
+            async with asyncio.timeout(SAT_S):
+                row = await seat.read(self._wires.watch[side])
+        except (CockpitError, TimeoutError):
+            return None
+        return Sat(row["name"], plain(row["owner"], 80), plain(row["at"])) if row and row["name"] else None
+
+    @property
+    def lock_lost(self) -> bool:
+        return self._lock.lost
 
     def objects(self) -> tuple[str, ...]:
         listed = []

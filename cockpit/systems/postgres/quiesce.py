@@ -17,6 +17,7 @@ from cockpit.model.events import Evidence
 from cockpit.model.plan import Statement
 from cockpit.model.text import plain
 from cockpit.model.words import Known, Side
+from cockpit.systems.postgres import seat
 from cockpit.systems.postgres.link import Link, Row
 from cockpit.systems.postgres.names import text_array
 from cockpit.systems.postgres.wires import Wires
@@ -33,7 +34,11 @@ a.datid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND a
 
 TERMINATE = f"SELECT a.pid, pg_terminate_backend(a.pid) AS sent FROM pg_stat_activity a WHERE {_APP_BACKEND}"
 
+TERMINATE_OURS = f"{TERMINATE} AND {seat.ours(3)}"
+"""By who flies: whoever stood still and wakes in the middle of this ends no session of whoever took the pair up since."""
+
 END = f"{TERMINATE} AND a.pid = ANY ($3::int[])"
+_END_OURS = f"{END} AND {seat.ours(4)}"
 STAYING = f"SELECT a.pid FROM pg_stat_activity a WHERE {_APP_BACKEND} AND a.pid = ANY ($3::int[])"
 
 STILL = f"SELECT count(*) AS sessions FROM pg_stat_activity a WHERE {_APP_BACKEND}"
@@ -106,7 +111,9 @@ class Quiesce:
             await asyncio.sleep(POLL_S)
 
     async def _terminate(self, link: Link) -> set[int]:
-        rows = await link.change(TERMINATE, list(self.wires.exempt(self.side)), list(self.wires.app_roles))
+        rows = await _told_to_end(
+            self.wires, link, TERMINATE, TERMINATE_OURS, list(self.wires.exempt(self.side)), list(self.wires.app_roles)
+        )
         return {int(row["pid"]) for row in rows}
 
     async def _left(self, link: Link) -> Row:
@@ -138,7 +145,9 @@ class Terminated:
     async def apply(self) -> Evidence:
         loop = asyncio.get_running_loop()
         link, ends = self.wires.act[self.side], loop.time() + QUIESCE_S
-        await link.change(END, list(self.wires.exempt(self.side)), list(self.wires.app_roles), list(self.pids))
+        await _told_to_end(
+            self.wires, link, END, _END_OURS, list(self.wires.exempt(self.side)), list(self.wires.app_roles), list(self.pids)
+        )
         while left := await self._left(link):
             if loop.time() > ends:
                 raise StepError(
@@ -150,6 +159,12 @@ class Terminated:
     async def _left(self, link: Link) -> list[int]:
         rows = await link.rows(STAYING, list(self.wires.exempt(self.side)), list(self.wires.app_roles), list(self.pids))
         return [int(row["pid"]) for row in rows]
+
+
+async def _told_to_end(wires: Wires, link: Link, sql: str, by_who_flies: str, *args: object) -> list[Row]:
+    """The sessions that were told to end; none where the side has somebody else on record."""
+    mine = wires.seat
+    return await (link.change(by_who_flies, *args, mine.name, mine.epoch) if mine.name else link.change(sql, *args))
 
 
 def _clear(row: Row) -> bool:

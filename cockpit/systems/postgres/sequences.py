@@ -12,13 +12,14 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cockpit.errors import CockpitError, SystemFault
+from cockpit.errors import CockpitError, Superseded, SystemFault
 from cockpit.handover.ports import Probe
 from cockpit.model.events import Evidence
 from cockpit.model.plan import Statement
 from cockpit.model.settings import PairSpec
 from cockpit.model.text import plain
 from cockpit.model.words import Known, Side
+from cockpit.systems.postgres import seat
 from cockpit.systems.postgres.catalogue import NOT_EXTENSION, USER_SCHEMA
 from cockpit.systems.postgres.link import Link, Row
 from cockpit.systems.postgres.names import dotted, ident, table
@@ -146,6 +147,17 @@ class Watermarks:
 
 
 SETTING = "SELECT oid, setval(oid::oid::regclass, last, called) FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) AS wanted(oid, last, called)"
+SETTING_OURS = f"{SETTING} WHERE {seat.ours(4)}"
+"""By who flies: what was read before another one took the pair up would set numbers back that it has handed out since."""
+
+
+async def _set(wires: Wires, side: Side, moves: Mapping[int, Standing]) -> None:
+    """Each sequence stands where it is wanted; `Superseded` where the side has somebody else on record."""
+    link, mine = wires.act[side], wires.seat
+    wanted = list(moves), [s.last for s in moves.values()], [s.called for s in moves.values()]
+    rows = await (link.change(SETTING_OURS, *wanted, mine.name, mine.epoch) if mine.name else link.change(SETTING, *wanted))
+    if len(rows) < len(moves):
+        raise Superseded("this pair was taken up by somebody else", owner="", where=link.where, remedy=seat.REMEDY)
 
 
 @dataclass(slots=True)
@@ -222,7 +234,7 @@ class Sequences:
         moves = {t.oid: wanted[t.oid] for _, t in pairs if not beyond(t, there[t.oid], wanted[t.oid])}
         link = self.wires.act[self.target]
         if moves:
-            await link.change(SETTING, list(moves), [s.last for s in moves.values()], [s.called for s in moves.values()])
+            await _set(self.wires, self.target, moves)
         after = _standings(await link.rows(reading([t for _, t in pairs]))) if moves else there
         short = [t.dotted for _, t in pairs if not beyond(t, after[t.oid], wanted[t.oid])]
         if short:
@@ -310,7 +322,7 @@ class Beyond:
             if known:
                 moves[seq.oid] = self._ahead(seq, max(known) if seq.increment > 0 else min(known))
         if moves:
-            await link.change(SETTING, list(moves), [s.last for s in moves.values()], [s.called for s in moves.values()])
+            await _set(self.wires, self.target, moves)
         return {"count": len(mine), "moved": len(moves), "unseen": unseen[:50]}
 
     def _ahead(self, seq: Numbering, last: int) -> Standing:

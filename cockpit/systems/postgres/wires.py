@@ -9,6 +9,7 @@ from cockpit.model.settings import PairSpec, Tuning
 from cockpit.model.words import Side
 from cockpit.systems.postgres.link import Link
 from cockpit.systems.postgres.names import Names
+from cockpit.systems.postgres.seat import Seat
 
 SIDES = (Side.BLUE, Side.GREEN)
 
@@ -27,6 +28,8 @@ class Wires:
     act: Mapping[Side, Link]
     watch: Mapping[Side, Link]
     work: Mapping[Side, Link]
+    seat: Seat = field(default_factory=Seat)
+    """Whose pair it is, by this process; nobody's until the lock is taken with a seat."""
     fence_lsn: dict[Side, str] = field(default_factory=dict)
     """Where each side's last quiesce ended."""
 

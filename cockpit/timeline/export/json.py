@@ -41,6 +41,8 @@ def _object(report: Report) -> dict[str, object]:
         "handovers": [_handover(story) for story in report.stories],
         "gates": state.gates,
         "findings": state.findings,
+        "checks": report.preflight_checks,
+        "parity": state.parity,
         "alarms": state.alarms,
         "open_ends": state.open_ends,
         "bill_exported": state.bill_exported,
@@ -67,6 +69,7 @@ def _handover(story: Story) -> dict[str, object]:
         "ungraceful": view.ungraceful,
         "bill": view.bill,
         "unanswered_s": story.unanswered_s,
+        "checks": story.checks,
         "steps": [
             {
                 "id": step.id,

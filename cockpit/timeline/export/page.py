@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cockpit.model import events as ev
+from cockpit.model.beside import outcome
 from cockpit.model.bill import Bill, by_table, in_words
 from cockpit.model.budgets import mm_ss
 from cockpit.model.certified import in_words as certificate
@@ -126,6 +127,9 @@ def _story(story: Story) -> Iterator[Block]:
     if view.fence_lsn:
         yield Words(plain(f"Fence at {view.fence_lsn}. The point of no return was {'' if view.past_return else 'not '}passed."))
     yield from _certificate(story)
+    if story.checks:
+        yield Words("Business checks, read again once the mirror had caught up:")
+        yield from _checks(story.checks)
     rows = [
         (
             step.id,
@@ -154,6 +158,17 @@ def _certificate(story: Story) -> Iterator[Block]:
     left = [*(("not proven", name) for name in proof.unproven), *(("not compared", name) for name in proof.accepted)]
     if left:
         yield _grid("what|table", left)
+    if proof.left:
+        yield _grid("business check that the rows do not tell", ((what,) for what in proof.left))
+
+
+def _checks(reads: Sequence[ev.CheckRead]) -> Iterator[Block]:
+    """Business checks as they were read, and the groups that differ with both values."""
+    rows = [(r.what, r.verdict, r.groups, r.groups - r.differing, r.differing, seconds(r.seconds), r.title, outcome(r)) for r in reads]
+    yield _grid("check|verdict|groups|equal|not equal|took|title|what it says", rows, "groups|equal|not equal|took")
+    apart = [(read.what, d.key, d.blue, d.green) for read in reads for d in read.differences]
+    if apart:
+        yield _grid("check|group|blue|green", apart)
 
 
 def _bill(bill: Bill, *, flown: bool) -> Iterator[Block]:
@@ -228,9 +243,24 @@ def _before(report: Report) -> Iterator[Block]:
         yield _grid("check|object|severity|seen|remedy|query", ((f.check, f.object, f.severity, f.seen, f.remedy, f.query) for f in found))
     if waived:
         yield _grid("waived check|object|reason|seen", ((f.check, f.object, f.waived, f.seen) for f in waived))
+    if reads := report.preflight_checks:
+        yield Words("Business checks, as the last preflight read them:")
+        yield from _checks(reads)
+    if state.parity is not None:
+        yield from _beside(state.parity)
     if state.alarms:
         yield Words("Alarms that were not over at the end:", loud=True)
         yield _grid("alarm|what|remedy|query", ((a.id, a.what, a.remedy, a.query) for a in state.alarms))
+
+
+def _beside(parity: ev.ParityRead) -> Iterator[Block]:
+    """In what both sides differed beside the rows when the last preflight looked."""
+    yield Words(plain(f"As the last preflight saw it, {line(parity)}."))
+    if parity.differences:
+        rows = ((f"{d.kind} {d.object}", d.weight, d.blue, d.green, d.on or "", d.remedy) for d in parity.differences)
+        yield _grid("object|weight|blue|green|on|remedy", rows)
+    if parity.not_carried:
+        yield _grid("never carried|on|remedy", ((f"{n.kind} {n.object}", ", ".join(n.sides), n.remedy) for n in parity.not_carried))
 
 
 _SAID = (

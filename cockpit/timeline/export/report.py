@@ -49,6 +49,9 @@ class Story:
     def evidence(self, step: str) -> ev.Evidence:
         return next((e.fact.evidence for e in self.events if isinstance(e.fact, ev.StepFinished) and e.fact.step == step), {})
 
+    checks: tuple[ev.CheckRead, ...] = ()
+    """The business checks as they were read after its landing."""
+
     @property
     def sent(self) -> tuple[ev.ActionIntended, ...]:
         return tuple(e.fact for e in self.events if isinstance(e.fact, ev.ActionIntended))
@@ -67,6 +70,11 @@ class Report:
     scorecard: dict[str, object] | None
     scorecard_fault: str = ""
     """Why a scorecard that is there cannot be shown."""
+
+    @property
+    def preflight_checks(self) -> tuple[ev.CheckRead, ...]:
+        """The business checks as the last preflight read them."""
+        return _checks(self.events, 0)
 
     @property
     def outcome(self) -> str:
@@ -108,7 +116,13 @@ def _stories(events: tuple[ev.Event, ...]) -> Iterable[Story]:
         if view is not None:
             within = events[start:end]
             closed = next((e.at for e in within if isinstance(e.fact, ev.HandoverClosed)), "")
-            yield Story(view, events[start].at, closed, within, _unanswered_s(view, events[:end], within) if view.ungraceful else None)
+            unanswered = _unanswered_s(view, events[:end], within) if view.ungraceful else None
+            yield Story(view, events[start].at, closed, within, unanswered, _checks(events, view.number))
+
+
+def _checks(events: tuple[ev.Event, ...], handover: int) -> tuple[ev.CheckRead, ...]:
+    """What was read for the handover (0: by a preflight), of each check the newest."""
+    return tuple({e.fact.what: e.fact for e in events if isinstance(e.fact, ev.CheckRead) and e.fact.handover == handover}.values())
 
 
 def _unanswered_s(view: HandoverView, before: tuple[ev.Event, ...], within: tuple[ev.Event, ...]) -> float | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cockpit.model import events as ev
+from cockpit.model.beside import in_words as check
 from cockpit.model.bill import in_words
 from cockpit.model.certified import in_words as certificate
 from cockpit.model.text import plain
@@ -85,6 +86,10 @@ def _taken_up(f: Any) -> str:
     return f"taken up again after a crash by {f.user} on {f.host}{torn}{changed}"
 
 
+def _parity(f: Any) -> str:
+    return f"{f.objects} objects compared beside the rows: {f.bad} differ, {f.look} differ and may be meant, {f.left} are never carried"
+
+
 def _exported(f: Any) -> str:
     what = f"{f.changes} changes in {f.tables} tables, {f.from_lsn} to {f.to_lsn}"
     return f"{f.by} exported what was left behind: {what}, to {f.path}, sha256 {f.sha256}"
@@ -94,6 +99,7 @@ _FOUND = {Known.DONE: "it is so", Known.PENDING: "it is not so", Known.UNKNOWN: 
 _LINES: Mapping[type, Callable[[Any], str]] = {
     ev.RunOpened: _opened,
     ev.PilotSeated: lambda f: f"{f.role} took the run, process {f.pid}",
+    ev.SeatTaken: lambda f: "from here on this run acts on the pair, on record on both servers",
     ev.RunTakenUp: _taken_up,
     ev.StepFound: lambda f: f"step {f.step} found: {_FOUND[f.known]}",
     ev.SidesSeen: lambda f: f"{f.serving} serves; blue {f.blue}, green {f.green}",
@@ -116,10 +122,13 @@ _LINES: Mapping[type, Callable[[Any], str]] = {
     ev.PreflightStarted: lambda f: "preflight started",
     ev.FindingSeen: _finding,
     ev.PreflightDone: lambda f: f"preflight: {f.blocks} block, {f.warnings} warn, {f.good} good, {f.waived} waived",
+    ev.CheckRead: lambda f: f"business check: {check(f)}",
+    ev.ParityRead: _parity,
     ev.GateTurned: lambda f: f"gate {f.gate} {f.light}: {f.reason}",
     ev.HandoverOpened: lambda f: f"handover {f.number} opened: {'ungraceful ' if f.ungraceful else ''}{f.direction}",
     ev.BillDrawn: lambda f: f"bill of handover {f.number}: {f.bill.origin} has, and {f.bill.target} has not: {in_words(f.bill)}",
     ev.BillExported: _exported,
+    ev.ShutOut: lambda f: f"{f.side} is shut out: fenced, no app session left on it, and it follows nobody",
     ev.RepairBegun: lambda f: (
         f"{f.by} repairs {sum(f.rows.values())} rows in {len(f.rows)} tables of {f.side}, by {f.path}, sha256 {f.sha256}"
     ),

@@ -10,7 +10,8 @@ import pytest
 
 from cockpit import wiring
 from cockpit.drill.servers import Server
-from cockpit.errors import LinkError, OutcomeUnknown, Refused, SystemFault
+from cockpit.errors import LinkError, OutcomeUnknown, Refused, Superseded, SystemFault
+from cockpit.handover.ports import Claim
 from cockpit.model.secret import Secret
 from cockpit.model.settings import Config, Tuning
 from cockpit.model.words import Severity, Side
@@ -161,6 +162,82 @@ async def test_a_lock_that_somebody_took_meanwhile_is_not_ours_any_more(rig: Rig
         await second.lock("cockpit bob@ops pid 8")
     finally:
         await second.close()
+
+
+async def test_a_free_lock_is_not_ours_when_another_sat_down_and_left(rig: Rig) -> None:
+    second = PostgresPair(rig.spec, rig.tuning)
+    try:
+        for side in (BLUE, GREEN):
+            await rig.pair.install(side).apply()
+        await rig.pair.lock("cockpit ann@ops pid 7", Claim("seat a"))
+        assert not rig.pair.lock_lost
+        await lost(rig, BLUE)
+
+        async def known() -> bool:
+            return rig.pair.lock_lost
+
+        await until(known)
+        await lost(rig, GREEN)
+        await second.lock("cockpit bob@ops pid 8", Claim("seat b"))
+        await second.close()
+        with pytest.raises(Superseded, match=r"taken up by bob@ops pid 8 at \d{4}-"):
+            await rig.pair.lock("cockpit ann@ops pid 7", Claim("seat a"))
+    finally:
+        await second.close()
+
+
+async def test_a_side_that_was_down_has_its_record_raised_by_who_flies_now(rig: Rig) -> None:
+    second, heir = (PostgresPair(rig.spec, rig.tuning) for _ in range(2))
+    try:
+        for side in (BLUE, GREEN):
+            await rig.pair.install(side).apply()
+        await rig.pair.lock("cockpit ann@ops pid 7", Claim("seat a"))
+        await rig.pair.close()
+        blue = rig.spec.side(BLUE)
+        second._lock._spec = replace(rig.spec, blue=replace(blue, control=replace(blue.control, port=1)))
+        with pytest.raises(LinkError, match="blue"):
+            await second.lock("cockpit bob@ops pid 8", Claim("seat b"))
+        assert await rig.value(BLUE, "SELECT name FROM cockpit_control.seat") == "seat a"
+        await second.fence(BLUE, on=True).apply()
+        assert await rig.value(BLUE, "SELECT name FROM cockpit_control.seat") == "seat b"
+        await second.close()
+        await heir.lock("cockpit bob@ops pid 9", Claim("seat b", heir=True))
+        with pytest.raises(Superseded):
+            await rig.pair.lock("cockpit ann@ops pid 7", Claim("seat a"))
+    finally:
+        await second.close()
+        await heir.close()
+
+
+async def test_who_sat_down_apart_later_is_the_owner_of_both_sides(rig: Rig) -> None:
+    """One take-up while blue is silent, the next while green is: the first is dead, and does not keep the second out."""
+    first, second = (PostgresPair(rig.spec, rig.tuning) for _ in range(2))
+    blue, green = rig.spec.side(BLUE), rig.spec.side(GREEN)
+    try:
+        for side in (BLUE, GREEN):
+            await rig.pair.install(side).apply()
+        first._lock._spec = replace(rig.spec, blue=replace(blue, control=replace(blue.control, port=1)))
+        with pytest.raises(LinkError, match="blue"):
+            await first.lock("cockpit ann@ops pid 7", Claim("seat a", 1_000))
+        await first.close()
+        second._lock._spec = replace(rig.spec, green=replace(green, control=replace(green.control, port=1)))
+        with pytest.raises(LinkError, match="green"):
+            await second.lock("cockpit bob@ops pid 8", Claim("seat b", 2_000))
+        assert [await rig.value(side, "SELECT name FROM cockpit_control.seat") for side in (BLUE, GREEN)] == ["seat b", "seat a"]
+        second._lock._links[GREEN].endpoint = green.control
+        await second.lock("cockpit bob@ops pid 8", Claim("seat b", 2_000))
+        await second.fence(GREEN, on=True).apply()
+        assert [await rig.value(side, "SELECT name FROM cockpit_control.seat") for side in (BLUE, GREEN)] == ["seat b", "seat b"]
+    finally:
+        await first.close()
+        await second.close()
+
+
+async def test_a_fence_that_was_left_standing_by_a_clean_up_is_not_seen_as_lifted(rig: Rig) -> None:
+    await rig.pair.install(BLUE).apply()
+    await rig.pair.fence(BLUE, on=True).apply()
+    await rig.run(BLUE, "DROP SCHEMA cockpit_control CASCADE")
+    assert not (await rig.pair.fence(BLUE, on=False).probe()).done
 
 
 async def test_half_a_lock_is_not_given_away_while_the_other_side_is_down(rig: Rig) -> None:

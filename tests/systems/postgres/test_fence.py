@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from cockpit.errors import OutcomeUnknown, StepError, SystemFault
+from cockpit.handover.ports import Action, Claim
 from cockpit.systems.postgres import quiesce
 from tests.systems.postgres.conftest import BLUE, GREEN, PASSWORD, Rig, quoted, until
 
@@ -94,6 +95,28 @@ async def test_an_exempt_writer_is_named_not_ended(fenced: Rig, monkeypatch: pyt
     assert "\x1b" not in str(caught.value)
     await conn.execute("COMMIT")
     await fenced.pair.quiesce(BLUE).apply()
+
+
+@pytest.mark.parametrize("what", ["quiesce", "terminate"])
+async def test_who_stood_still_ends_no_session_of_a_pair_that_another_took_up(
+    fenced: Rig, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Between the fence and this it was suspended. Somebody else lifted the fence, and apps write again."""
+    monkeypatch.setattr(quiesce, "QUIESCE_S", 0.3)
+    await fenced.pair.lock("cockpit ann@ops pid 7", Claim("seat a"))
+    app = await fenced.app(BLUE)
+    pid = app.get_server_pid()
+
+    def action() -> Action:
+        return fenced.pair.quiesce(BLUE) if what == "quiesce" else fenced.pair.terminate(BLUE, (pid,))
+
+    await fenced.run(BLUE, "UPDATE cockpit_control.seat SET epoch = epoch + 1, name = 'seat b'")
+    with pytest.raises(StepError, match="not quiet" if what == "quiesce" else "do not end"):
+        await action().apply()
+    await app.execute(WRITE)
+    await fenced.run(BLUE, "UPDATE cockpit_control.seat SET epoch = 0")
+    await action().apply()
+    assert await fenced.value(BLUE, f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == 0
 
 
 async def test_nobody_slips_in_under_a_storm_of_logins(fenced: Rig) -> None:

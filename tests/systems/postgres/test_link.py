@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cockpit.errors import CockpitError, LinkError, OutcomeUnknown, SystemFault
+from cockpit.errors import CockpitError, SystemFault
 from cockpit.model.secret import Secret
 from cockpit.systems.postgres.link import Link
 from tests.systems.postgres.conftest import BLUE, PASSWORD, Rig, quoted, until
@@ -27,10 +26,9 @@ async def link(rig: Rig) -> AsyncIterator[Link]:
     await made.close()
 
 
-async def end(rig: Rig, link: Link, waiting: bool = False) -> None:
-    """The server has ended the link's session; where it waits for a lock, in the middle of that."""
-    where = " AND wait_event_type = 'Lock'" if waiting else ""
-    sql = f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'cockpit test' AND usename = $1{where}"
+async def end(rig: Rig, link: Link) -> None:
+    """The server has ended the link's session."""
+    sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'cockpit test' AND usename = $1"
 
     async def ended() -> bool:
         return bool(await rig.value(BLUE, sql, rig.role))
@@ -72,30 +70,13 @@ async def test_a_warm_statement_without_a_right_is_refused_at_its_use(rig: Rig, 
         await link.row(READ)
 
 
-@pytest.mark.parametrize("effect", [False, True])
-async def test_a_session_ended_while_it_prepares_is_a_link_error(rig: Rig, link: Link, effect: bool) -> None:
-    link.statement_s = 20.0
+async def test_a_link_made_anew_waits_for_no_warm_statement(rig: Rig, link: Link) -> None:
+    """It would take longer than a use may where the server is far away, or, as here, where the table is locked."""
     holder = await locked(rig)
     await end(rig, link)
     await gone(link)
-    task = asyncio.create_task(link.change("SELECT 1") if effect else link.rows("SELECT 1"))
-    await end(rig, link, waiting=True)
-    with pytest.raises(LinkError) as caught:
-        await task
-    assert not isinstance(caught.value, OutcomeUnknown)  # nothing was sent yet
-    assert not link.up
-    await holder.execute("ROLLBACK")
-    assert (await link.row(READ))["n"] == 0
-
-
-async def test_a_link_that_was_cancelled_while_it_prepares_is_made_anew(rig: Rig, link: Link) -> None:
-    link.statement_s = 20.0
-    holder = await locked(rig)
-    await end(rig, link)
-    await gone(link)
-    with pytest.raises(LinkError):
-        await link.rows("SELECT 1", within=0.1)
-    assert not link.up
+    assert await link.rows("SELECT 1", within=2.0)
+    assert link.up
     await holder.execute("ROLLBACK")
     assert (await link.row(READ))["n"] == 0
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cockpit.errors import SystemFault
+from cockpit.errors import Superseded, SystemFault
+from cockpit.handover.ports import Claim
 from cockpit.systems.postgres.sequences import NoHeadroom, Numbering, Standing, beyond, goal
 from tests.systems.postgres.conftest import BLUE, GREEN, Rig, Waiver
 
@@ -90,6 +91,24 @@ async def test_every_odd_kind(rig: Rig) -> None:
     await rig.run(BLUE, "DROP SEQUENCE negative")
     await rig.run(GREEN, "DROP SEQUENCE negative")
     assert (await pair.sequences(BLUE, GREEN).apply())["count"] == 11
+
+
+@pytest.mark.servers
+async def test_who_stood_still_sets_no_sequence_of_a_pair_that_another_took_up(rig: Rig) -> None:
+    for side in (BLUE, GREEN):
+        await rig.run(side, "CREATE SEQUENCE orders")
+        await rig.pair.install(side).apply()
+    await rig.fetch(BLUE, "SELECT nextval('orders')")
+    pair = await rig.remade()
+    await pair.lock("cockpit ann@ops pid 7", Claim("seat a"))
+    for side in (BLUE, GREEN):
+        await rig.run(side, "UPDATE cockpit_control.seat SET epoch = epoch + 1, name = 'seat b'")
+    with pytest.raises(Superseded, match="taken up by somebody else"):
+        await pair.sequences(BLUE, GREEN).apply()
+    assert await rig.value(GREEN, "SELECT is_called FROM orders") is False
+    await rig.run(GREEN, "UPDATE cockpit_control.seat SET epoch = 0")
+    await pair.sequences(BLUE, GREEN).apply()
+    assert await rig.value(GREEN, "SELECT is_called FROM orders") is True
 
 
 @pytest.mark.servers

@@ -1,0 +1,41 @@
+-- count
+select (select count(*) from "old"."t") as in_a, (select count(*) from "new"."t") as in_b
+
+-- hash
+select coalesce(x.bucket, y.bucket) as bucket
+from (select bucket, count(*) as n, sum(h) as h
+from (select mod(abs(hash(to_binary(r."no""te", 'UTF-8'), r."id")), 4096) as bucket, hash(to_binary(r."no""te", 'UTF-8'), r."id", r."id", r."amount", to_binary(r."no""te", 'UTF-8'), to_varchar(r."at", 'YYYY-MM-DD HH24:MI:SS.FF9 TZHTZM'), to_binary(to_varchar(r."mixed"), 'UTF-8')) as h from "old"."t" r) hashed
+group by bucket) x
+full join (select bucket, count(*) as n, sum(h) as h
+from (select mod(abs(hash(to_binary(r."no""te", 'UTF-8'), r."id")), 4096) as bucket, hash(to_binary(r."no""te", 'UTF-8'), r."id", r."id", r."amount", to_binary(r."no""te", 'UTF-8'), to_varchar(r."at", 'YYYY-MM-DD HH24:MI:SS.FF9 TZHTZM'), to_binary(to_varchar(r."mixed"), 'UTF-8')) as h from "new"."t" r) hashed
+group by bucket) y on x.bucket = y.bucket
+where x.n is null or y.n is null or x.n <> y.n or x.h <> y.h
+
+-- columns
+select sum(d0) as "id", sum(d1) as "amount", sum(d2) as "no""te", sum(d3) as "at", sum(d4) as "mixed"
+from (
+  select case when sum(in_a) > 0 and sum(in_b) > 0 and sum(case when in_a = 1 then c0 end) <> sum(case when in_b = 1 then c0 end) then 1 else 0 end as d0, case when sum(in_a) > 0 and sum(in_b) > 0 and sum(case when in_a = 1 then c1 end) <> sum(case when in_b = 1 then c1 end) then 1 else 0 end as d1, case when sum(in_a) > 0 and sum(in_b) > 0 and sum(case when in_a = 1 then c2 end) <> sum(case when in_b = 1 then c2 end) then 1 else 0 end as d2, case when sum(in_a) > 0 and sum(in_b) > 0 and sum(case when in_a = 1 then c3 end) <> sum(case when in_b = 1 then c3 end) then 1 else 0 end as d3, case when sum(in_a) > 0 and sum(in_b) > 0 and sum(case when in_a = 1 then c4 end) <> sum(case when in_b = 1 then c4 end) then 1 else 0 end as d4
+  from (select collate(to_varchar(r."no""te"), 'utf8') as k0, r."id" as k1, 1 as in_a, 0 as in_b, hash(r."id") as c0, hash(r."amount") as c1, hash(to_binary(r."no""te", 'UTF-8')) as c2, hash(to_varchar(r."at", 'YYYY-MM-DD HH24:MI:SS.FF9 TZHTZM')) as c3, hash(to_binary(to_varchar(r."mixed"), 'UTF-8')) as c4
+from "old"."t" r where mod(abs(hash(to_binary(r."no""te", 'UTF-8'), r."id")), 4096) in (3, 14)
+union all
+select collate(to_varchar(r."no""te"), 'utf8') as k0, r."id" as k1, 0 as in_a, 1 as in_b, hash(r."id") as c0, hash(r."amount") as c1, hash(to_binary(r."no""te", 'UTF-8')) as c2, hash(to_varchar(r."at", 'YYYY-MM-DD HH24:MI:SS.FF9 TZHTZM')) as c3, hash(to_binary(to_varchar(r."mixed"), 'UTF-8')) as c4
+from "new"."t" r where mod(abs(hash(to_binary(r."no""te", 'UTF-8'), r."id")), 4096) in (3, 14)) each_row
+  group by k0, k1
+  having sum(in_a) > 0 and sum(in_b) > 0
+) each_key
+
+-- sample
+select count(*) over () as differing, sum(least(in_a, in_b)) over () as modified,
+  sum(in_a - least(in_a, in_b)) over () as only_a, sum(in_b - least(in_a, in_b)) over () as only_b, status, to_varchar(k0) as t0, to_varchar(k1) as t1, d0
+from (select k0, k1, sum(in_a) as in_a, sum(in_b) as in_b,
+  case when sum(in_b) = 0 then 'only_a' when sum(in_a) = 0 then 'only_b' else 'modified' end as status, case when sum(in_a) > 0 and sum(in_b) > 0 and sum(case when in_a = 1 then c0 end) <> sum(case when in_b = 1 then c0 end) then 1 else 0 end as d0
+from (select collate(to_varchar(r."no""te"), 'utf8') as k0, r."id" as k1, 1 as in_a, 0 as in_b, hash(to_binary(r."no""te", 'UTF-8'), r."id", r."id", r."amount", to_binary(r."no""te", 'UTF-8'), to_varchar(r."at", 'YYYY-MM-DD HH24:MI:SS.FF9 TZHTZM'), to_binary(to_varchar(r."mixed"), 'UTF-8')) as h, hash(r."amount") as c0
+from "old"."t" r where mod(abs(hash(to_binary(r."no""te", 'UTF-8'), r."id")), 4096) in (3, 14)
+union all
+select collate(to_varchar(r."no""te"), 'utf8') as k0, r."id" as k1, 0 as in_a, 1 as in_b, hash(to_binary(r."no""te", 'UTF-8'), r."id", r."id", r."amount", to_binary(r."no""te", 'UTF-8'), to_varchar(r."at", 'YYYY-MM-DD HH24:MI:SS.FF9 TZHTZM'), to_binary(to_varchar(r."mixed"), 'UTF-8')) as h, hash(r."amount") as c0
+from "new"."t" r where mod(abs(hash(to_binary(r."no""te", 'UTF-8'), r."id")), 4096) in (3, 14)) each_row
+group by k0, k1
+having sum(in_a) <> sum(in_b) or sum(case when in_a = 1 then h end) <> sum(case when in_b = 1 then h end)) differing_keys
+order by k0, k1
+limit 20
+

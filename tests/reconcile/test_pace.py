@@ -1,0 +1,44 @@
+"""What the window will take is told from what has come since, not from what was drained already."""
+
+from __future__ import annotations
+
+import pytest
+
+from cockpit.reconcile.pace import BULK, DrainPace, KeyPace
+
+
+def test_a_burst_that_is_drained_costs_nothing_any_more() -> None:
+    pace = DrainPace()
+    for second in range(20):
+        pace.took(5, 0.004, second * 0.4)
+    quiet = pace.next_s(8.0)
+    pace.took(100_000, 1.2, 8.4)
+    assert pace.next_s(8.4) == pytest.approx(quiet, abs=0.005)
+
+
+def test_what_comes_is_told_by_how_fast_it_came_and_what_a_change_costs() -> None:
+    pace = DrainPace()
+    pace.took(0, 0.005, 0.0)
+    for second in range(1, 30):
+        pace.took(10_000, 0.105, float(second))
+    assert pace.next_s(30.0) == pytest.approx(0.105, rel=0.2), "a second's changes"
+    assert pace.next_s(29.5) == pytest.approx(0.055, rel=0.2), "half a second's"
+
+
+def test_a_drain_of_few_changes_tells_what_the_least_is() -> None:
+    pace = DrainPace()
+    for second in range(30):
+        pace.took(BULK - 1, 0.05, second * 100.0)
+    assert pace.next_s(2900.0) == pytest.approx(0.05, rel=0.05)
+
+
+def test_faster_readings_are_nearer_to_the_window_and_its_own_is_nearest() -> None:
+    pace = KeyPace(50_000.0)
+    pace.took(20_000, 0.2)
+    assert pace.keys_s == 75_000
+    pace.took(20_000, 1.0)
+    assert pace.keys_s == pytest.approx(69_500)
+    pace.took(100_000, 0.8, window=True)
+    assert pace.keys_s == pytest.approx(108_350)
+    pace.took(0, 1.0)
+    assert pace.keys_s == pytest.approx(108_350)
