@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from cockpit.errors import Refused, StepError, Superseded
@@ -221,13 +222,24 @@ async def _flows(pooler: Pooler, recorder: Recorder, act: Act) -> None:
         recorder.try_record(ev.AlarmCleared(late))
 
 
+@dataclass(slots=True)
+class _Missed:
+    """Why the last try of an action failed, and since when an intent is on record that all further tries have in common."""
+
+    why: str
+    unknown: bool
+    since: float | None = None
+
+
 class _Way:
-    """Tries until a time, records what it can."""
+    """Tries until a time, records what it can. A server that stays dead is tried five times a second for minutes: the second try is on
+    record until something else comes of one, so that the timeline can be read, and each took place after an intent."""
 
     def __init__(self, recorder: Recorder, until: float, lease: Lease) -> None:
         self._recorder = recorder
         self._until = until
         self._lease = lease
+        self._misses: dict[str, _Missed] = {}
 
     async def reach(self, action: Action, *, for_s: float | None = None) -> tuple[str, ...]:
         """Empty when the action is seen to be so; else its name and why, after the last try: once with 0 s, until the end with None."""
@@ -248,6 +260,7 @@ class _Way:
             if not why:
                 self._clear(action.name)
                 return ()
+        self._give_up(action)
         return (self.alarm(action.name, why),)
 
     async def asked(self) -> tuple[str, ...]:
@@ -271,6 +284,7 @@ class _Way:
             await self._lease.hold()
             why = await self._try(action)
         if why:
+            self._give_up(action)
             raise StepError(why, where=action.name)
 
     async def held(self, action: Action) -> None:
@@ -313,15 +327,15 @@ class _Way:
         return probe.known
 
     async def _try(self, action: Action, limit_s: float = TRY_S) -> str:
+        """Empty when it is seen to be so, else why not; `Refused` where it must not be tried again."""
         started = asyncio.get_running_loop().time()
         try:
-            self._recorder.try_record(ev.ActionIntended(action.name, action.describe()))
+            started = self._intend(action, started)
             async with asyncio.timeout(limit_s):
                 evidence = await action.apply()
                 probe = await action.probe()
             if probe.known is not Known.DONE:
                 return self._missed(action, started, f"applied, but it shows {dict(probe.evidence)}", unknown=False)
-            self._recorder.try_record(ev.ActionDone(action.name, _ms(started), {**evidence, "seen": dict(probe.evidence)}))
         except TimeoutError:
             return self._missed(action, started, f"no answer within {limit_s:g} s", unknown=True)
         except Refused as err:
@@ -329,11 +343,31 @@ class _Way:
             raise
         except Exception as err:
             return self._missed(action, started, in_words(err), unknown=False)
+        self._misses.pop(action.name, None)
+        self._recorder.try_record(ev.ActionDone(action.name, _ms(started), {**evidence, "seen": dict(probe.evidence)}))
         return ""
 
+    def _intend(self, action: Action, now: float) -> float:
+        """When the try began whose intent is on record, as far as one can be put there."""
+        missed = self._misses.get(action.name)
+        if missed is not None and missed.since is not None:
+            return missed.since
+        if self._recorder.try_record(ev.ActionIntended(action.name, action.describe())) and missed is not None:
+            missed.since = now
+        return now
+
     def _missed(self, action: Action, started: float, why: str, *, unknown: bool) -> str:
-        self._recorder.try_record(ev.ActionFailed(action.name, _ms(started), why, unknown=unknown))
+        before = self._misses.get(action.name)
+        if before is None or before.why != why:
+            self._misses[action.name] = _Missed(why, unknown)
+            self._recorder.try_record(ev.ActionFailed(action.name, _ms(started), why, unknown=unknown))
         return why
+
+    def _give_up(self, action: Action) -> None:
+        """What the last tries had in common is on record."""
+        missed = self._misses.pop(action.name, None)
+        if missed is not None and missed.since is not None:
+            self._recorder.try_record(ev.ActionFailed(action.name, _ms(missed.since), missed.why, unknown=missed.unknown))
 
 
 def _ms(started: float) -> float:

@@ -32,10 +32,13 @@ class Recorder:
         """The timeline is free for another process to take up; nothing more is recorded here."""
         self._journal.close()
 
-    def try_record(self, fact: Fact, *, durable: bool = True) -> None:
-        """The fact is recorded if that is possible: only for the way home, which must not need a disk, nor evidence that can be written."""
+    def try_record(self, fact: Fact, *, durable: bool = True) -> bool:
+        """The fact is recorded if that is possible, and whether it is: only for the way home, which must not need a disk, nor evidence that
+        can be written."""
         with contextlib.suppress(Exception):
             self.record(fact, durable=durable)
+            return True
+        return False
 
 
 class Unrecorded(Recorder):

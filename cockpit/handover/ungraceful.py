@@ -32,8 +32,9 @@ LISTEN_S = 6.0
 """So long nobody may hear of an origin that is taken for dead: apps may write seldom, and a worker that lost it tries again every 5 s."""
 FADE_S = 45.0
 """Seconds in which what was heard of the origin's last moments must fade: a worker whose origin vanished notices it after half a minute."""
-COUNTED_S = 8.0
-"""Seconds after which no app's counters hold anything of an origin that is gone."""
+LAST_WORDS_S = 8.0
+"""Seconds after which no app's counters hold anything of an origin that is gone, and its mirror has worked off what it had sent: a worker
+that had waited for a lock reads on what lies in its socket, each message as one received just now (seen on the rig)."""
 SKEW_S = 1.0
 """A worker's last message this much younger than our listening is news of the origin."""
 BACK_S = 0.1
@@ -109,7 +110,7 @@ class Said:
     def since(self, seconds: float) -> bool:
         """Something of it was heard within these seconds, not only before: it lives."""
         news = self.heard is not None and self.heard < seconds - SKEW_S
-        return news or (bool(self.writing) and seconds > COUNTED_S)
+        return seconds > LAST_WORDS_S and (news or bool(self.writing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ class Silence:
         return said.evidence
 
     async def lasting(self) -> Evidence:
-        """Nobody hears of it for as long as `LISTEN_S`. Who has heard of it a moment ago is asked again: the counters of its last seconds fade."""
+        """Nobody hears of it for as long as `LISTEN_S`. Who has heard of it a moment ago is asked again: its last words fade."""
         loop = asyncio.get_running_loop()
         began = silent_since = loop.time()
         while True:

@@ -305,6 +305,26 @@ def test_a_mirror_that_is_connected_speaks_for_green_however_little_it_carries(t
     run_warped(main())
 
 
+def test_a_mirror_that_works_off_the_last_words_of_a_dead_green_does_not_speak_for_it(tmp_path: Path) -> None:
+    """Its worker had waited for a lock: messages that green sent before it died are read for seconds after, each as one just received."""
+
+    async def main() -> None:
+        memory = world()
+        async with flying(memory, tmp_path) as seat:
+            await on_green(seat, ahead_s=3, dead=True)
+            worked_off = asyncio.get_running_loop().time() + 5
+
+            async def heard(servers: MemoryServers, by: Side, of: Side) -> float | None:
+                return 0.0 if asyncio.get_running_loop().time() < worked_off else None
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(MemoryServers, "heard", heard)
+                assert await forced(seat) is Outcome.DONE, seat.tail()
+            assert memory.serving is Side.BLUE
+
+    run_warped(main())
+
+
 def test_apps_that_write_seldom_speak_for_green_too(tmp_path: Path) -> None:
     """One silent moment is no silence."""
 

@@ -11,8 +11,10 @@ from cockpit.errors import LinkError, Superseded
 from cockpit.handover.home import HOME_S, go_home
 from cockpit.handover.lease import LEASE_S, Lease
 from cockpit.handover.record import Unrecorded
+from cockpit.model import events as ev
 from cockpit.model.words import Direction, Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
+from cockpit.timeline.journal import read
 from tests.handover.crashed import kept, killed, looked_at, take_over
 from tests.handover.harness import applied, flying, whole
 
@@ -86,5 +88,27 @@ def test_what_a_step_is_told_leaves_no_way_home(tmp_path: Path, call: str) -> No
             assert "taken up by ben@there pid 9" in state.past[-1].why
             await asyncio.sleep(HOME_S)
             assert applied(memory.faults, before) == []
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_server_that_stays_dead_fills_no_timeline(tmp_path: Path, comes_back: bool) -> None:
+    """It is tried five times a second for a minute: first and second try are on record, and what came of the others."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=57, apps=4, poolers=1, channels=1, rate=2.0)
+        async with killed(memory, tmp_path, "apply drain*") as seat:
+            memory.cluster.nodes[Side.BLUE].crash()
+            if comes_back:
+                asyncio.get_running_loop().call_later(HOME_S / 2, memory.cluster.nodes[Side.BLUE].recover)
+            await take_over(memory, seat)
+            tried = [e.fact for e in read(seat.timeline).events if getattr(e.fact, "action", "") == "fence blue off"]
+            words = [(type(fact), getattr(fact, "why", "")) for fact in tried]
+            refused = (ev.ActionFailed, "blue: connection refused")
+            last = (ev.ActionDone, "") if comes_back else refused
+            assert words[:4] == [(ev.ActionIntended, ""), refused, (ev.ActionIntended, ""), last]
+            assert tried[3].ms > 20_000, "it says for how long it was tried"
+            assert not comes_back or len(tried) == 4
 
     run_warped(main())
