@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from cockpit.initial.questions import QUESTIONS
 from cockpit.model.text import plain
+from cockpit.screen.taste import THEMES
 
 
 class Parser(argparse.ArgumentParser):
@@ -120,7 +121,7 @@ def settling_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def screen_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--theme", choices=("dark", "light", "mono", "contrast"), default="dark")
+    parser.add_argument("--theme", choices=THEMES, help="without it that of your screen.toml, else dark")
     parser.add_argument("--ascii", action="store_true", help="no symbols beyond ASCII")
     parser.add_argument("--plain", action="store_true", help="no screen: a sentence for each event, words to fly by; also where TERM=dumb")
     parser.add_argument("--every-event", action="store_true", help="of --plain: also for each action of a step and each check that is good")

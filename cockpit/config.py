@@ -35,6 +35,7 @@ __all__ = [
     "load_config",
     "runs_folder",
     "runtime_folder",
+    "screen_file",
     "secret_at",
 ]
 
@@ -70,6 +71,14 @@ def runtime_folder(environ: Mapping[str, str] | None = None) -> Path:
     env = os.environ if environ is None else environ
     base = env.get("XDG_RUNTIME_DIR")
     return Path(base) / "cockpit" if base else Path(env.get("TMPDIR") or "/tmp") / f"cockpit-{os.getuid()}"  # noqa: S108
+
+
+def screen_file(environ: Mapping[str, str] | None = None) -> Path:
+    """Where a person says how their own screens look: `$COCKPIT_SCREEN`, else `screen.toml` in `$XDG_CONFIG_HOME/cockpit`."""
+    env = os.environ if environ is None else environ
+    if env.get("COCKPIT_SCREEN"):
+        return Path(env["COCKPIT_SCREEN"]).expanduser().absolute()
+    return Path(env.get("XDG_CONFIG_HOME") or _home(env) / ".config") / "cockpit" / "screen.toml"
 
 
 def approvals_folder() -> Path:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cockpit.cli import found, say
-from cockpit.config import runs_folder
+from cockpit.config import runs_folder, screen_file
 from cockpit.errors import Refused
 from cockpit.opening import Opening
+from cockpit.screen.taste import taste_of
 from cockpit.timeline.folder import RunFolder, last_words, said
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def curtain(arguments: argparse.Namespace, *, watch: bool = False, drill: bool =
         return nullcontext()
     from cockpit.screen.curtain import Curtain, look
 
-    return Curtain(look(arguments.theme, ascii=arguments.ascii), watch=watch, drill=drill)
+    return Curtain(look(arguments.taste.theme, ascii=arguments.taste.ascii), watch=watch, drill=drill)
 
 
 def shown(
@@ -84,7 +85,7 @@ def shown(
     from cockpit.screen.app import run_screen
 
     raised.hand_over()
-    return run_screen(folder.root, watch=watch, drill=drill, progress=progress, gone=gone, theme=arguments.theme, ascii=arguments.ascii)
+    return run_screen(folder.root, watch=watch, drill=drill, progress=progress, gone=gone, taste=arguments.taste)
 
 
 def join(arguments: argparse.Namespace) -> int:
@@ -131,7 +132,7 @@ def _replayed(folder: RunFolder, arguments: argparse.Namespace, raised: Curtain 
     from cockpit.screen.app import run_replay
 
     raised.hand_over()
-    return run_replay(folder.root, arguments.speed, theme=arguments.theme, ascii=arguments.ascii)
+    return run_replay(folder.root, arguments.speed, arguments.taste)
 
 
 def _on_screen(folder: RunFolder, arguments: argparse.Namespace, *, watch: bool) -> int:
@@ -174,8 +175,13 @@ def _afterwards(folder: RunFolder) -> int:
 
 
 def need_terminal(arguments: argparse.Namespace) -> None:
-    """The screen is drawn on stderr by its library; without a terminal there is nothing to draw on. Sentences need none."""
-    if not in_sentences(arguments) and not (sys.stdin.isatty() and sys.stderr.isatty()):
+    """The screen is drawn on stderr by its library; without a terminal there is nothing to draw on. Sentences need none.
+
+    From here on `arguments.taste` says how it is to look."""
+    if in_sentences(arguments):
+        return
+    arguments.taste = taste_of(screen_file(), arguments.theme, arguments.ascii)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused(
             "the screen needs a terminal on stdin and stderr",
             remedy="do not redirect them, or add --plain; `cockpit plan` and `export` need none",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +16,9 @@ from cockpit.drill.folders import Claim, claim, new_folder
 from cockpit.drill.servers import Server, launch
 from cockpit.model.settings import Endpoint
 from tests.guard import no_loose_ends as no_loose_ends
+
+os.environ["COCKPIT_SCREEN"] = os.devnull + "/none"
+"""Whoever runs the tests, their own taste of screens does not count, also not in the processes that tests start."""
 
 MakeDatabase = Callable[[Server, str], Awaitable[Endpoint]]
 

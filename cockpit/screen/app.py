@@ -23,7 +23,8 @@ from textual.app import App
 
 from cockpit.screen.look import wants_no_color
 from cockpit.screen.main import MainScreen
-from cockpit.screen.options import Ending, Options, who
+from cockpit.screen.options import Ending, Options, options_of
+from cockpit.screen.taste import SHIPPED, Taste
 from cockpit.screen.view import Link, Source
 from cockpit.timeline.folder import RunFolder
 from cockpit.timeline.follow import Follower
@@ -130,8 +131,7 @@ def run_screen(
     drill: bool,
     progress: Path | None = None,
     gone: Callable[[], bool] | None = None,
-    theme: str = "dark",
-    ascii: bool = False,
+    taste: Taste = SHIPPED,
     no_color: bool | None = None,
 ) -> int:
     """Shows the run in `folder` until the lead leaves; returns an `Ending`. With `watch` it has no rights at all.
@@ -144,7 +144,7 @@ def run_screen(
     os.environ.pop("NO_COLOR", None)
     run = RunFolder(folder)
     follower = Follower(run)
-    options = Options("mono" if plain else theme, ascii, drill, who(), folder, progress, gone)
+    options = options_of(taste, plain, drill=drill, files=folder, progress=progress, gone=gone)
     app = CockpitApp(follower, None if watch else FolderLink(run), options)
     try:
         ending = app.run()
@@ -154,12 +154,13 @@ def run_screen(
     return int(Ending.CRASHED) if ending is None else ending
 
 
-def run_replay(folder: Path, speed: float, *, theme: str = "dark", ascii: bool = False) -> int:
+def run_replay(folder: Path, speed: float, taste: Taste = SHIPPED) -> int:
     """Plays the run in `folder` back until the viewer leaves; returns an `Ending`."""
     plain = wants_no_color(os.environ)
     os.environ.pop("NO_COLOR", None)
     player = Replayer(RunFolder(folder), speed)
-    app = CockpitApp(player, None, Options("mono" if plain else theme, ascii, False, who(), folder, player=player))
+    options = options_of(taste, plain, files=folder, player=player)
+    app = CockpitApp(player, None, options)
     try:
         ending = app.run()
     finally:

@@ -5,31 +5,29 @@ Nothing here waits: an intent is asked in a task of its own, its reply comes bac
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partialmethod
-from typing import Any
 
 from textual import events
 from textual.app import ComposeResult
 from textual.layout import Layout
 from textual.screen import Screen
 
-from cockpit.errors import CockpitError
-from cockpit.model.intents import Ask, Intent
+from cockpit.model.intents import Ask
 from cockpit.model.state import EMPTY
 from cockpit.model.words import Mode
 from cockpit.screen import arrange, attention, checks, clockband, detail, keeping, manual, panes, procedure, starting, tour
 from cockpit.screen.actions import BY_ID, BY_KEY, LISTS, PANES, Action
+from cockpit.screen.asking import Asking
 from cockpit.screen.bands import Bands
 from cockpit.screen.cells import Line, text_of
 from cockpit.screen.content import Content, Row, Wish
 from cockpit.screen.look import Look, Status
 from cockpit.screen.options import Ending, Options
 from cockpit.screen.over import BILL, Over
-from cockpit.screen.prompt import FREE, Decision, Ended, Kind, Prompt, ended, enlarge
+from cockpit.screen.prompt import FREE, TYPED, Decision, Kind, Prompt, enlarge
 from cockpit.screen.view import Link, Player, Source, View, playing
 from cockpit.screen.widgets import Lines, Pane
 
@@ -48,7 +46,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def __init__(self, source: Source, link: Link | None, options: Options, leave: Callable[[Ending], None]) -> None:
         super().__init__()
-        self._source, self._link, self._options, self._leave = source, link, options, leave
+        self._source, self._options, self._leave = source, options, leave
         self.look = Look(options.theme, options.ascii)
         self.prompt = Prompt()
         self.wish = Wish()
@@ -56,7 +54,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._bands = Bands()
         self._bands.shown = arrange.FIRST
         self._frozen: View | None = None
-        self._asking: set[asyncio.Task[None]] = set()
+        self._asking = Asking(link, options.by, self.prompt, lambda: self.view, self.tick)
         self._owed: list[str] = []
         """Parts that have still to show the newest view."""
         self._touched: set[str] = set()
@@ -83,6 +81,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         yield Lines(id="foot")
 
     def on_mount(self) -> None:
+        if self._options.wrong:
+            self.prompt.say(Status.WARN, self._options.wrong, self.view.clock)
         self.tick()
         self.set_interval(TICK_S, self.tick)
 
@@ -126,7 +126,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         state = source.state if self._read or self._options.player else EMPTY  # half of a timeline shows a run as it was, not as it is
         reading = source.behind and self._options.player is None
         now = state.mono if state.mode is Mode.CLOSED else clock
-        return View(now, state, source.latest, source.damage, self._link is None, clock, playing(self._options.player), reading)
+        return View(now, state, source.latest, source.damage, self._asking.link is None, clock, playing(self._options.player), reading)
 
     def _start_or_fly(self) -> None:
         waiting = self.view.state.seq == 0 and not self.view.reading and self._options.progress is not None
@@ -220,7 +220,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             case "starting":
                 return starting.content(starting.read(self._options.progress), width, height)
             case "help":
-                return manual.content(view, self.focus_name, width)
+                return manual.content(view, self.focus_name, width, self._options.keys)
             case "palette":
                 return manual.palette(view, self.focus_name, self.prompt.text, width)
             case "attention":
@@ -248,7 +248,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.view = self._look_now()
         self._touched = set(NEXT_TO_ALL)
         character = event.character if event.is_printable else None
-        key = character if character and character.isalpha() else event.key
+        typed = character if character and character.isalpha() else event.key
+        key = self._options.keys.meant(typed, typing=self.prompt.kind in (*TYPED, *FREE))
+        if key != typed:
+            character = None
         filtering = self.prompt.kind is Kind.FILTER
         decision = self.prompt.key(key, character, self.view)
         if filtering:
@@ -274,7 +277,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if decision.leave:
             self._leave(Ending.END_DRILL if decision.end else Ending.LEFT)
         elif decision.ask is not None:
-            self._send(decision.ask, decision.argument)
+            self._asking.send(decision.ask, decision.argument)
 
     def _do(self, key: str) -> None:
         action = BY_KEY.get(key)
@@ -291,7 +294,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.prompt.message = None
             self.prompt.open(Kind(action.id), self.view.clock)
         elif action.ask is not None and action.id != "go":
-            self._send(action.ask, action.argument)
+            self._asking.send(action.ask, action.argument)
         else:
             getattr(self, f"_do_{action.id}", lambda key: None)(key)
 
@@ -388,8 +391,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._show_parts(zoomed=False)
         elif self.wish.needle:
             self.wish.needle = ""
-        elif self.view.state.mode is Mode.ARMING and self._link is not None:
-            self._send(Ask.DISARM)
+        elif self.view.state.mode is Mode.ARMING and self._asking.link is not None:
+            self._asking.send(Ask.DISARM)
 
     def _steer(self, key: str, how: Callable[[Player, int], None]) -> None:
         """The recording goes on otherwise or elsewhere; the moment it is at then is shown with the key, not with the next tick."""
@@ -409,7 +412,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _do_leave(self, key: str) -> None:
         running = self.view.state.mode is not Mode.CLOSED
-        if self._options.drill and running and self._link is not None:
+        if self._options.drill and running and self._asking.link is not None:
             self.prompt.open(Kind.LEAVE, self.view.clock)
         else:
             self._leave(Ending.LEFT)
@@ -426,7 +429,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._say(keeping.keep(self._options.files, "screen.svg", picture, "picture saved"))
 
     def _do_export(self, key: str) -> None:
-        self._begin(self._report())
+        self._asking.begin(self._report())
 
     async def _report(self) -> None:
         self._say(await keeping.report(self._options.files))
@@ -437,36 +440,6 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def _do_tour(self, key: str) -> None:
         self.over.clear()
         self.prompt.open(Kind.TOUR, self.view.clock)
-
-    # --- asking the pilot ----------------------------------------------------------------------------------
-
-    def _send(self, ask: Ask, argument: str = "") -> None:
-        if self._link is None:
-            self.prompt.say(Status.WARN, "this screen only watches", self.view.clock)
-            return
-        intent = Intent(ask, self._options.by, self.view.state.seq, argument)
-        self._begin(self._ask(self._link, intent, ended(self.view)))
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
-
-    async def _ask(self, link: Link, intent: Intent, before: Ended) -> None:
-        try:
-            reply = await link.ask(intent)
-        except CockpitError as err:
-            self.prompt.answered(False, str(err), self.view.clock)
-        except Exception as err:
-            # Whatever it is, the screen goes on; its message may hold what nobody may see.
-            self.prompt.answered(False, f"asking failed ({type(err).__name__})", self.view.clock)
-        else:
-            self.prompt.answered(reply.ok, reply.reason, self.view.clock)
-            if reply.ok and intent.ask in (Ask.BACK, Ask.ABORT):
-                self.prompt.say_taken(f"{intent.ask.value}: taken", before, self.view.clock)
-            elif reply.ok and intent.ask in (Ask.NOTE, Ask.RECHECK, Ask.DUTY):
-                self.prompt.say(Status.OK, reply.reason or f"{intent.ask.value}: taken", self.view.clock)
-        self.tick()
 
     # --- the mouse: it chooses and opens, it never fires a step ----------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cockpit.screen.actions import ACTIONS, REPLAY, Action
 from cockpit.screen.cells import BLANK, Line, crop, fit
 from cockpit.screen.content import Content, Row
+from cockpit.screen.keys import SHIPPED, Keys
 from cockpit.screen.look import Status
 from cockpit.screen.view import View
 
@@ -12,14 +13,14 @@ _TITLES = {"fly": "flying", "look": "looking", "play": "in a replay", "screen": 
 _TAKES = ("", "", "two keys", "typed name")
 
 
-def content(view: View, pane: str, width: int) -> Content:
+def content(view: View, pane: str, width: int, keys: Keys = SHIPPED) -> Content:
     """Every key, by group."""
     lines: list[Line] = []
     for group, title in _TITLES.items():
         if group == REPLAY and view.replay is None:
             continue
         lines.append((("  " + title, "title"),))
-        lines.extend(_line(view, pane, action, width) for action in ACTIONS if action.group == group)
+        lines.extend(_line(view, pane, action, width, keys) for action in ACTIONS if action.group == group)
         lines.append(BLANK)
     lines.extend(_legend())
     return Content(title=(("HELP ", "title"), ("esc closes", "text")), body=tuple(lines))
@@ -39,11 +40,12 @@ def palette(view: View, pane: str, needle: str, width: int) -> Content:
     return Content(title=(("COMMANDS", "title"),), head=head, rows=rows)
 
 
-def _line(view: View, pane: str, action: Action, width: int) -> Line:
+def _line(view: View, pane: str, action: Action, width: int, keys: Keys = SHIPPED) -> Line:
     refused = action.refused(view, pane)
     takes = f"  ({_TAKES[action.level]})" if _TAKES[action.level] else ""
     key = (f"  {fit(action.shown, 17)}", "dim" if refused else "key")
-    words = (action.label + takes, "dim" if refused else "text")
+    also = f"  {keys.also(action)}" if keys.also(action) else ""
+    words = (action.label + takes + also, "dim" if refused else "text")
     why = (f"   not now: {refused}", "warn") if refused else ("", "text")
     return crop((key, words, why), width)
 

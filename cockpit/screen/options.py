@@ -9,7 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
+from cockpit.screen.keys import SHIPPED, Keys
+from cockpit.screen.taste import Taste
 from cockpit.screen.view import Player
 
 
@@ -42,6 +45,15 @@ class Options:
     """Whether a run that has not begun never will."""
     player: Player | None = None
     """The source itself, where it plays a finished run."""
+    keys: Keys = SHIPPED
+    """Further keys of whoever sits here."""
+    wrong: str = ""
+    """What of their wishes could not be followed."""
+
+
+def options_of(taste: Taste, colourless: bool, **rest: Any) -> Options:
+    """The options of a screen that somebody opens with this taste, on a terminal that shows colours or must not."""
+    return Options("mono" if colourless else taste.theme, taste.ascii, by=who(), keys=taste.keys or SHIPPED, wrong=taste.wrong, **rest)
 
 
 def who() -> str:

@@ -91,7 +91,7 @@ async def test_enter_alone_does_nothing() -> None:
 
 async def test_a_double_enter_flies_once() -> None:
     async with cockpit(story(ARMED)) as c:
-        c.main._link = _Slow(c)
+        c.main._asking.link = _Slow(c)
         await c.later(0.5)
         await c.press("a", "r", "p", "enter", "enter", "enter")
         assert c.intents() == ["go arp"]
@@ -264,7 +264,7 @@ async def test_what_was_taken_gives_way_to_how_it_ended() -> None:
 async def test_what_was_taken_gives_way_to_being_stuck_also_when_that_was_faster_than_the_reply() -> None:
     source = story(WINDOW - 0.4)
     async with cockpit(source) as c:
-        c.main._link = _Ending(c)
+        c.main._asking.link = _Ending(c)
         await c.press("B", "Y")
         await c.look()
         assert "taken" not in c.prompt
@@ -335,7 +335,7 @@ async def test_without_green_the_way_without_it_is_read_first() -> None:
 
 async def test_a_new_load_is_told() -> None:
     async with cockpit(story(READY)) as c:
-        c.main._link = _Loaded()
+        c.main._asking.link = _Loaded()
         await c.press("plus")
         assert "load 15%" in c.prompt
 
@@ -438,7 +438,7 @@ async def test_a_live_run_is_left_at_once() -> None:
 
 async def test_an_unreachable_pilot_is_said() -> None:
     async with cockpit(story(READY)) as c:
-        c.main._link = _Gone()
+        c.main._asking.link = _Gone()
         await c.press("a")
         await c.pilot.pause()
         assert "cannot be reached" in c.prompt
@@ -608,7 +608,7 @@ async def test_e_writes_the_report_beside_the_run(tmp_path: Path) -> None:
     journal.close()
     async with cockpit(story(SOAK), (120, 40), options=Options(files=tmp_path)) as c:
         await c.press("e")
-        await asyncio.gather(*c.main._asking)
+        await asyncio.gather(*c.main._asking.under_way)
         await c.look()
         assert "report saved: " in c.prompt
     assert "# " in (tmp_path / "report.md").read_text()
@@ -617,6 +617,6 @@ async def test_e_writes_the_report_beside_the_run(tmp_path: Path) -> None:
 async def test_a_report_that_cannot_be_written_says_why(tmp_path: Path) -> None:
     async with cockpit(story(SOAK), (120, 40), options=Options(files=tmp_path / "gone")) as c:
         await c.press("e")
-        await asyncio.gather(*c.main._asking)
+        await asyncio.gather(*c.main._asking.under_way)
         await c.look()
         assert "NOT SAVED" in c.prompt
