@@ -83,6 +83,7 @@ def facts(word: str) -> list[ev.Fact]:
         ev.AlarmRaised("mirror", f"late {word}", "SELECT 4", "wait"),
         ev.AlarmCleared("other"),
         ev.NoteTaken("ana", f"all calm {word}"),
+        ev.StartAnnounced(f"ana {word}", "2026-11-23T02:00:00+01:00"),
         ev.ApprovalAsked(1, "p" * 64, f"ana {word}", 1000, 900.0, "cockpit approve r1"),
         ev.ApprovalRefused(f"mallory {word}", 1003, 9, f"not among them {word}"),
         ev.ApprovalRejected(1, "p" * 64, "eve", 1002, 9, f"not yet {word}"),

@@ -15,11 +15,10 @@ import os
 from collections.abc import Coroutine
 from typing import Any
 
-import msgspec
-
 from cockpit.errors import CockpitError, JournalError, Refused
 from cockpit.handover import business
 from cockpit.handover.approvals import SecondPerson
+from cockpit.handover.asides import aside
 from cockpit.handover.confirming import Asked
 from cockpit.handover.findings import look, summary
 from cockpit.handover.flight import Flight
@@ -47,10 +46,6 @@ from cockpit.timeline.samples import Samples
 from cockpit.timeline.sidedoor import SideDoor
 from cockpit.timeline.wire import Door, Reply
 
-DUTY_STEP = 0.05
-Aside = ev.BillExported | ev.RepairBegun | ev.RepairDone
-ASIDE: dict[str, type[Aside]] = {ev.FACT_KINDS[kind]: kind for kind in (ev.BillExported, ev.RepairBegun, ev.RepairDone)}
-"""Facts of commands beside the pilot, which it writes down for them."""
 OPEN_S = 2.0
 """Seconds a system has to be connected when a run is taken up: one that is dead must not keep the others from being seen."""
 LOOK_S = 0.2
@@ -172,14 +167,10 @@ class Pilot:
         except Exception as err:
             self._no_lock(err)
         else:
-            self._clear("lock")
+            self._recorder.clear("lock")
 
     def _no_lock(self, err: Exception) -> None:
         self._recorder.try_record(ev.AlarmRaised("lock", f"the pair's lock could not be seen: {in_words(err)}", remedy=remedy_of(err)))
-
-    def _clear(self, alarm: str) -> None:
-        if any(raised.id == alarm for raised in self._recorder.state.alarms):
-            self._recorder.record(ev.AlarmCleared(alarm))
 
     async def _open_servers(self) -> None:
         """Both servers are connected and known, as soon as both answer."""
@@ -343,28 +334,8 @@ class Pilot:
                 self._asked_to_close = True
                 self.close(f"closed by {by}")
             case _:
-                return self._aside(ask, by, argument)
+                return aside(ask, by, argument, self._recorder, self._world)
         return ""
-
-    def _aside(self, ask: Ask, by: str, argument: str) -> str:
-        """What fits at any time and moves nothing of a handover."""
-        match ask:
-            case Ask.NOTE:
-                self._recorder.record(ev.NoteTaken(by, argument))
-            case Ask.BILLED | Ask.REPAIRED:
-                self._told(argument)
-            case Ask.DUTY:
-                return f"reconciliation: load at most {self._world.reconciler.duty(DUTY_STEP if argument == '+' else -DUTY_STEP):.0%}"
-        return ""
-
-    def _told(self, argument: str) -> None:
-        """What a command beside the pilot did is on record; words that are no such fact change nothing."""
-        with contextlib.suppress(msgspec.MsgspecError, KeyError, TypeError):
-            said = msgspec.json.decode(argument)
-            fact = msgspec.convert(said["fact"], ASIDE[said["kind"]])
-            self._recorder.record(fact)
-            if isinstance(fact, ev.BillExported):
-                self._clear("bill")
 
     def _back(self, by: str, uid: int) -> None:
         """Back to blue: what is in the air towards green is aborted; where green serves, a rollback takes off and needs no second word."""
@@ -460,7 +431,7 @@ class Pilot:
     async def _released(self, direction: Direction) -> None:
         runner = Runner(self._recorder, self._orders.scenario.steps, self._lease)
         await made_so(self._world.servers.released(direction.target), self._lease, runner.action)
-        self._clear("mirror")
+        self._recorder.clear("mirror")
 
     def _let_go(self) -> None:
         """A flight decides about the origin now, and nobody else."""
@@ -494,6 +465,6 @@ class Pilot:
                 self._recorder.record(fact, durable=False)
             business.record(self._recorder, found.checks)
             self._recorder.record(summary(found.findings))
-            self._clear("preflight")
+            self._recorder.clear("preflight")
         except Exception as err:
             self._recorder.try_record(ev.AlarmRaised("preflight", in_words(err), remedy=remedy_of(err)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from cockpit.errors import CockpitError, JournalError
-from cockpit.model.events import Event, Fact
+from cockpit.model.events import AlarmCleared, Event, Fact
 from cockpit.model.state import EMPTY, RunState, fold
 from cockpit.timeline.journal import Journal
 
@@ -27,6 +27,11 @@ class Recorder:
         event = self._journal.append(fact, durable=durable)
         self.state = fold(self.state, event)
         return event
+
+    def clear(self, alarm: str) -> None:
+        """The alarm is over, where it was raised."""
+        if any(raised.id == alarm for raised in self.state.alarms):
+            self.record(AlarmCleared(alarm))
 
     def let_go(self) -> None:
         """The timeline is free for another process to take up; nothing more is recorded here."""

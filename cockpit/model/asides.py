@@ -1,4 +1,4 @@
-"""Facts of what a handover leaves behind and what is done beside it: bills and repairs."""
+"""Facts of what a handover leaves behind and what is done or said beside it: bills, repairs, an announced start."""
 
 from __future__ import annotations
 
@@ -53,3 +53,10 @@ class RepairDone:
     """Rows that had changed meanwhile and were left alone."""
     failed: str = ""
     """Why it ended early; empty where it came to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartAnnounced:
+    by: str
+    start: str
+    """When the cutover is to begin, ISO 8601 with its offset; empty: the announcement is taken back."""

@@ -70,6 +70,31 @@ def eta_s(handover: HandoverView, now: float) -> float:
     return left
 
 
+@dataclass(frozen=True, slots=True)
+class Countdown:
+    """Seconds until writes stall if every step takes what was planned; `held_by` is the step that takes longer, and holds it."""
+
+    seconds: float
+    held_by: str = ""
+
+
+def countdown(handover: HandoverView, now: float) -> Countdown | None:
+    """To the first step in the window; None once writes stall, or the handover is over."""
+    if handover.outcome is not None or handover.downtime_mono is not None:
+        return None
+    left, held = 0.0, ""
+    for view in handover.steps:
+        if view.in_window:
+            break
+        if view.state is StepState.WAITING:
+            left += view.planned_s
+        elif view.state is StepState.RUNNING and view.started_mono is not None:
+            spent = now - view.started_mono
+            left += max(view.planned_s - spent, 0.0)
+            held = view.id if spent > view.planned_s else ""
+    return Countdown(left, held)
+
+
 def mm_ss(seconds: float) -> str:
     """`04:29`; an hour and more as `1:04:29`; a negative figure as `-00:03`."""
     sign = "-" if seconds < 0 else ""

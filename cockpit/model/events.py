@@ -15,6 +15,7 @@ from cockpit.model.asides import BillDrawn as BillDrawn
 from cockpit.model.asides import BillExported as BillExported
 from cockpit.model.asides import RepairBegun as RepairBegun
 from cockpit.model.asides import RepairDone as RepairDone
+from cockpit.model.asides import StartAnnounced as StartAnnounced
 from cockpit.model.beside import CheckRead as CheckRead
 from cockpit.model.beside import ParityRead as ParityRead
 from cockpit.model.certified import Certified as Certified
@@ -393,6 +394,7 @@ Fact = (
     | IntentTaken
     | IntentRefused
     | NoteTaken
+    | StartAnnounced
     | ApprovalAsked
     | ApprovalGiven
     | ApprovalRejected
@@ -439,6 +441,7 @@ FACTS: dict[str, type] = {
     "intent.taken": IntentTaken,
     "intent.refused": IntentRefused,
     "note": NoteTaken,
+    "start.announced": StartAnnounced,
     "approval.asked": ApprovalAsked,
     "approval.given": ApprovalGiven,
     "approval.rejected": ApprovalRejected,

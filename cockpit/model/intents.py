@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cockpit.model.announced import not_a_start
 from cockpit.model.approvals import approval_missing
 from cockpit.model.bill import phrase
 from cockpit.model.state import RunState
@@ -35,6 +36,8 @@ class Ask(StrEnum):
     RECHECK = "recheck"
     """Run the preflight again, now."""
     NOTE = "note"
+    ANNOUNCE = "announce"
+    """When the cutover is to begin; `argument` says it (`announced.start_of`). It starts nothing."""
     DUTY = "duty"
     """Reconciliation's load limit; `argument` is `+` or `-`."""
     BILLED = "billed"
@@ -233,6 +236,10 @@ def _refuse_note(state: RunState, argument: str) -> str:
     return "" if argument.strip() else "a note needs words"
 
 
+def _refuse_announce(state: RunState, argument: str) -> str:
+    return not_a_start(argument)
+
+
 def _refuse_duty(state: RunState, argument: str) -> str:
     return "" if argument in {"+", "-"} else "the load limit goes up (+) or down (-)"
 
@@ -267,6 +274,7 @@ _WORDED: dict[Ask, Callable[[RunState, str], str]] = {
     Ask.GO: _refuse_go,
     Ask.RESUME: _refuse_resume,
     Ask.NOTE: _refuse_note,
+    Ask.ANNOUNCE: _refuse_announce,
     Ask.DUTY: _refuse_duty,
     Ask.CLOSE: _refuse_close,
 }

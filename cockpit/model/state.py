@@ -77,6 +77,8 @@ class RunState:
     """What an ungraceful handover left behind, as it was read last."""
     shut_out: bool = False
     """The side that an ungraceful handover left was seen fenced, emptied of sessions and following nobody."""
+    announced: str = ""
+    """When the next window is to open, ISO 8601 with its offset; empty where nobody said, or it has opened since."""
     open_action: str = ""
     """An action whose intent is on disk and whose result is not."""
     refusal: str = ""
@@ -242,6 +244,10 @@ def _intent_taken(state: RunState, fact: ev.IntentTaken, event: ev.Event) -> Run
     return replace(state, refusal="")
 
 
+def _start_announced(state: RunState, fact: ev.StartAnnounced, event: ev.Event) -> RunState:
+    return replace(state, announced=fact.start)
+
+
 def _intent_refused(state: RunState, fact: ev.IntentRefused, event: ev.Event) -> RunState:
     return replace(state, refusal=fact.reason)
 
@@ -387,7 +393,7 @@ def _handover_changes(state: RunState, /, **changes: Any) -> RunState:
 
 
 def _downtime_started(state: RunState, fact: ev.DowntimeStarted, event: ev.Event) -> RunState:
-    return _handover_changes(state, downtime_mono=event.mono, downtime_s=None)
+    return _handover_changes(replace(state, announced=""), downtime_mono=event.mono, downtime_s=None)
 
 
 def _downtime_ended(state: RunState, fact: ev.DowntimeEnded, event: ev.Event) -> RunState:
@@ -421,6 +427,7 @@ _FOLDS: dict[type, Callable[[RunState, Any, ev.Event], RunState]] = {
     ev.ModeChanged: _mode,
     ev.RunClosed: _closed,
     ev.IntentTaken: _intent_taken,
+    ev.StartAnnounced: _start_announced,
     ev.IntentRefused: _intent_refused,
     ev.ApprovalAsked: _approval_asked,
     ev.ApprovalGiven: _approval_given,

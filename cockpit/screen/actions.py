@@ -79,6 +79,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("disarm", ("D",), "D", "disarm", 1, _FLY, _asks(Ask.DISARM), Ask.DISARM),
     Action("recheck", ("r",), "r", "run the preflight again", 0, _FLY, _asks(Ask.RECHECK), Ask.RECHECK),
     Action("note", ("m",), "m", "write a note into the timeline", 0, _FLY, _asks(Ask.NOTE, "note"), Ask.NOTE, "", "note", 4),
+    Action("announce", ("l",), "l", "announce when the cutover begins: 02:00, or none", 0, _FLY, _asks(Ask.ANNOUNCE, "none"), Ask.ANNOUNCE),
     Action("less", ("minus",), "-", "reconciliation: less load on the servers", 1, _FLY, _asks(Ask.DUTY, "-"), Ask.DUTY, "-"),
     Action("more", ("plus",), "+", "reconciliation: more load on the servers", 1, _FLY, _asks(Ask.DUTY, "+"), Ask.DUTY, "+"),
     Action("close", ("Q",), "Q", "close the run: the pilot settles and leaves", 3, _FLY, _asks(Ask.CLOSE), Ask.CLOSE),

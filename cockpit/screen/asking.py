@@ -48,6 +48,6 @@ class Asking:
             self._prompt.answered(reply.ok, reply.reason, self._view().clock)
             if reply.ok and intent.ask in (Ask.BACK, Ask.ABORT):
                 self._prompt.say_taken(f"{intent.ask.value}: taken", before, self._view().clock)
-            elif reply.ok and intent.ask in (Ask.NOTE, Ask.RECHECK, Ask.DUTY):
+            elif reply.ok and intent.ask in (Ask.NOTE, Ask.ANNOUNCE, Ask.RECHECK, Ask.DUTY):
                 self._prompt.say(Status.OK, reply.reason or f"{intent.ask.value}: taken", self._view().clock)
         self._look()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from cockpit.model.budgets import mm_ss
 from cockpit.model.state import StepView
 from cockpit.model.telemetry import GateReading
@@ -45,9 +47,15 @@ def _second(view: View, width: int) -> Line:
 
 
 def _t_clock(view: View) -> Line:
-    t = view.t_seconds
-    text = "T --:--" if t is None else f"T+{mm_ss(t)}"
-    return ((f" {text:<8}", "big"),)
+    """T- by the plan until writes stall, then T+, which never stops; while nothing is on its way there, L- to the announced start."""
+    ahead, due, t = view.countdown, view.announced_s, view.t_seconds
+    if ahead is not None:
+        text = f"T-{mm_ss(math.ceil(ahead.seconds))}"
+    elif due is not None:
+        text = f"L-{mm_ss(math.ceil(due))}" if due > 0 else f"L+{mm_ss(-due)}"
+    else:
+        text = "T --:--" if t is None else f"T+{mm_ss(t)}"
+    return ((f" {text:<8}", "big" if due is None or due > 0 or ahead is not None else "warn"),)
 
 
 def _mode(view: View) -> Line:
@@ -58,6 +66,8 @@ def _mode(view: View) -> Line:
         word, status = "waiting", Status.WAIT
     if view.reading:
         word, status = "reading", Status.RUN
+    if view.state.mode is Mode.ARMING and view.countdown is not None and view.countdown.held_by:
+        word, status = "HOLD", Status.WARN
     return ((fit(f"{status.symbol} {word}", 10), status.value),)
 
 

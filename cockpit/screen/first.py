@@ -10,8 +10,9 @@ from cockpit.screen import clockband, detail, panes, starting
 from cockpit.screen.arrange import FIRST, Place, Shown, places, too_small
 from cockpit.screen.cells import BLANK, Line, fill
 from cockpit.screen.content import Content, Wish
+from cockpit.screen.foot import enlarge
 from cockpit.screen.frame import EDGES, framed
-from cockpit.screen.prompt import Prompt, enlarge
+from cockpit.screen.prompt import Prompt
 from cockpit.screen.view import View
 from cockpit.timeline.follow import Latest
 

@@ -24,10 +24,11 @@ from cockpit.screen.asking import Asking
 from cockpit.screen.bands import Bands
 from cockpit.screen.cells import Line, text_of
 from cockpit.screen.content import Content, Row, Wish
+from cockpit.screen.foot import enlarge
 from cockpit.screen.look import Look, Status
 from cockpit.screen.options import Ending, Options
 from cockpit.screen.over import BILL, Over
-from cockpit.screen.prompt import FREE, TYPED, Decision, Kind, Prompt, enlarge
+from cockpit.screen.prompt import FREE, TYPED, Decision, Kind, Prompt
 from cockpit.screen.view import Link, Player, Source, View, playing
 from cockpit.screen.widgets import Lines, Pane
 
@@ -290,7 +291,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if refused:
             self.prompt.say(Status.WARN, f"{action.short or action.shown}: {refused}", self.view.clock)
             return
-        if action.id in ("back", "abort", "note", "close", "resume"):
+        if action.id in ("back", "abort", "note", "announce", "close", "resume"):
             self.prompt.message = None
             self.prompt.open(Kind(action.id), self.view.clock)
         elif action.ask is not None and action.id != "go":

@@ -172,6 +172,7 @@ _TELLERS: dict[type, Callable[[Any], Told]] = {
     ev.IntentTaken: _intent,
     ev.IntentRefused: lambda f: (Status.WARN, f"REFUSED {f.intent}: {f.reason}"),
     ev.NoteTaken: lambda f: (Status.OK, f"note by {f.by}: {f.text}"),
+    ev.StartAnnounced: lambda f: (Status.OK, f"start announced by {f.by}: {f.start or 'taken back'}"),
     ev.ApprovalAsked: lambda f: (Status.WARN, f"ASKED a second person: {f.command}"),
     ev.ApprovalGiven: lambda f: (Status.OK, f"approved by {f.by}: {f.comment}"),
     ev.ApprovalRejected: lambda f: (Status.WARN, f"REJECTED by {f.by}: {f.comment}"),

@@ -6,9 +6,10 @@ Periods are seconds. A figure older than three periods, and at least two seconds
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from cockpit.model.budgets import Clock, downtime
+from cockpit.model.budgets import Clock, Countdown, countdown, downtime
 from cockpit.model.intents import Intent
 from cockpit.model.state import ApprovalView, RunState
 from cockpit.model.telemetry import GateReading
@@ -136,6 +137,20 @@ class View:
         if handover is None or handover.downtime_mono is None:
             return None
         return self.now - handover.downtime_mono
+
+    @property
+    def countdown(self) -> Countdown | None:
+        """T-: to the moment when writes stall, while a handover is on its way there."""
+        return countdown(self.state.handover, self.now) if self.state.handover is not None and self.in_air else None
+
+    @property
+    def announced_s(self) -> float | None:
+        """L-: seconds until the announced start, negative once it is past; None where none is announced. By the pilot's wall clock."""
+        if not self.state.announced or not self.state.tail:
+            return None
+        newest = self.state.tail[-1]
+        start, then = datetime.fromisoformat(self.state.announced), datetime.fromisoformat(newest.at)
+        return (start - then).total_seconds() - (self.now - newest.mono)
 
     @property
     def in_air(self) -> bool:

@@ -143,6 +143,7 @@ _TELLERS: dict[type, Callable[[Any], str]] = {
     ev.IntentTaken: _intent,
     ev.IntentRefused: lambda f: f"What {f.by} asked, {f.intent}, was REFUSED: {f.reason}",
     ev.NoteTaken: lambda f: f"{f.by} notes: {f.text}",
+    ev.StartAnnounced: lambda f: f"{f.by} announces the start for {f.start}" if f.start else f"{f.by} takes the announced start back",
     ev.ApprovalAsked: lambda f: f"A SECOND PERSON is asked to approve within {long(f.expires_s)}, with: {f.command}",
     ev.ApprovalGiven: lambda f: because(f"{f.by} approved it", f.comment),
     ev.ApprovalRejected: lambda f: because(f"{f.by} REJECTED it", f.comment),

@@ -45,10 +45,23 @@ def _sides(view: View) -> list[str]:
     return told + ([whole(f"{' and '.join(fenced)} {'is' if len(fenced) == 1 else 'are'} fenced")] if fenced else [])
 
 
+def _ahead(view: View) -> list[str]:
+    """How long until writes stall, by the plan, and until the announced start."""
+    told, due, ahead = [], view.announced_s, view.countdown
+    if due is not None:
+        told.append(f"The announced start is in {long(due)}." if due >= 0 else f"The announced start was {long(-due)} ago, it is LATE.")
+    if ahead is not None:
+        held = f"; the clock is HELD by {ahead.held_by}" if ahead.held_by else ""
+        told.append(f"Writes stall in {long(ahead.seconds)} by the plan{held}.")
+    return told
+
+
 def clocks(view: View) -> list[str]:
-    """The downtime used of its budget, and what going back to blue would take."""
+    """How far the window is, the downtime used of its budget, and what going back to blue would take."""
     used = view.downtime
-    told = [f"Writes were stalled for {long(used.used_s)} of {long(used.budget_s)} that they may be."] if used.used_s else []
+    told = _ahead(view)
+    if used.used_s:
+        told.append(f"Writes were stalled for {long(used.used_s)} of {long(used.budget_s)} that they may be.")
     ready = view.latest.readiness
     if view.state.serving is not Side.GREEN and not view.in_air:
         return told

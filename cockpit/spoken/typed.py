@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from cockpit.model.announced import HOW
 from cockpit.model.intents import Ask, to_close, to_type
 from cockpit.model.text import plain
 from cockpit.model.words import Mode
@@ -34,6 +35,9 @@ LOOKS: Mapping[str, tuple[str, Callable[[View], list[str]]]] = {
 _OURS = {"help": ("every command", "?"), "leave": ("leave; the pilot flies on", "q")}
 _FLIES = tuple(action for action in ACTIONS if action.ask is not None and action.id != "go")
 _KEYS = {action.shown.split(",")[0]: action.id for action in _FLIES} | {"?": "help", "q": "leave", "!": "attention"}
+
+_WORDY = {"note": "A note needs words: note TEXT.", "announce": f"An announcement needs a time: {HOW}."}
+"""Commands that are nothing without words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ class Typed:
         word = text.split(" ", 1)[0] if text else ""
         name = _KEYS.get(word, word)
         known = name in LOOKS or name in _OURS or any(action.id == name for action in _FLIES)
-        return name if known and (name == "note" or " " not in text) else None
+        return name if known and (name in _WORDY or " " not in text) else None
 
     def _do(self, text: str, view: View) -> Meant:
         name = self._command(text)
@@ -161,13 +165,13 @@ class Typed:
         refused = action.refused(view, "lag")
         if refused:
             return Meant((whole(f"{action.id}: {refused}"),))
-        if action.id == "note" and not words.strip():
-            return Meant(("A note needs words: note TEXT.",))
+        if action.id in _WORDY and not words.strip():
+            return Meant((_WORDY[action.id],))
         if action.id in ("back", "abort", "close", "resume"):
             self._prompt.open(Kind(action.id), view.clock)
             return self._after(None, view)
         assert action.ask is not None
-        return Meant((), Decision(action.ask, words.strip() if action.id == "note" else action.argument))
+        return Meant((), Decision(action.ask, words.strip() if action.id in _WORDY else action.argument))
 
     def _leave(self, view: View) -> Meant:
         if self._drill and view.state.mode is not Mode.CLOSED and self._acts:
@@ -178,6 +182,6 @@ class Typed:
     def _help(self, view: View) -> list[str]:
         told = [f"{name}: {what}." for name, (what, _) in LOOKS.items()]
         for action in _FLIES if self._acts else ():
-            why = action.refused(view, "lag") if action.id != "note" else ""
+            why = action.refused(view, "lag") if action.id not in _WORDY else ""
             told.append(whole(f"{action.id}, or {action.shown.split(',')[0]}: {action.label}{f' (not now: {why})' if why else ''}"))
         return told + [f"{name}, or {key}: {what}." for name, (what, key) in _OURS.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 
 from cockpit.model import events as ev
@@ -86,6 +87,24 @@ def test_the_wrong_name_is_refused_and_expiry_disarms(tmp_path: Path) -> None:
             assert "not confirmed within" in state.past[-1].why
             assert state.serving is Side.BLUE
             assert seat.watched.stages == []
+
+    run_warped(main())
+
+
+def test_an_announced_start_stands_until_a_window_opens(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=2)
+        async with flying(memory, tmp_path) as seat:
+            await seat.ready()
+            assert (await seat.ask(Ask.ANNOUNCE, "soon")).reason.startswith("say when as 02:00")
+            assert (await seat.ask(Ask.ANNOUNCE, "in 45 min")).ok
+            taken, told = seat.state.tail[-2:]
+            assert isinstance(told.fact, ev.StartAnnounced)
+            ahead = datetime.fromisoformat(told.fact.start) - datetime.fromisoformat(taken.at)
+            assert 2699 <= ahead.total_seconds() <= 2700
+            assert seat.state.announced == told.fact.start
+            assert await seat.hand_over() is Outcome.DONE, seat.tail()
+            assert seat.state.announced == ""
 
     run_warped(main())
 

@@ -44,6 +44,7 @@ def test_the_contract_holds() -> None:
 
 def test_the_model_is_standard_library_only() -> None:
     names = [
+        "announced",
         "approvals",
         "asides",
         "beside",

@@ -18,6 +18,7 @@ FITS: dict[Ask, set[Mode]] = {
     Ask.ABORT: {Mode.ARMING, Mode.ARMED, Mode.WINDOW, Mode.STUCK},
     Ask.RECHECK: {Mode.READY},
     Ask.NOTE: set(Mode) - {Mode.CLOSED},
+    Ask.ANNOUNCE: set(Mode) - {Mode.CLOSED},
     Ask.DUTY: set(Mode) - {Mode.CLOSED},
     Ask.CLOSE: set(Mode) - {Mode.CLOSED, Mode.WINDOW, Mode.LANDING, Mode.ABORTING},
     Ask.BACK: {Mode.ARMING, Mode.ARMED, Mode.WINDOW, Mode.READY, Mode.STUCK},
@@ -26,7 +27,7 @@ FITS: dict[Ask, set[Mode]] = {
     Ask.BILLED: set(),
     Ask.REPAIRED: {Mode.READY},
 }
-WORDS = {Ask.GO: "arp", Ask.CLOSE: "arp", Ask.NOTE: "hello", Ask.DUTY: "+"}
+WORDS = {Ask.GO: "arp", Ask.CLOSE: "arp", Ask.NOTE: "hello", Ask.ANNOUNCE: "02:00", Ask.DUTY: "+"}
 
 
 def state(mode: Mode, serving: Side | None = Side.GREEN, **changes: object) -> RunState:

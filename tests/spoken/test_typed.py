@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,9 @@ from cockpit.model.words import Mode
 from cockpit.screen.actions import ACTIONS
 from cockpit.screen.prompt import BACK_S, Decision
 from cockpit.screen.view import View
+from cockpit.spoken import standing
 from cockpit.spoken.typed import LOOKS, Meant, Typed
-from tests.screen.demo import ARMED, READY, SOAK, Story, story, ungraceful
+from tests.screen.demo import ARMED, ARMING, READY, SOAK, Story, story, ungraceful
 
 LATER = 1.0
 """Seconds in which a question is read."""
@@ -114,6 +116,24 @@ def test_closing_takes_the_name_and_any_command_lets_it_be() -> None:
     assert person.types("arp").decision == Decision(Ask.CLOSE, "arp")
 
 
+def test_an_announcement_is_a_time() -> None:
+    person = Person(story(READY))
+    assert person.types("announce").said == (
+        "An announcement needs a time: say when as 02:00, as 2026-11-23 02:00 or as in 45 min; none takes it back.",
+    )
+    assert person.types("announce in 45 min").decision == Decision(Ask.ANNOUNCE, "in 45 min")
+    person.source.take(ev.StartAnnounced("ana", "2026-03-14T15:31:00+00:00"))
+    assert "The announced start is in 60 min 28 s." in standing.status(person.view)
+    person.after(7200)
+    assert any(re.fullmatch(r"The announced start was 59 min \d+ s ago, it is LATE\.", line) for line in standing.status(person.view))
+
+
+def test_a_countdown_says_what_holds_it() -> None:
+    person = Person(story(ARMING))
+    person.after(60)
+    assert "Writes stall in 5.0 s by the plan; the clock is HELD by gates." in standing.status(person.view)
+
+
 def test_a_note_is_words() -> None:
     person = Person(story(READY))
     assert person.types("note").said == ("A note needs words: note TEXT.",)
@@ -126,7 +146,7 @@ def test_who_only_watches_changes_nothing() -> None:
     assert person.heard == []
     for action in ACTIONS:
         if action.ask is not None and action.id != "go":
-            meant = person.types("note x" if action.id == "note" else action.id)
+            meant = person.types({"note": "note x", "announce": "announce 02:00"}.get(action.id, action.id))
             assert meant.decision is None
             assert "only watches" in meant.said[0]
 

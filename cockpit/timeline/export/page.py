@@ -267,6 +267,7 @@ _SAID = (
     ev.IntentTaken
     | ev.IntentRefused
     | ev.NoteTaken
+    | ev.StartAnnounced
     | ev.ApprovalAsked
     | ev.ApprovalGiven
     | ev.ApprovalRejected

@@ -108,6 +108,7 @@ _LINES: Mapping[type, Callable[[Any], str]] = {
     ev.IntentTaken: _intent,
     ev.IntentRefused: lambda f: f"{f.by} asked: {f.intent}; refused: {f.reason}",
     ev.NoteTaken: lambda f: f"{f.by} notes: {f.text}",
+    ev.StartAnnounced: lambda f: f"{f.by} announces the start: {f.start}" if f.start else f"{f.by} takes the announced start back",
     ev.ApprovalAsked: lambda f: (
         f"a second person is asked by {f.by} (uid {f.uid}) to approve handover {f.number}, within {f.expires_s:g} s"
     ),
