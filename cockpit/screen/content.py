@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import overload
 
 from cockpit.screen.cells import Line
+from cockpit.screen.ranking import Ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,35 @@ class Row:
     line: Line
 
 
+class Rows(Sequence[Row]):
+    """Rows that are drawn when somebody looks at them: ten thousand cost what those in sight do."""
+
+    __slots__ = ("_draw", "keys")
+
+    def __init__(self, keys: Sequence[str], draw: Callable[[int], Line]) -> None:
+        self.keys, self._draw = keys, draw
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            return [Row(self.keys[i], self._draw(i)) for i in range(*index.indices(len(self.keys)))]
+        return Row(self.keys[index], self._draw(index))
+
+
+def place(rows: Sequence[Row], key: str | None) -> int:
+    """Where the row of `key` is; the first place where there is none."""
+    keys = rows.keys if isinstance(rows, Rows) else [row.key for row in rows]
+    return keys.index(key) if key is not None and key in keys else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """`badge` goes into the frame's top right: the age, or the word STALE."""
@@ -22,7 +54,7 @@ class Content:
     title: Line
     badge: Line = ()
     head: tuple[Line, ...] = ()
-    rows: tuple[Row, ...] = ()
+    rows: Sequence[Row] = ()
     body: tuple[Line, ...] = ()
     """Lines under the head where a pane has no rows."""
 
@@ -33,6 +65,8 @@ class Wish:
 
     needle: str = ""
     order: str = "worst"
+    ranking: Ranking = field(default_factory=Ranking)
+    """The tables in that order, kept from paint to paint."""
 
     def wants(self, *texts: str) -> bool:
         needle = self.needle.casefold()

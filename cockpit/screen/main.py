@@ -6,7 +6,7 @@ Nothing here waits: an intent is asked in a task of its own, its reply comes bac
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partialmethod
 
@@ -456,6 +456,6 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._after_key()
 
     @property
-    def listed(self) -> tuple[Row, ...]:
+    def listed(self) -> Sequence[Row]:
         """The rows of the focused list, as shown."""
         return self.pane(self.focus_name).content.rows if self.focus_name in LISTS else ()

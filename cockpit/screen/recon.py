@@ -7,21 +7,12 @@ from cockpit.model.words import Exactness, ProofState
 from cockpit.screen.cells import Line, crop, doubtful, joined
 from cockpit.screen.columns import Column, choose, heading
 from cockpit.screen.columns import line as table_line
-from cockpit.screen.content import Content, Row, Wish
+from cockpit.screen.content import Content, Rows, Wish
 from cockpit.screen.figures import age, bar, count, seconds, whole_age
 from cockpit.screen.lag import badge
 from cockpit.screen.look import Status
+from cockpit.screen.ranking import STATES, Ranking
 from cockpit.screen.view import View
-
-STATES = {
-    ProofState.PENDING: (Status.WAIT, "wait"),
-    ProofState.SCANNING: (Status.RUN, "scan"),
-    ProofState.EQUAL: (Status.OK, "equal"),
-    ProofState.DIRTY: (Status.RUN, "dirty"),
-    ProofState.HOT: (Status.RUN, "hot"),
-    ProofState.DIFFERS: (Status.BAD, "DIFF"),
-    ProofState.UNVERIFIABLE: (Status.WARN, "UNSURE"),
-}
 
 _TABLE = Column("table", 0, least=10)
 _ROWS, _BLUE, _GREEN = Column("rows", 5, ">"), Column("blue", 6, ">"), Column("green", 6, ">")
@@ -41,23 +32,15 @@ def content(view: View, wish: Wish, width: int, height: int) -> Content:
     if sample is None:
         return Content(title=(("RECON", "title"),), head=(crop((("· nothing proven yet", "wait"),), width),))
     columns = choose(_POLICIES, width)
-    proofs = ranked(view, wish)
-    rows = tuple(Row(p.table, _row(view, p, columns, width)) for p in proofs)
+    tables, stale = view.latest.tables, view.stale("recon", sample.mono)
+    wish.ranking.see(tables, "name" if stale and wish.order == "worst" else wish.order)
+    names = wish.ranking.names(wish.needle)
+    rows = Rows(names, lambda place: _row(view, tables[names[place]], columns, width))
     summary = _summary(view, sample, width, height)
-    if view.stale("recon", sample.mono):
+    if stale:
         summary = tuple(doubtful(line) for line in summary)
     head = (*summary, heading(columns, width))
-    return Content(title=_title(view, sample), badge=badge(view, "recon", sample.mono), head=head, rows=rows)
-
-
-def ranked(view: View, wish: Wish) -> list[TableProof]:
-    """The tables in the order asked for: worst first, by name, or by age (never proven first)."""
-    proofs = [p for p in view.latest.tables.values() if wish.wants(p.table, p.state.value)]
-    if wish.order == "name":
-        return sorted(proofs, key=lambda p: p.table)
-    if wish.order == "age":
-        return sorted(proofs, key=lambda p: (p.mono is not None, p.mono or 0.0, p.table))
-    return sorted(proofs, key=lambda p: (status(view, p).rank, p.table))
+    return Content(title=_title(sample, wish.ranking), badge=badge(view, "recon", sample.mono), head=head, rows=rows)
 
 
 def status(view: View, proof: TableProof) -> Status:
@@ -75,9 +58,8 @@ def word(view: View, proof: TableProof) -> str:
     return STATES[proof.state][1]
 
 
-def _title(view: View, sample: ReconSample) -> Line:
-    differ = sum(p.state is ProofState.DIFFERS for p in view.latest.tables.values())
-    unsure = sum(p.state is ProofState.UNVERIFIABLE for p in view.latest.tables.values())
+def _title(sample: ReconSample, ranking: Ranking) -> Line:
+    differ, unsure = ranking.counts[ProofState.DIFFERS], ranking.counts[ProofState.UNVERIFIABLE]
     counts: Line = ((f" {sample.tables_equal}/{sample.tables_total}", "text"),)
     if differ:
         counts += ((f" ✗{differ}", "bad"),)

@@ -7,7 +7,7 @@ from cockpit.model.words import Verdict
 from cockpit.screen.cells import Line, crop
 from cockpit.screen.columns import Column, choose, heading
 from cockpit.screen.columns import line as table_line
-from cockpit.screen.content import Content, Row, Wish
+from cockpit.screen.content import Content, Rows, Wish
 from cockpit.screen.figures import count, rate
 from cockpit.screen.lag import badge
 from cockpit.screen.look import Status
@@ -41,7 +41,8 @@ def content(view: View, wish: Wish, width: int, height: int) -> Content:
     if sample is None:
         return Content(title=(("ROUTE", "title"),), head=(crop((("· no sessions read yet", "wait"),), width),))
     columns = choose(_POLICIES, width)
-    rows = tuple(Row(a.app, _row(view, sample, a, columns, width)) for a in ranked(view, wish))
+    apps = ranked(view, wish)
+    rows = Rows([a.app for a in apps], lambda place: _row(view, sample, apps[place], columns, width))
     head = (*_poolers(view, width, height), heading(columns, width))
     return Content(title=_title(view, sample), badge=badge(view, "routing", sample.mono), head=head, rows=rows)
 

@@ -12,7 +12,7 @@ from cockpit.model.certified import in_words as certificate
 from cockpit.model.checks import CheckVerdict
 from cockpit.model.words import Known, Light, Mode, Outcome, Severity
 from cockpit.screen.cells import Line, crop, fit
-from cockpit.screen.content import Content, Row, Wish
+from cockpit.screen.content import Content, Rows, Wish
 from cockpit.screen.figures import seconds
 from cockpit.screen.look import Status
 from cockpit.screen.view import View
@@ -31,7 +31,7 @@ def content(view: View, wish: Wish, width: int, height: int) -> Content:
     events = listed(view, wish, width)
     if not events:
         return Content(title=(("TIMELINE", "title"),), head=((("· nothing has happened yet", "wait"),),))
-    rows = tuple(Row(str(e.seq), _row(e, width)) for e in events)
+    rows = Rows([str(e.seq) for e in events], lambda place: _row(events[place], width))
     badge: Line = ((f"{view.state.seq} events", "dim"),)
     if view.damage:
         return Content((("TIMELINE ", "title"),), (("✗ DAMAGED", "bad"),), (crop(((view.damage, "bad"),), width),), rows)

@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from cockpit.screen.cells import BLANK, Line, segments
-from cockpit.screen.content import Content
+from cockpit.screen.content import Content, place
 from cockpit.screen.frame import EDGES, framed, room
 from cockpit.screen.look import Look
 
@@ -78,7 +78,7 @@ class Pane(Lines):
     @property
     def index(self) -> int:
         """Of the chosen row; the first one while none is chosen or it is gone."""
-        return next((i for i, row in enumerate(self.content.rows) if row.key == self.chosen), 0)
+        return place(self.content.rows, self.chosen)
 
     @property
     def chosen_key(self) -> str | None:

@@ -55,6 +55,7 @@ class Latest:
     routing: RoutingSample | None = None
     recon: ReconSample | None = None
     tables: dict[str, TableProof] = field(default_factory=dict)
+    """What was told last is last: who keeps them in another order finds what changed without looking at all of them."""
     servers: dict[Side, ServerSample] = field(default_factory=dict)
     poolers: dict[str, PoolerSample] = field(default_factory=dict)
     gates: GatesSample | None = None
@@ -71,7 +72,9 @@ class Latest:
                 self.routing = sample
             case ReconSample():
                 self.recon = sample
-                self.tables.update((proof.table, proof) for proof in sample.tables)
+                for proof in sample.tables:
+                    self.tables.pop(proof.table, None)
+                    self.tables[proof.table] = proof
             case ServerSample():
                 self.servers[sample.side] = sample
             case PoolerSample():
