@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 ARGS ?=
 SEEDS ?= 2000
 
-.PHONY: drill test test-together test-flown test-simulated check simulate bench chaos setup setup-test system clean help
+.PHONY: drill test test-together test-flown test-simulated check simulate bench bench-screen chaos setup setup-test system clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make check   style, types and import contracts alone"
 	@echo "make simulate  fly seeds on twins of every system (SEEDS=10000, or SEEDS=1000-2000)"
 	@echo "make bench   the figures of benchmarks/"
+	@echo "make bench-screen  the screen from outside: first paint, keys, processor, memory (DRIVE_S=3600 for an hour of keys)"
 	@echo "make chaos   the rig under every fault, both ways, with oracles (ARGS='--kills 200'; ARGS='--boundaries 1'; ARGS=list)"
 	@echo "make clean   remove what was set up"
 
@@ -54,6 +55,9 @@ simulate: setup-test
 
 bench: setup-test system
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-screen: setup-test system
+	@$(BIN)/python -m benchmarks screen
 
 chaos: setup system
 	@$(BIN)/python -m cockpit.drill.chaos $(ARGS)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import aligned, freeze, front, handovers, memory, reconcile, underload, warehouse
+from benchmarks import aligned, freeze, front, handovers, memory, reconcile, screen, underload, warehouse
 
 PARTS = {
     "handovers": handovers.measure,
     "front": front.measure,
+    "screen": screen.measure,
     "reconcile": reconcile.measure,
     "aligned": aligned.measure,
     "freeze": freeze.measure,

@@ -75,7 +75,7 @@ def _door(name: str, at: Path | None) -> Path:
 
 
 def _usual_folders() -> list[Path]:
-    from cockpit.config import door_folders
+    from cockpit.places import door_folders
 
     return door_folders()
 

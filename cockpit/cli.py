@@ -213,9 +213,9 @@ def _open(arguments: argparse.Namespace) -> int:
     import signal
 
     from cockpit import left, wiring
-    from cockpit.config import runs_folder
     from cockpit.errors import Refused
     from cockpit.opening import announce
+    from cockpit.places import runs_folder
     from cockpit.timeline.folder import said
 
     for lost in (signal.SIGHUP, signal.SIGTERM):
@@ -445,7 +445,7 @@ def _order(arguments: argparse.Namespace, unset: set[str] | None = None) -> Orde
 
 
 def _runs_folder(arguments: argparse.Namespace) -> Path:
-    from cockpit.config import runs_folder
+    from cockpit.places import runs_folder
 
     chosen: Path | None = arguments.runs
     return chosen or runs_folder()

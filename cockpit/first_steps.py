@@ -17,12 +17,13 @@ from pathlib import Path
 from cockpit import __version__
 from cockpit._toml import Mistake, slurp
 from cockpit.cli import put
-from cockpit.config import Mistakes, load_config, runs_folder
+from cockpit.config import Mistakes, load_config
 from cockpit.errors import CockpitError, ConfigError
 from cockpit.model.settings import Config
 from cockpit.model.state import RunState, replay
 from cockpit.model.text import plain
 from cockpit.model.words import Mode
+from cockpit.places import runs_folder
 from cockpit.scenario import load_scenario, named_for, names
 from cockpit.timeline.folder import RunFolder, every
 from cockpit.timeline.journal import is_closed, is_flown, read

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cockpit.cli import found, say
-from cockpit.config import runs_folder, screen_file
 from cockpit.errors import Refused
 from cockpit.opening import Opening
+from cockpit.places import runs_folder, screen_file
 from cockpit.screen.taste import taste_of
 from cockpit.timeline.folder import RunFolder, last_words, said
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cockpit import left
-from cockpit.config import runs_folder
 from cockpit.drill.lead import Lead
 from cockpit.errors import CockpitError, Refused, StepError, StepTimeout
 from cockpit.model import events as ev
@@ -24,6 +23,7 @@ from cockpit.model.intents import Ask, goes_on, refusal, to_type, too_late
 from cockpit.model.state import RunState, StepView, replay
 from cockpit.model.text import plain
 from cockpit.model.words import Direction, Known, Mode, Outcome, Side, StepState
+from cockpit.places import runs_folder
 from cockpit.timeline.folder import RunFolder, last_words, said
 from cockpit.timeline.journal import is_flown, read
 from cockpit.timeline.room import check_room

@@ -27,7 +27,7 @@ import msgspec
 from cockpit import __version__
 from cockpit._mistakes import Mistakes
 from cockpit._secrets import stand_in
-from cockpit.config import approvals_folder, became, load_config, runtime_folder, seat, take_seat
+from cockpit.config import load_config
 from cockpit.errors import CockpitError, ConfigError, JournalError, Refused
 from cockpit.handover.approvals import SecondDoor
 from cockpit.handover.findings import Rehearsed, look_alone
@@ -46,6 +46,7 @@ from cockpit.model.settings import Config, PairSpec, Scenario
 from cockpit.model.state import RunState, replay
 from cockpit.model.text import plain
 from cockpit.model.words import Direction, Mode, Side
+from cockpit.places import approvals_folder, became, runtime_folder, seat, take_seat
 from cockpit.scenario import find as find_scenario
 from cockpit.scenario import load_scenario
 from cockpit.timeline.folder import RunFolder, create, private

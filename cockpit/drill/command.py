@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from cockpit import wiring
-from cockpit.config import runs_folder
 from cockpit.drill import endings, hangar, headless
 from cockpit.drill.environment import PAIR
 from cockpit.drill.faults import fault, listed
@@ -20,6 +19,7 @@ from cockpit.drill.scorecard import Scorecard
 from cockpit.errors import Refused
 from cockpit.model.settings import DrillSpec, Scenario
 from cockpit.model.state import RunState
+from cockpit.places import runs_folder
 from cockpit.scenario import load_scenario
 from cockpit.timeline.folder import RunFolder, create
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from cockpit._texts import FilePath, Host, Identifier, PairName, mistake_in
-from cockpit.config import runs_folder, secret_at
+from cockpit.config import secret_at
 from cockpit.errors import ConfigError
 from cockpit.initial.questions import NONE, QUESTIONS, Question, default, is_needed
+from cockpit.places import runs_folder
 
 Ask = Callable[[Question, str], str]
 """Asks a person one question, offering its default; an empty answer is the default."""

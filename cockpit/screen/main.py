@@ -33,6 +33,8 @@ from cockpit.screen.view import Link, Player, Source, View, playing
 from cockpit.screen.widgets import Lines, Pane
 
 TICK_S = 0.2
+STILL_S = 0.5
+"""So often all is painted while nothing new is read and nothing flies: ages go on, and what has become too old says so."""
 _POLLS_A_TICK = 4
 _NEXT_POLL_S = 0.002
 NEXT_TO_ALL = frozenset({"foot", "side", "over"})
@@ -60,6 +62,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Parts that have still to show the newest view."""
         self._touched: set[str] = set()
         """Parts that the last key may have changed; the others show it with the next tick."""
+        self._painted = -STILL_S
+        """When all was painted last."""
         self._billed = 0
         """The armed ungraceful handover whose bill was opened."""
         self._read = False
@@ -98,7 +102,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def tick(self) -> None:
         """What was appended is read and shown; called by a timer, and harmless at any time."""
-        if self._source.poll() and not self._polls_left:
+        news = self._source.poll()
+        if news and not self._polls_left:
             self._polls_left = _POLLS_A_TICK - 1
             self.set_timer(_NEXT_POLL_S, self._read_on)
         self._read = self._read or not self._source.behind
@@ -109,7 +114,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._thaw()
         self.prompt.follow(self.view)
         self._show_bill()
-        self._paint_in_turns()
+        if news or self.view.in_air or not 0 <= self.view.clock - self._painted < STILL_S:
+            self._painted = self.view.clock
+            self._paint_in_turns()
+        else:
+            self.paint(("clock", "foot"))
 
     def _read_on(self) -> None:
         """One more piece, each in a turn of its own: to the end while behind, of what is earlier only some with each tick."""

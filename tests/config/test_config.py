@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cockpit.config import Mistakes, became, door_folders, load_config, runs_folder, runtime_folder
+from cockpit.config import Mistakes, load_config
 from cockpit.model.secret import Secret
 from cockpit.model.settings import Approvals, Config, Endpoint
+from cockpit.places import became, door_folders, runs_folder, runtime_folder
 
 from .conftest import ENVIRON, GOOD
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cockpit.config import runs_folder
 from cockpit.errors import ConfigError
 from cockpit.initial.answers import Pooler, Server, answers, gather
 from cockpit.initial.questions import QUESTIONS, Question
+from cockpit.places import runs_folder
 
 WORD = "hunter2-canary"
 

@@ -96,16 +96,19 @@ class Story:
     _began: float = 0.0
     _script: list[tuple[float, ev.Fact | Sample]] = field(default_factory=list)
     _seq: int = 0
+    _news: bool = False
+    """Something happened since the last poll."""
 
     def now(self) -> float:
         return ORIGIN + self.seconds
 
     def poll(self) -> bool:
+        news, self._news = self._news, False
         if not self.frozen:
             if not self._began:
                 self._began = self.clock() - self.seconds
-            return self.play(self.clock() - self._began)
-        return False
+            news = self.play(self.clock() - self._began) or news
+        return news
 
     def play(self, until: float) -> bool:
         """Everything up to second `until` has happened."""
@@ -119,7 +122,7 @@ class Story:
 
     def take(self, thing: ev.Fact | Sample, at: float | None = None) -> None:
         """`thing` happens at second `at`."""
-        at = self.seconds if at is None else at
+        at, self._news = self.seconds if at is None else at, True
         if type(thing) in ev.FACT_KINDS:
             self._seq += 1
             wall = (START + timedelta(seconds=at)).isoformat(timespec="microseconds").replace("+00:00", "Z")

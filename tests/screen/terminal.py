@@ -15,6 +15,19 @@ import time
 from collections.abc import Callable
 
 
+def process_s(pid: int) -> float:
+    """Seconds of a processor that it has used."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def process_memory_mb(pid: int) -> float:
+    """What it has in memory, libraries included."""
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+
+
 class Terminal:
     """A program in a pty of some size; `seen` is what it wrote since the last look."""
 
@@ -56,13 +69,10 @@ class Terminal:
         os.write(self.master, key)
 
     def processor_s(self) -> float:
-        with open(f"/proc/{self.pid}/stat") as file:
-            fields = file.read().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return process_s(self.pid)
 
     def memory_mb(self) -> float:
-        with open(f"/proc/{self.pid}/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+        return process_memory_mb(self.pid)
 
     def ended(self, seconds: float = 10.0) -> int:
         """Its exit code, once it has ended by itself; what it wrote until then is `seen`. `AssertionError` where it does not end."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cockpit.config import screen_file
+from cockpit.places import screen_file
 from cockpit.screen.actions import ACTIONS, BY_KEY
 from cockpit.screen.keys import Keys, keys_of, named
 from cockpit.screen.look import THEMES as LOOKS

@@ -111,7 +111,7 @@ def test_no_color_means_set_and_not_empty() -> None:
 
 
 def test_the_way_to_first_paint_imports_no_driver() -> None:
-    code = "import sys, cockpit.screen.app; print([m for m in ('httpx', 'asyncpg', 'psycopg', 'pydantic', 'boto3', 'aioboto3') if m in sys.modules], len(sys.modules))"
+    code = "import sys, cockpit.cli, cockpit.onscreen, cockpit.screen.app; print([m for m in ('httpx', 'asyncpg', 'psycopg', 'pydantic', 'boto3', 'aioboto3') if m in sys.modules], len(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     loaded, _, count = ran.stdout.strip().rpartition(" ")
     assert loaded == "[]"
