@@ -78,12 +78,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
         return self._bands
 
     def compose(self) -> ComposeResult:
-        yield Lines(id="clock")
+        yield Lines(self.look, id="clock")
         for name, number in panes.NUMBERS.items():
-            yield Pane(number, id=name)
-        yield Pane(0, id="side")
-        yield Pane(0, id="over")
-        yield Lines(id="foot")
+            yield Pane(number, self.look, id=name)
+        yield Pane(0, self.look, id="side")
+        yield Pane(0, self.look, id="over")
+        yield Lines(self.look, id="foot")
 
     def on_mount(self) -> None:
         if self._options.wrong:
@@ -193,13 +193,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def _paint_part(self, name: str, place: arrange.Place) -> None:
         width, height = self.size
         if name == "clock":
-            self.query_one("#clock", Lines).put(clockband.lines(self.view, width), self.look)
+            self.query_one("#clock", Lines).put(clockband.lines(self.view, width))
         elif name == "foot":
-            self.query_one("#foot", Lines).put(self._foot(width, height), self.look)
+            self.query_one("#foot", Lines).put(self._foot(width, height))
         else:
             pane = self.pane(name)
             if (pane.size.width, pane.size.height) == (place.width, place.height):
-                pane.show(self._content(name, *pane.inner), self.look, focused=name in (self.focus_name, "over"))
+                pane.show(self._content(name, *pane.inner), focused=name in (self.focus_name, "over"))
 
     def _foot(self, width: int, height: int) -> tuple[Line, ...]:
         if arrange.too_small(width, height):
@@ -416,8 +416,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
     _do_speed = partialmethod(_steer, how=lambda player, by: player.faster(by))
 
     def _do_theme(self, key: str) -> None:
+        if self._options.colourless:
+            self.prompt.say(Status.SKIP, "no colours: NO_COLOR is set", self.view.clock)
+            return
         self._touched |= ALL
         self.look = self.look.next_theme()
+        for lines in self.query(Lines):
+            lines.wear(self.look)
         self.prompt.say(Status.OK, f"theme: {self.look.theme}", self.view.clock)
 
     def _do_leave(self, key: str) -> None:

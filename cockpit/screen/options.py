@@ -47,13 +47,23 @@ class Options:
     """The source itself, where it plays a finished run."""
     keys: Keys = SHIPPED
     """Further keys of whoever sits here."""
+    colourless: bool = False
+    """The terminal must show no colours, whatever theme is asked for."""
     wrong: str = ""
     """What of their wishes could not be followed."""
 
 
 def options_of(taste: Taste, colourless: bool, **rest: Any) -> Options:
     """The options of a screen that somebody opens with this taste, on a terminal that shows colours or must not."""
-    return Options("mono" if colourless else taste.theme, taste.ascii, by=who(), keys=taste.keys or SHIPPED, wrong=taste.wrong, **rest)
+    return Options(
+        "mono" if colourless else taste.theme,
+        taste.ascii,
+        by=who(),
+        keys=taste.keys or SHIPPED,
+        colourless=colourless,
+        wrong=taste.wrong,
+        **rest,
+    )
 
 
 def who() -> str:

@@ -21,20 +21,21 @@ class Lines(Widget):
 
     ALLOW_SELECT = False
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, look: Look, *, id: str) -> None:
         super().__init__(id=id, markup=False)
         self._shown: tuple[Line, ...] = ()
-        self._look = Look()
+        self._look = look
         self.repainted = 0
         """Rows repainted so far: what a test counts."""
 
-    def put(self, lines: Sequence[Line], look: Look) -> None:
+    def wear(self, look: Look) -> None:
+        """It looks like that from now on, also where it is not in sight: one that comes up later must not flash in another theme."""
+        self._look = look
+        self.refresh()
+
+    def put(self, lines: Sequence[Line]) -> None:
         """`lines` are shown; only rows that differ are painted."""
         before, self._shown = self._shown, tuple(lines)
-        if look != self._look:
-            self._look = look
-            self.refresh()
-            return
         width = self.size.width
         for y in range(max(len(before), len(self._shown))):
             old = before[y] if y < len(before) else None
@@ -58,8 +59,8 @@ class Pane(Lines):
             super().__init__()
             self.pane, self.key, self.again = pane, key, again
 
-    def __init__(self, number: int, *, id: str) -> None:
-        super().__init__(id=id)
+    def __init__(self, number: int, look: Look, *, id: str) -> None:
+        super().__init__(look, id=id)
         self.number = number
         self.chosen: str | None = None
         self.offset_rows = 0
@@ -92,7 +93,7 @@ class Pane(Lines):
         else:
             self.offset_rows = max(0, min(self.offset_rows + by, len(self.content.body) - self.room))
 
-    def show(self, content: Content, look: Look, *, focused: bool) -> None:
+    def show(self, content: Content, *, focused: bool) -> None:
         """`content` is shown; the chosen row stays in sight."""
         self.content = content
         index, count = self.index, len(content.rows) or len(content.body)
@@ -101,7 +102,7 @@ class Pane(Lines):
             self.offset_rows = max(self.offset_rows, index - self.room + 1)
         self.offset_rows = max(0, min(self.offset_rows, count - self.room))
         width, height = self.size
-        self.put(framed(content, self.number, width, height, first=self.offset_rows, chosen=index, focused=focused), look)
+        self.put(framed(content, self.number, width, height, first=self.offset_rows, chosen=index, focused=focused))
 
     def on_click(self, event: events.Click) -> None:
         event.stop()

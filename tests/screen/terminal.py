@@ -52,6 +52,10 @@ class Terminal:
         self._read(lambda: False, seconds)
         self.seen = b""
 
+    def drain_into(self, seconds: float) -> None:
+        """What it writes in so many seconds is added to `seen`."""
+        self._read(lambda: False, seconds)
+
     def _read(self, enough: Callable[[], bool], seconds: float) -> float:
         end = time.monotonic() + seconds
         while not enough() and time.monotonic() < end:

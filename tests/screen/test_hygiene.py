@@ -3,56 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import fields, is_dataclass, replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from cockpit.model import events as ev
 from cockpit.screen.cells import fill, fit, fit_end, segments, wrap
 from cockpit.screen.look import Look
-from tests.screen.demo import SOAK, Story, story
+from tests.screen.demo import SOAK, story
 from tests.screen.flying import SIZES, cockpit
-
-HOSTILE = (
-    "\x1b[2J\x1b[H owned", "\x1b]52;c;cm0gLXJmIC8=\x07", "\x9b31m C1", "\x07bell\x08\x08", "line\nbreak\r\ttab", "[red]not red[/red]", "error: [/foo] bad",
-    "\u202egnp.exe", "\u2066isolate\u2069", "zero\u200bwidth", "\ufeffbom", "é́́́ combining", "名前が長い" * 20, "\x00null", "\u2028separator", "a" * 5000, "", "👩‍👩‍👧 family",
-)  # fmt: skip
-
-
-def _poisoned(value: Any, poison: str) -> Any:
-    """`value` with every free text in it replaced."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: _poisoned(getattr(value, f.name), poison) for f in fields(value)})
-    if isinstance(value, tuple):
-        return tuple(_poisoned(item, poison) for item in value)
-    return poison if type(value) is str else value
-
-
-def _poison(poison: str) -> Story:
-    clean = story(SOAK)
-    made = Story(seconds=clean.seconds)
-    for event in clean.state.tail:
-        fact = event.fact if isinstance(event.fact, ev.RunOpened | ev.StepStarted | ev.StepFinished) else _poisoned(event.fact, poison)
-        made.take(fact, event.mono - 1000)
-    made.take(_poisoned(ev.AlarmRaised("a", "w", "q", "r"), poison))
-    made.take(ev.NoteTaken(poison, poison))
-    latest = clean.latest
-    for sample in (
-        latest.lag,
-        latest.routing,
-        latest.recon,
-        latest.gates,
-        latest.readiness,
-        *latest.servers.values(),
-        *latest.poolers.values(),
-    ):
-        made.latest.take(_poisoned(sample, poison))
-    made.damage = poison
-    return made
+from tests.screen.poison import HOSTILE, poison_story
 
 
 def _unprintable(text: str) -> list[str]:
@@ -65,7 +26,7 @@ CASES = [*((poison, (120, 40)) for poison in HOSTILE), *((ALL, size) for size in
 
 @pytest.mark.parametrize(("poison", "size"), CASES, ids=[f"{n}-{size[0]}" for n, (_, size) in enumerate(CASES)])
 async def test_hostile_text_stays_text_everywhere(poison: str, size: tuple[int, int]) -> None:
-    async with cockpit(_poison(poison), size) as c:
+    async with cockpit(poison_story(poison), size) as c:
         for keys in (
             (),
             ("1", "enter"),
@@ -83,7 +44,7 @@ async def test_hostile_text_stays_text_everywhere(poison: str, size: tuple[int, 
 
 
 async def test_markup_is_shown_as_it_is() -> None:
-    async with cockpit(_poison("[red]x[/red]"), (200, 60)) as c:
+    async with cockpit(poison_story("[red]x[/red]"), (200, 60)) as c:
         assert "[red]x[/red]" in c.text
 
 
