@@ -50,7 +50,7 @@ from cockpit.places import approvals_folder, became, runtime_folder, seat, take_
 from cockpit.scenario import find as find_scenario
 from cockpit.scenario import load_scenario
 from cockpit.timeline.folder import RunFolder, create, private
-from cockpit.timeline.journal import Journal, is_flown, read
+from cockpit.timeline.journal import Journal, is_closed, is_flown, read
 from cockpit.timeline.peers import gid_of, myself, need_credentials, uid_of
 from cockpit.timeline.rehearsals import rehearsed
 from cockpit.timeline.samples import Samples
@@ -228,8 +228,9 @@ def _lasting(scenario: str) -> str:
 
 
 def closed_state(folder: RunFolder) -> RunState | None:
-    """The state of a run that has ended; None while it is flown or was never opened."""
-    if not folder.timeline.exists() or is_flown(folder.timeline):
+    """The state of a run that has ended; None while it is flown or was never opened. One whose closing record is there has ended although
+    its processes are still on their way out."""
+    if not folder.timeline.exists() or (is_flown(folder.timeline) and not is_closed(folder.timeline)):
         return None
     return replay(read(folder.timeline).events)
 

@@ -13,12 +13,12 @@ import pytest
 from cockpit import wiring
 from cockpit.model import events as ev
 from cockpit.model.settings import Config
-from cockpit.model.words import Direction
+from cockpit.model.words import Direction, Mode, Side
 from cockpit.scenario import load_scenario
 from cockpit.systems.memory import MemoryWorld
 from cockpit.timeline.codec import encode_event
-from cockpit.timeline.folder import RunFolder
-from cockpit.timeline.journal import Chain, seal
+from cockpit.timeline.folder import RunFolder, create
+from cockpit.timeline.journal import Chain, Journal, seal
 
 AWAY_S = 437.0
 HALF_WAY = (
@@ -75,3 +75,16 @@ async def test_a_pilot_that_flies_is_told_to_end() -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", "import signal; signal.pause()")
     wiring._tell_to_end(process, Told())  # type: ignore[arg-type]
     assert await process.wait() == -15
+
+
+def test_a_run_has_ended_with_its_closing_record_although_its_pilot_is_still_on_its_way_out(tmp_path: Path) -> None:
+    """Who leaves the screen at once is told how it ended, with its exit code, and not that it is still flown."""
+    folder = create(tmp_path, "arp")
+    journal = Journal.create(folder.timeline, "pilot")
+    journal.append(ev.ModeChanged(Mode.READY))
+    assert wiring.closed_state(folder) is None
+    journal.append(ev.RunClosed("rolled-back", 5, Side.BLUE, ()))
+    state = wiring.closed_state(folder)
+    journal.close()
+    assert state is not None
+    assert (state.outcome, state.exit_code) == ("rolled-back", 5)

@@ -1,0 +1,140 @@
+"""The screen as people use it, in a terminal, on a pair that is really flown: a lead, somebody who watches, a second person, a lost terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from cockpit.drill.folders import claim, new_folder
+from cockpit.drill.rig import Rig
+from tests.cli.second import as_user
+from tests.e2e.test_guardian import SMALL
+from tests.e2e.tmux import Tmux, tmux
+from tests.quick import quick
+
+pytestmark = [pytest.mark.drill, pytest.mark.pty, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
+
+WIDE, SMALLEST = (120, 40), (80, 24)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def rig() -> AsyncIterator[Rig]:
+    async with Rig(claim(new_folder("test-")), SMALL) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def nobody_left(tmp_path: Path) -> Iterator[None]:
+    """A run outlives its screen, and so a test that fails in the middle: its pilot and guardian end here."""
+    yield
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if any(word.startswith(os.fsencode(tmp_path)) for word in words):
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+@pytest.fixture
+def flying(rig: Rig, tmp_path: Path) -> tuple[str, ...]:
+    """The words that open a run on the rig."""
+    return ("run", str(quick(tmp_path)), "--config", str(rig.config), "--runs", str(tmp_path / "runs"))
+
+
+def typed(screen: Tmux, then: str) -> None:
+    """The pair's name and Enter, until what they lead to stands there. A key that comes right after the question appeared was meant for
+    something else, so it is given again."""
+    said = screen.until("type arp: ")
+    while then not in said:
+        if "type arp: arp" in said:
+            screen.press("Enter")
+        elif "type arp: " in said:
+            screen.press("C-u")
+            screen.types("arp")
+        said = screen.until("type arp: ", then, "sent, waiting")
+
+
+def closed(screen: Tmux) -> int:
+    """The run is closed as a lead closes it; the program's exit code."""
+    screen.press("Q")
+    typed(screen, "run closed")
+    screen.press("q")
+    return screen.until_ended()
+
+
+async def test_a_lead_flies_loses_the_terminal_comes_back_and_goes_home(flying: tuple[str, ...], tmp_path: Path) -> None:
+    runs = ("--runs", str(tmp_path / "runs"))
+    with tmux(WIDE, *flying) as lead:
+        lead.until("✓ ready", within_s=90)
+        lead.press("a")
+        lead.until("T-00:")
+        lead.press("A")
+        lead.until("ABORT?")
+        lead.press("Y")
+        lead.until("cutover 1 ABORTED")
+        lead.press("a")
+        typed(lead, "cutover 2 done")
+        lead.until("GREEN serves")
+    with tmux(SMALLEST, "join", "last", *runs) as again, tmux(SMALLEST, "watch", "last", *runs) as watching:
+        watching.until("GREEN serves")
+        watching.press("B")
+        watching.until("this screen only watches")
+        again.until("GREEN serves")
+        again.press("B")
+        again.until("BACK TO BLUE?")
+        again.press("x")
+        again.until("stayed: nothing was done")
+        again.press("B")
+        again.until("BACK TO BLUE?")
+        again.press("Y")
+        again.until("rollback 3 done")
+        again.until("BLUE serves")
+        watching.until("BLUE serves")
+        assert closed(again) == 5, "rolled back"
+        watching.until("run closed")
+        watching.press("q")
+        assert watching.until_ended() == 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes a second person")
+async def test_a_second_person_approves_what_the_lead_then_flies(rig: Rig, tmp_path: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    scenario = quick(tmp_path, {r'# approval = "second"': 'approval = "second"', r"deadline = 25\b": "deadline = 1000"})
+    with tmux(WIDE, "run", str(scenario), "--config", str(rig.config), "--runs", str(tmp_path / "runs")) as lead:
+        lead.until("✓ ready", within_s=90)
+        lead.press("a")
+        lead.until("WAITING for a second person")
+        lead.types("arp")
+        (run,) = [path.name for path in (tmp_path / "runs").iterdir() if path.is_dir()]
+        said = as_user(nobody.pw_uid, nobody.pw_gid, "approve", run, "--approve", "arp", "--comment", "seen at two")
+        assert said.code == 0, said
+        typed(lead, "cutover 1 done")
+        lead.press("B")
+        lead.until("BACK TO BLUE?")
+        lead.press("Y")
+        lead.until("rollback 2 done")
+        assert closed(lead) == 5
+
+
+async def test_a_drill_is_shown_round_and_ended(tmp_path: Path) -> None:
+    with tmux(SMALLEST, "drill", "--rows", "3000", "--runs", str(tmp_path / "runs")) as lead:
+        lead.until("✓ ready", within_s=120)
+        lead.until("T shows you round")
+        lead.press("T")
+        lead.until("enter")
+        lead.press("Escape")
+        lead.until("T shows you round")
+        lead.press("q")
+        lead.until("end the drill?")
+        lead.press("Escape")
+        lead.until("T shows you round")
+        lead.press("q")
+        lead.until("end the drill?")
+        lead.press("Y")
+        assert lead.until_ended(60) == 0
