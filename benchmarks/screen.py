@@ -25,9 +25,9 @@ from cockpit.timeline.folder import create
 from tests.screen.terminal import Terminal, process_memory_mb, process_s
 
 SIZE = (120, 40)
-PAINTS = 4
-PRESSES = 60
-WATCH_S = 8.0
+PAINTS = 15
+PRESSES = 300
+WATCH_S = 20.0
 DRIVE_S = float(os.environ.get("DRIVE_S", "120"))
 ORDERS = (b"order: name", b"order: age", b"order: worst")
 FRAME = b"PROCEDURE"

@@ -15,7 +15,7 @@ from cockpit.cli import found, say
 from cockpit.errors import Refused
 from cockpit.opening import Opening
 from cockpit.places import runs_folder, screen_file
-from cockpit.screen.taste import taste_of
+from cockpit.screen.taste import Taste, taste_of
 from cockpit.timeline.folder import RunFolder, last_words, said
 
 if TYPE_CHECKING:
@@ -174,13 +174,22 @@ def _afterwards(folder: RunFolder) -> int:
     return state.exit_code if state.exit_code is not None else 1
 
 
+def _taste(arguments: argparse.Namespace) -> Taste:
+    try:
+        return taste_of(screen_file(), arguments.theme, arguments.ascii)
+    except RuntimeError:  # pathlib knows no home of this user, or of the one that a `~` names
+        return Taste(
+            arguments.theme or "dark", arguments.ascii, wrong="screen.toml is not looked for: whose home? set COCKPIT_SCREEN to a path"
+        )
+
+
 def need_terminal(arguments: argparse.Namespace) -> None:
     """The screen is drawn on stderr by its library; without a terminal there is nothing to draw on. Sentences need none.
 
     From here on `arguments.taste` says how it is to look."""
     if in_sentences(arguments):
         return
-    arguments.taste = taste_of(screen_file(), arguments.theme, arguments.ascii)
+    arguments.taste = _taste(arguments)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused(
             "the screen needs a terminal on stdin and stderr",

@@ -97,7 +97,7 @@ def _differing(folder: RunFolder) -> list[str]:
     latest = Latest()
     for sample in read_samples(folder.samples):
         latest.take(sample)
-    return [name for name, proof in latest.tables.items() if proof.state is ProofState.DIFFERS]
+    return [name for name, proof in sorted(latest.tables.items()) if proof.state is ProofState.DIFFERS]
 
 
 async def _look(spec: PairSpec, serving: Side, wanted: Sequence[str]) -> Found:

@@ -243,6 +243,12 @@ class _Way:
 
     async def reach(self, action: Action, *, for_s: float | None = None) -> tuple[str, ...]:
         """Empty when the action is seen to be so; else its name and why, after the last try: once with 0 s, until the end with None."""
+        try:
+            return await self._reached(action, for_s)
+        finally:
+            self._give_up(action)
+
+    async def _reached(self, action: Action, for_s: float | None) -> tuple[str, ...]:
         loop = asyncio.get_running_loop()
         until = max(self._until, loop.time() + LAST_S) if for_s is None else min(self._until, loop.time() + for_s)
         why, limit = "", TRY_S
@@ -260,7 +266,6 @@ class _Way:
             if not why:
                 self._clear(action.name)
                 return ()
-        self._give_up(action)
         return (self.alarm(action.name, why),)
 
     async def asked(self) -> tuple[str, ...]:
@@ -278,13 +283,15 @@ class _Way:
 
     async def made(self, action: Action) -> None:
         """It is so, or `StepError`; with a full disk too."""
-        why = await self._try(action)
-        while why and asyncio.get_running_loop().time() < self._until:
-            await asyncio.sleep(PAUSE_S)
-            await self._lease.hold()
+        try:
             why = await self._try(action)
-        if why:
+            while why and asyncio.get_running_loop().time() < self._until:
+                await asyncio.sleep(PAUSE_S)
+                await self._lease.hold()
+                why = await self._try(action)
+        finally:
             self._give_up(action)
+        if why:
             raise StepError(why, where=action.name)
 
     async def held(self, action: Action) -> None:
@@ -336,6 +343,7 @@ class _Way:
                 probe = await action.probe()
             if probe.known is not Known.DONE:
                 return self._missed(action, started, f"applied, but it shows {dict(probe.evidence)}", unknown=False)
+            seen = {**evidence, "seen": dict(probe.evidence)}
         except TimeoutError:
             return self._missed(action, started, f"no answer within {limit_s:g} s", unknown=True)
         except Refused as err:
@@ -344,7 +352,7 @@ class _Way:
         except Exception as err:
             return self._missed(action, started, in_words(err), unknown=False)
         self._misses.pop(action.name, None)
-        self._recorder.try_record(ev.ActionDone(action.name, _ms(started), {**evidence, "seen": dict(probe.evidence)}))
+        self._recorder.try_record(ev.ActionDone(action.name, _ms(started), seen))
         return ""
 
     def _intend(self, action: Action, now: float) -> float:
@@ -364,7 +372,7 @@ class _Way:
         return why
 
     def _give_up(self, action: Action) -> None:
-        """What the last tries had in common is on record."""
+        """What the last tries had in common is on record; nothing where the last one did it."""
         missed = self._misses.pop(action.name, None)
         if missed is not None and missed.since is not None:
             self._recorder.try_record(ev.ActionFailed(action.name, _ms(missed.since), missed.why, unknown=missed.unknown))

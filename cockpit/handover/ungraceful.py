@@ -35,8 +35,6 @@ FADE_S = 45.0
 LAST_WORDS_S = 8.0
 """Seconds after which no app's counters hold anything of an origin that is gone, and its mirror has worked off what it had sent: a worker
 that had waited for a lock reads on what lies in its socket, each message as one received just now (seen on the rig)."""
-SKEW_S = 1.0
-"""A worker's last message this much younger than our listening is news of the origin."""
 BACK_S = 0.1
 """Seconds between two looks whether the origin answers again."""
 SLOWEST_S = 5.0
@@ -109,8 +107,8 @@ class Said:
 
     def since(self, seconds: float) -> bool:
         """Something of it was heard within these seconds, not only before: it lives."""
-        news = self.heard is not None and self.heard < seconds - SKEW_S
-        return seconds > LAST_WORDS_S and (news or bool(self.writing))
+        news = self.heard is not None and self.heard < seconds - LAST_WORDS_S
+        return news or (bool(self.writing) and seconds > LAST_WORDS_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,7 +237,9 @@ def _refuse_note(state: RunState, argument: str) -> str:
 
 
 def _refuse_announce(state: RunState, argument: str) -> str:
-    return not_a_start(argument)
+    if state.mode in _BUSY:
+        return f"not while {state.mode}"
+    return not_a_start(argument, state.tail[-1].at if state.tail else "")
 
 
 def _refuse_duty(state: RunState, argument: str) -> str:

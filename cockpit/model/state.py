@@ -14,6 +14,7 @@ from typing import Any
 
 from cockpit.model import clocks
 from cockpit.model import events as ev
+from cockpit.model.announced import parsed
 from cockpit.model.values import replace
 from cockpit.model.views import FIRST_TOUCH as FIRST_TOUCH
 from cockpit.model.views import AlarmView as AlarmView
@@ -245,7 +246,7 @@ def _intent_taken(state: RunState, fact: ev.IntentTaken, event: ev.Event) -> Run
 
 
 def _start_announced(state: RunState, fact: ev.StartAnnounced, event: ev.Event) -> RunState:
-    return replace(state, announced=fact.start)
+    return replace(state, announced=fact.start if parsed(fact.start) else "")
 
 
 def _intent_refused(state: RunState, fact: ev.IntentRefused, event: ev.Event) -> RunState:

@@ -51,7 +51,7 @@ def _t_clock(view: View) -> Line:
     ahead, due, t = view.countdown, view.announced_s, view.t_seconds
     if ahead is not None:
         text = f"T-{mm_ss(math.ceil(ahead.seconds))}"
-    elif due is not None:
+    elif due is not None and not (view.in_air and t is not None):
         text = f"L-{mm_ss(math.ceil(due))}" if due > 0 else f"L+{mm_ss(-due)}"
     else:
         text = "T --:--" if t is None else f"T+{mm_ss(t)}"

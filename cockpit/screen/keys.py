@@ -32,8 +32,8 @@ class Keys:
     shown: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def meant(self, key: str, *, typing: bool) -> str:
-        """The key whose work `key` does; a character that is typed into a field is itself."""
-        return key if typing and key not in _NAMED else self.stands_for.get(key, key)
+        """The key whose work `key` does. Where something is typed every key is itself: what corrects a word must not move the world."""
+        return key if typing else self.stands_for.get(key, key)
 
     def also(self, action: Action) -> str:
         """`also F9`, where the action has further keys; else nothing."""
@@ -87,7 +87,7 @@ def _mistakes(text: str, key: str, meant: object, target: str) -> Iterator[str]:
         return
     action = BY_KEY[target]
     changes = action.ask is not None and action.level > 0 and action.id not in ("less", "more")
-    if changes and not (key in _NAMED or text.isupper()):
+    if changes and not (key[1:].isdigit() or text.isupper()):
         yield f"{said} cannot stand for {plain(meant, 20)}, which changes the world: take a capital letter or F2 to F12"
 
 

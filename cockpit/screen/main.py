@@ -62,6 +62,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Parts that have still to show the newest view."""
         self._touched: set[str] = set()
         """Parts that the last key may have changed; the others show it with the next tick."""
+        self._news = False
+        """Something was read between two ticks."""
         self._painted = -STILL_S
         """When all was painted last."""
         self._billed = 0
@@ -102,7 +104,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def tick(self) -> None:
         """What was appended is read and shown; called by a timer, and harmless at any time."""
-        news = self._source.poll()
+        news, self._news = self._source.poll() or self._news, False
         if news and not self._polls_left:
             self._polls_left = _POLLS_A_TICK - 1
             self.set_timer(_NEXT_POLL_S, self._read_on)
@@ -114,7 +116,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._thaw()
         self.prompt.follow(self.view)
         self._show_bill()
-        if news or self.view.in_air or not 0 <= self.view.clock - self._painted < STILL_S:
+        if news or self.view.in_air or self._options.player is not None or not 0 <= self.view.clock - self._painted < STILL_S:
             self._painted = self.view.clock
             self._paint_in_turns()
         else:
@@ -123,6 +125,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def _read_on(self) -> None:
         """One more piece, each in a turn of its own: to the end while behind, of what is earlier only some with each tick."""
         behind, more = self._source.behind, self._source.poll()
+        self._news = self._news or more
         self._polls_left = max(self._polls_left - 1, 0)
         if self._source.behind or (more and self._polls_left):
             self.set_timer(_NEXT_POLL_S, self._read_on)
@@ -401,6 +404,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._show_parts(zoomed=False)
         elif self.wish.needle:
             self.wish.needle = ""
+            self._touched.add(self._filtered)
         elif self.view.state.mode is Mode.ARMING and self._asking.link is not None:
             self._asking.send(Ask.DISARM)
 
@@ -457,6 +461,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.prompt.open(Kind.TOUR, self.view.clock)
 
     # --- the mouse: it chooses and opens, it never fires a step ----------------------------------------------
+
+    def on_pane_scrolled(self, message: Pane.Scrolled) -> None:
+        message.stop()
+        self.paint((message.pane,))
 
     def on_pane_picked(self, message: Pane.Picked) -> None:
         message.stop()

@@ -36,10 +36,12 @@ SHIPPED = Taste()
 def taste_of(file: Path, theme: str | None, ascii: bool) -> Taste:
     """What `file` says, where there is one, and before it what the command line does. A mistake in it keeps nobody from the screen of a run
     that is in the air: that line is left out, and told."""
-    if not file.exists():
-        return Taste(theme or "dark", ascii)
     try:
+        if not file.exists():
+            return Taste(theme or "dark", ascii)
         document = read(file)
+    except OSError as err:
+        return Taste(theme or "dark", ascii, wrong=f"{plain(file, 200)}: cannot be read: {err.strerror}")
     except Mistake as err:
         return Taste(theme or "dark", ascii, wrong=f"{plain(file)}:{err.line}: {err.what}")
     wrong = _mistakes(document.content)

@@ -6,9 +6,9 @@ Periods are seconds. A figure older than three periods, and at least two seconds
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
+from cockpit.model.announced import parsed
 from cockpit.model.budgets import Clock, Countdown, countdown, downtime
 from cockpit.model.intents import Intent
 from cockpit.model.state import ApprovalView, RunState
@@ -141,16 +141,18 @@ class View:
     @property
     def countdown(self) -> Countdown | None:
         """T-: to the moment when writes stall, while a handover is on its way there."""
-        return countdown(self.state.handover, self.now) if self.state.handover is not None and self.in_air else None
+        handover, on_its_way = self.state.handover, self.state.mode in {Mode.ARMING, Mode.ARMED, Mode.WINDOW}
+        return countdown(handover, self.now) if handover is not None and on_its_way else None
 
     @property
     def announced_s(self) -> float | None:
         """L-: seconds until the announced start, negative once it is past; None where none is announced. By the pilot's wall clock."""
-        if not self.state.announced or not self.state.tail:
+        start = parsed(self.state.announced)
+        if start is None or self.state.mode is Mode.CLOSED or not self.state.tail:
             return None
         newest = self.state.tail[-1]
-        start, then = datetime.fromisoformat(self.state.announced), datetime.fromisoformat(newest.at)
-        return (start - then).total_seconds() - (self.now - newest.mono)
+        then = parsed(newest.at)
+        return (start - then).total_seconds() - (self.now - newest.mono) if then is not None else None
 
     @property
     def in_air(self) -> bool:

@@ -59,6 +59,13 @@ class Pane(Lines):
             super().__init__()
             self.pane, self.key, self.again = pane, key, again
 
+    class Scrolled(Message):
+        """The wheel moved what this pane shows."""
+
+        def __init__(self, pane: str) -> None:
+            super().__init__()
+            self.pane = pane
+
     def __init__(self, number: int, look: Look, *, id: str) -> None:
         super().__init__(look, id=id)
         self.number = number
@@ -113,8 +120,12 @@ class Pane(Lines):
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
-        self.move(3)
+        self._scroll(3)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
-        self.move(-3)
+        self._scroll(-3)
+
+    def _scroll(self, by: int) -> None:
+        self.move(by)
+        self.post_message(self.Scrolled(self.id or ""))

@@ -99,7 +99,7 @@ def recon(view: View) -> list[str]:
         f"{_old(view, 'recon', sample.mono)}{sample.tables_equal} of {sample.tables_total} tables, {share:.1f} percent of the rows, are proven "
         f"equal, {differ}, {dirty} changed since, and proving them in the window would take {freeze}."
     )
-    bad = [p for p in view.latest.tables.values() if p.state in {ProofState.DIFFERS, ProofState.UNVERIFIABLE} and p.owed]
+    bad = [p for _, p in sorted(view.latest.tables.items()) if p.state in {ProofState.DIFFERS, ProofState.UNVERIFIABLE} and p.owed]
     return [head, *_listed(bad, lambda p: f"Table {p.table} {'DIFFERS' if p.state is ProofState.DIFFERS else 'is UNSURE'}: {p.reason}")]
 
 

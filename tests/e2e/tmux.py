@@ -18,11 +18,16 @@ class Tmux:
     """A program in a tmux of one window; `text` is what stands on its screen."""
 
     def __init__(self, size: tuple[int, int], *words: str) -> None:
-        self._server = ["tmux", "-L", f"cockpit-test-{secrets.token_hex(4)}", "-f", os.devnull]
+        self._server = ["tmux", "-u", "-L", f"cockpit-test-{secrets.token_hex(4)}", "-f", os.devnull]
         columns, rows = map(str, size)
         told = f'{shlex.join([sys.executable, "-m", "cockpit", *words])}; echo "exit code $?."; cat'
         program = ["-x", columns, "-y", rows, "sh", "-c", told]
-        subprocess.run([*self._server, "new-session", "-d", *program], check=True, env=environment({"TERM": "xterm-256color"}), timeout=20)
+        subprocess.run(
+            [*self._server, "new-session", "-d", *program],
+            check=True,
+            env=environment({"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}),
+            timeout=20,
+        )
         self._ask("set-option", "-g", "status", "off")
 
     def _ask(self, *words: str) -> str:
@@ -44,6 +49,7 @@ class Tmux:
         end = time.monotonic() + within_s
         while not any(some in (text := self.text) for some in wanted):
             assert time.monotonic() < end, f"waited for {wanted}:\n{text}"
+            time.sleep(0.05)  # each look is a process beside two servers and a pilot
         return text
 
     def until_ended(self, within_s: float = 30.0) -> int:

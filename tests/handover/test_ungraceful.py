@@ -305,8 +305,9 @@ def test_a_mirror_that_is_connected_speaks_for_green_however_little_it_carries(t
     run_warped(main())
 
 
-def test_a_mirror_that_works_off_the_last_words_of_a_dead_green_does_not_speak_for_it(tmp_path: Path) -> None:
-    """Its worker had waited for a lock: messages that green sent before it died are read for seconds after, each as one just received."""
+@pytest.mark.parametrize("noticed_after", [0.0, 30.0])
+def test_a_mirror_that_works_off_the_last_words_of_a_dead_green_does_not_speak_for_it(tmp_path: Path, noticed_after: float) -> None:
+    """Green may have ended, or vanished, which its worker notices half a minute later. Its worker had waited for a lock: messages that green sent before it died are read for seconds after, each as one just received."""
 
     async def main() -> None:
         memory = world()
@@ -315,7 +316,8 @@ def test_a_mirror_that_works_off_the_last_words_of_a_dead_green_does_not_speak_f
             worked_off = asyncio.get_running_loop().time() + 5
 
             async def heard(servers: MemoryServers, by: Side, of: Side) -> float | None:
-                return 0.0 if asyncio.get_running_loop().time() < worked_off else None
+                now = asyncio.get_running_loop().time()
+                return max(now - worked_off, 0.0) if now < worked_off + noticed_after else None
 
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(MemoryServers, "heard", heard)

@@ -10,8 +10,10 @@ import pytest
 from cockpit.errors import LinkError, Superseded
 from cockpit.handover.home import HOME_S, go_home
 from cockpit.handover.lease import LEASE_S, Lease
+from cockpit.handover.ports import Action, Probe
 from cockpit.handover.record import Unrecorded
 from cockpit.model import events as ev
+from cockpit.model.plan import Statement
 from cockpit.model.words import Direction, Mode, Outcome, Side
 from cockpit.systems.memory import MemoryWorld, run_warped
 from cockpit.timeline.journal import read
@@ -110,5 +112,58 @@ def test_a_server_that_stays_dead_fills_no_timeline(tmp_path: Path, comes_back: 
             assert words[:4] == [(ev.ActionIntended, ""), refused, (ev.ActionIntended, ""), last]
             assert tried[3].ms > 20_000, "it says for how long it was tried"
             assert not comes_back or len(tried) == 4
+
+    run_warped(main())
+
+
+@pytest.mark.parametrize("odd", [None, 7])
+def test_evidence_that_is_none_breaks_no_way_home(odd: object) -> None:
+    """A pooler of somebody's own, whose `apply` gives what it should not."""
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=58, apps=2, poolers=2, channels=1, serving=Side.GREEN)
+        async with memory:
+            world = memory.world()
+            real = type(world.poolers[0]).resume
+
+            class Odd:
+                def __init__(self, inner: Action) -> None:
+                    self.inner, self.name = inner, inner.name
+
+                def describe(self) -> tuple[Statement, ...]:
+                    return self.inner.describe()
+
+                async def probe(self) -> Probe:
+                    return await self.inner.probe()
+
+                async def apply(self) -> object:
+                    await self.inner.apply()
+                    return odd
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(type(world.poolers[0]), "resume", lambda pooler: Odd(real(pooler)))
+                left = await go_home(world, Direction.CUTOVER, Unrecorded(), 5.0, Lease(nobody_else))
+            assert memory.serving is Side.BLUE, "it was made so all the same"
+            assert left
+            assert all("resume" in why for why in left)
+
+    run_warped(main())
+
+
+async def nobody_else() -> None:
+    """The pair is ours."""
+
+
+def test_who_must_stop_trying_says_what_came_of_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        memory = MemoryWorld(seed=59, apps=4, poolers=1, channels=1, rate=2.0)
+        async with killed(memory, tmp_path, "apply drain*") as seat:
+            memory.cluster.nodes[Side.BLUE].crash()
+            taking = asyncio.create_task(take_over(memory, seat))
+            await asyncio.sleep(5)
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+            tried = [e.fact for e in read(seat.timeline).events if getattr(e.fact, "action", "") == "fence blue off"]
+            assert [type(fact) for fact in tried] == [ev.ActionIntended, ev.ActionFailed] * 2
 
     run_warped(main())

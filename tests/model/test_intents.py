@@ -18,7 +18,7 @@ FITS: dict[Ask, set[Mode]] = {
     Ask.ABORT: {Mode.ARMING, Mode.ARMED, Mode.WINDOW, Mode.STUCK},
     Ask.RECHECK: {Mode.READY},
     Ask.NOTE: set(Mode) - {Mode.CLOSED},
-    Ask.ANNOUNCE: set(Mode) - {Mode.CLOSED},
+    Ask.ANNOUNCE: set(Mode) - {Mode.CLOSED, Mode.WINDOW, Mode.LANDING, Mode.ABORTING},
     Ask.DUTY: set(Mode) - {Mode.CLOSED},
     Ask.CLOSE: set(Mode) - {Mode.CLOSED, Mode.WINDOW, Mode.LANDING, Mode.ABORTING},
     Ask.BACK: {Mode.ARMING, Mode.ARMED, Mode.WINDOW, Mode.READY, Mode.STUCK},

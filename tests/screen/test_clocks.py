@@ -9,6 +9,7 @@ import pytest
 from cockpit.model import events as ev
 from cockpit.model.budgets import Countdown, countdown
 from cockpit.model.telemetry import PulseSample
+from cockpit.model.words import Mode, Side
 from tests.screen.demo import ARMED, ARMING, CUTOVER_AT, READY, SOAK, START, WINDOW, story
 from tests.screen.flying import Cockpit, cockpit
 
@@ -84,6 +85,33 @@ async def test_on_its_way_the_plan_counts_and_afterwards_the_announcement_is_ove
         source.play(WINDOW)
         await c.look()
         assert source.state.announced == ""
+        assert c.lines()[0].startswith(" T+00:00")
+
+
+@pytest.mark.parametrize("start", ["garbage", "2026-11-23T02:00:00", ""])
+async def test_a_start_that_no_clock_can_count_to_is_none(start: str) -> None:
+    source = story(READY)
+    source.take(ev.StartAnnounced("ana@bastion", start))
+    async with cockpit(source) as c:
+        assert c.lines()[0].startswith(" T --:--")
+
+
+async def test_what_goes_home_or_is_over_counts_down_to_nothing() -> None:
+    source = story(ARMING)
+    source.take(announced(5400, ARMING))
+    for mode in (Mode.ABORTING, Mode.STUCK):
+        source.take(ev.ModeChanged(mode))
+        async with cockpit(source) as c:
+            assert " T-" not in c.lines()[0]
+    source.take(ev.RunClosed("aborted", 4, Side.BLUE, ()))
+    async with cockpit(source) as c:
+        assert " L-" not in c.lines()[0]
+
+
+async def test_an_announcement_hides_no_downtime() -> None:
+    source = story(WINDOW)
+    source.take(announced(5400, WINDOW))
+    async with cockpit(source) as c:
         assert c.lines()[0].startswith(" T+00:00")
 
 

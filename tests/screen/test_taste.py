@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cockpit import onscreen
 from cockpit.places import screen_file
 from cockpit.screen.actions import ACTIONS, BY_KEY
 from cockpit.screen.keys import Keys, keys_of, named
@@ -47,11 +49,17 @@ async def test_a_character_is_itself_where_something_is_typed() -> None:
         assert c.intents() == ["note xü"]
 
 
-async def test_a_function_key_disarms_while_the_name_is_typed() -> None:
-    async with cockpit(story(ARMED), options=with_keys(keys(F8="D", X="D"))) as c:
+async def test_where_something_is_typed_no_further_key_acts() -> None:
+    async with cockpit(story(ARMED), options=with_keys(keys(F8="D", X="D", F9="Q", F5="5"))) as c:
         await c.later(0.5)
-        await c.press("X", "f8")
+        await c.press("a", "r", "X", "f8", "f9", "f5")
+        assert c.intents() == []
+        assert "type arp: arX" in c.prompt
+        await c.press("escape")
         assert c.intents() == ["disarm"]
+    async with cockpit(story(SOAK), options=with_keys(keys(F9="B"))) as c:
+        await c.press("m", *"tell", "f9", "Y", "enter")
+        assert c.intents() == ["note tellY"]
 
 
 async def test_help_shows_them() -> None:
@@ -74,6 +82,7 @@ async def test_what_could_not_be_followed_is_told_first() -> None:
         ("d", "down", "answers questions"),
         ("x", "B", "take a capital letter or F2 to F12"),
         ("x", "a", "take a capital letter or F2 to F12"),
+        ("delete", "a", "take a capital letter or F2 to F12"),
         ("X", "Y", "must name a key of the screen"),
         ("X", "enter", "must name a key of the screen"),
         ("X", "escape", "must name a key of the screen"),
@@ -132,6 +141,14 @@ def test_a_broken_file_keeps_nobody_out(tmp_path: Path, text: str) -> None:
     assert taste.wrong.startswith(f"{file}:1: ")
     assert taste.theme == "dark"
     assert taste_of(tmp_path, None, False).wrong, "nor does a folder in its place"
+
+
+def test_a_place_that_cannot_even_be_looked_at_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "cannot be read: File name too long" in taste_of(tmp_path / ("x" * 300), None, False).wrong
+    monkeypatch.setenv("COCKPIT_SCREEN", "~nobody-of-this-name/x")
+    asked = argparse.Namespace(theme="light", ascii=True)
+    assert onscreen._taste(asked).wrong == "screen.toml is not looked for: whose home? set COCKPIT_SCREEN to a path"
+    assert onscreen._taste(asked).theme == "light"
 
 
 def test_where_it_is() -> None:
