@@ -63,8 +63,8 @@ def routes(path: Path, deadline_s: float = 0.05) -> Routes:
 
 
 async def test_a_route_that_hangs_is_unknown_and_the_loop_goes_on(path: Path, hang: Hang) -> None:
+    await routes(path, 30.0).stage()
     made = routes(path)
-    await made.stage()
     hang.free.clear()
     ticks = 0
 
@@ -100,7 +100,7 @@ async def test_what_was_given_up_never_lands_after_what_was_asked_later(path: Pa
 
 
 async def test_a_route_waits_for_the_staging_before_it_within_its_deadline(path: Path, hang: Hang) -> None:
-    made = routes(path)
+    made = routes(path, 1.0)
     await made.stage()
     await made.put(Side.GREEN)
     hang.free.clear()
