@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import signal
 import tempfile
@@ -72,18 +73,29 @@ def flying(rig: Rig, tmp_path: Path) -> tuple[str, ...]:
 
 def typed(screen: Tmux, then: str) -> None:
     """The pair's name and Enter, until what they lead to stands there. A key that comes right after the question appeared was meant for
-    something else, so it is given again."""
-    while then not in (said := screen.until("type arp: ", "sent, waiting", then)):
-        if "type arp: arp_" in said:
+    something else, so it is given again; nothing is given before what was typed last is seen, or is not."""
+    said = screen.until("type arp: ")
+    while then not in said:
+        field = settled(screen)
+        if field == "arp":
             screen.press("Enter")
-        elif "type arp: _" in said:
-            screen.press("a")
-        elif "type arp: a_" in said:
-            screen.press("r")
-        elif "type arp: ar_" in said:
-            screen.press("p")
-        elif "type arp: " in said:
-            screen.press("BSpace")
+        elif field == "":
+            screen.types("arp")
+        elif field is not None:
+            screen.press("C-u")
+        said = screen.until("type arp: ", "sent, waiting", then)
+
+
+def settled(screen: Tmux) -> str | None:
+    """What stands in the field once it stays the same for a while; None where there is no field."""
+    before: str | None = "?"
+    while True:
+        found = re.search(r"type arp: (\S*?)_ ", screen.text)
+        field = found[1] if found else None
+        if field == before:
+            return field
+        before = field
+        time.sleep(0.5)
 
 
 def closed(screen: Tmux) -> int:
