@@ -1,7 +1,8 @@
 """The two rows at the bottom: messages and keys, or a question and its answer. They are always there, so nothing moves.
 
 A question that changes the world has an answer that no habit gives: the pair's name and Enter, or `Y` after `B`. Enter alone never
-fires; pasted text never answers; an answer is ignored for `GUARD_S` after its question appeared; every question expires.
+fires; pasted text never answers; every question expires. A typed answer is not heard right after its question appeared (`TYPING_GUARD_S`,
+`GUARD_S`); `Y` is at once, for the way back is meant to be quick and no key but its own stands before it.
 """
 
 from __future__ import annotations

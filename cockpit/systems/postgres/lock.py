@@ -155,9 +155,12 @@ class PairLock:
         return answers, failed
 
     async def _after(self, blue: asyncio.Task[_Answer], side: Side, alone: bool) -> _Answer:
-        done, _ = await asyncio.wait({blue}, timeout=HEAD_S)
-        if done and not blue.cancelled() and isinstance(blue.exception(), Flown):
-            raise LinkError("not asked", where=str(side))
+        """What `side` says, once blue has; at once where both were ours at the last question, for that is asked inside the window too, and
+        whoever took the pair up since is told by the record."""
+        if self.lost or not self._seat.epoch:
+            done, _ = await asyncio.wait({blue}, timeout=HEAD_S)
+            if done and not blue.cancelled() and isinstance(blue.exception(), Flown):
+                raise LinkError("not asked", where=str(side))
         return await self._next(side, alone)
 
     async def _next(self, side: Side, alone: bool) -> _Answer:

@@ -98,6 +98,29 @@ def test_a_side_that_stood_still_for_a_second_gives_no_lock_away(monkeypatch: py
     run_warped(main())
 
 
+def test_who_holds_both_sides_asks_both_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked inside the window, where each round trip is downtime."""
+
+    async def main() -> None:
+        pair = WarpedPair(monkeypatch)
+        pair.blue.rtt_s = pair.green.rtt_s = HEAD_S / 4
+        lock = pair.lock("here")
+        lease = lease_of(lock)
+        began = now()
+        await lease.renew()
+        first, began = now() - began, now()
+        await lease.ask()
+        asked, began = now() - began, now()
+        assert pair.green.holder is not None
+        pair.green.holder.terminate()
+        await lease.ask()
+        assert asked <= 2 * HEAD_S / 4 + 0.01, "the lock and the record, of both"
+        assert now() - began > asked, "taken anew after blue"
+        assert first > asked
+
+    run_warped(main())
+
+
 def test_a_resumed_pilot_keeps_the_side_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken up while green is silent: blue is held from its first answer on, and no action of the way home waits for green again."""
 
