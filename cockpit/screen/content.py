@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import overload
+from typing import Generic, TypeVar, overload
 
+from cockpit.model.telemetry import AppRoute
 from cockpit.screen.cells import Line
 from cockpit.screen.ranking import Ranking
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,22 @@ class Content:
     """Lines under the head where a pane has no rows."""
 
 
+class Kept(Generic[T]):
+    """A list that was made of something, until it is asked for of something else: nothing is sorted anew for a clock that went on."""
+
+    __slots__ = ("_list", "_of")
+
+    def __init__(self) -> None:
+        self._of: tuple[object, ...] = ()
+        self._list: list[T] = []
+
+    def of(self, made: Callable[[], list[T]], *of: object) -> list[T]:
+        """What `made` gave when these very objects were last named."""
+        if len(of) != len(self._of) or any(now is not then for now, then in zip(of, self._of, strict=True)):
+            self._of, self._list = of, made()
+        return self._list
+
+
 @dataclass(slots=True)
 class Wish:
     """What a person asked of a list: filter and order. Not part of the run."""
@@ -67,6 +86,8 @@ class Wish:
     order: str = "worst"
     ranking: Ranking = field(default_factory=Ranking)
     """The tables in that order, kept from paint to paint."""
+    apps: Kept[AppRoute] = field(default_factory=Kept)
+    """The apps in it, too."""
 
     def wants(self, *texts: str) -> bool:
         needle = self.needle.casefold()

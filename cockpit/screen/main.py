@@ -33,8 +33,10 @@ from cockpit.screen.view import Link, Player, Source, View, playing
 from cockpit.screen.widgets import Lines, Pane
 
 TICK_S = 0.2
-STILL_S = 0.5
+STILL_S = 1.0
 """So often all is painted while nothing new is read and nothing flies: ages go on, and what has become too old says so."""
+CLOCK_S = 0.45
+"""And so often the clocks: no second is passed over."""
 _POLLS_A_TICK = 4
 _NEXT_POLL_S = 0.002
 NEXT_TO_ALL = frozenset({"foot", "side", "over"})
@@ -64,8 +66,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Parts that the last key may have changed; the others show it with the next tick."""
         self._news = False
         """Something was read between two ticks."""
-        self._painted = -STILL_S
-        """When all was painted last."""
+        self._painted = self._clocked = -STILL_S
+        """When all was painted last, and the clocks."""
         self._billed = 0
         """The armed ungraceful handover whose bill was opened."""
         self._read = False
@@ -105,7 +107,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def tick(self) -> None:
         """What was appended is read and shown; called by a timer, and harmless at any time."""
         news, self._news = self._source.poll() or self._news, False
-        if news and not self._polls_left:
+        if self._source.more and not self._polls_left:
             self._polls_left = _POLLS_A_TICK - 1
             self.set_timer(_NEXT_POLL_S, self._read_on)
         self._read = self._read or not self._source.behind
@@ -116,18 +118,24 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._thaw()
         self.prompt.follow(self.view)
         self._show_bill()
-        if news or self.view.in_air or self._options.player is not None or not 0 <= self.view.clock - self._painted < STILL_S:
-            self._painted = self.view.clock
+        self._paint_what_is_due(news)
+
+    def _paint_what_is_due(self, news: bool) -> None:
+        """All, where something is new or flies; but not half of what came at once, which is read to its end in a moment."""
+        now, said = self.view.clock, self.prompt.message is not None or self.prompt.kind is not Kind.IDLE
+        moving = news or self.view.in_air or self._options.player is not None
+        if not 0 <= now - self._painted < STILL_S or (moving and not self._source.behind):
+            self._painted = self._clocked = now
             self._paint_in_turns()
-        else:
+        elif said or not 0 <= now - self._clocked < CLOCK_S:
+            self._clocked = now
             self.paint(("clock", "foot"))
 
     def _read_on(self) -> None:
         """One more piece, each in a turn of its own: to the end while behind, of what is earlier only some with each tick."""
-        behind, more = self._source.behind, self._source.poll()
-        self._news = self._news or more
+        behind, self._news = self._source.behind, self._source.poll() or self._news
         self._polls_left = max(self._polls_left - 1, 0)
-        if self._source.behind or (more and self._polls_left):
+        if self._source.behind or (self._source.more and self._polls_left):
             self.set_timer(_NEXT_POLL_S, self._read_on)
             return
         self._polls_left = 0

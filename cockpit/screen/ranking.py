@@ -33,9 +33,10 @@ class Ranking:
         self.counts: Counter[ProofState] = Counter()
         self._order = ""
         self._tables: Mapping[str, TableProof] = {}
-        self._places: list[_Place] = []
         self._names: list[str] = []
-        """Those of `_places`, place by place."""
+        """All, in the order of the last `see`."""
+        self._was: dict[str, list[str]] = {}
+        """All in each order that was looked at, as it was then: nearly what it will be, which sorts fast."""
         self._known: dict[str, TableProof] = {}
         self._folded: dict[str, str] = {}
 
@@ -44,15 +45,19 @@ class Ranking:
 
         Whoever changes `tables` puts what is new last (`follow.Latest`): it is looked at from there to the first that is known."""
         known = self._known
-        if tables is not self._tables or order != self._order:
+        if tables is not self._tables:
             self._begin(tables, order)
             return
         changed = list(takewhile(lambda proof: known.get(proof.table) is not proof, reversed(tables.values())))
         if len(changed) > MANY:
             self._begin(tables, order)
-            return
-        for proof in changed:
-            self._move(proof)
+        elif order != self._order:
+            for proof in changed:
+                self._learn(proof)
+            self._sort(order)
+        else:
+            for proof in changed:
+                self._move(proof)
 
     def names(self, needle: str = "") -> Sequence[str]:
         """The tables in order, as it is until the next `see`; with a needle those that have it in their name or in the word of their state."""
@@ -64,26 +69,38 @@ class Ranking:
         return [name for name in self._names if wanted in folded[name] or known[name].state in states]
 
     def _begin(self, tables: dict[str, TableProof], order: str) -> None:
-        self._tables, self._order = tables, order
+        self._tables, self._was = tables, {}
         self._known = dict(tables)
         self._folded = {name: name.casefold() for name in tables}
-        self._places = sorted(self._place(proof) for proof in tables.values())
-        self._names = [name for *_, name in self._places]
         self.counts = Counter(proof.state for proof in tables.values())
+        self._sort(order)
+
+    def _sort(self, order: str) -> None:
+        names = self._was.get(order, [])
+        if len(names) != len(self._known):  # a table that was seen stays
+            names = list(self._known)
+        self._order, self._names, self._was[order] = order, names, names
+        names.sort(key=self._place_of)
 
     def _move(self, proof: TableProof) -> None:
+        before, place = self._known.get(proof.table), self._place(proof)
+        stays = before is not None and self._place(before) == place
+        if before is not None and not stays:
+            del self._names[bisect_left(self._names, self._place(before), key=self._place_of)]
+        self._learn(proof)
+        if not stays:
+            self._names.insert(bisect_left(self._names, place, key=self._place_of), proof.table)
+
+    def _learn(self, proof: TableProof) -> None:
         before = self._known.get(proof.table)
         if before is not None:
             self.counts[before.state] -= 1
-            at = bisect_left(self._places, self._place(before))
-            del self._places[at], self._names[at]
         self.counts[proof.state] += 1
         self._known[proof.table] = proof
         self._folded.setdefault(proof.table, proof.table.casefold())
-        place = self._place(proof)
-        at = bisect_left(self._places, place)
-        self._places.insert(at, place)
-        self._names.insert(at, proof.table)
+
+    def _place_of(self, name: str) -> _Place:
+        return self._place(self._known[name])
 
     def _place(self, proof: TableProof) -> _Place:
         if self._order == "name":

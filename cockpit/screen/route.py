@@ -50,7 +50,11 @@ def content(view: View, wish: Wish, width: int, height: int) -> Content:
 def ranked(view: View, wish: Wish) -> list[AppRoute]:
     """The apps in the order asked for: worst first, by name, or by writes (age does not apply)."""
     sample = view.latest.routing
-    apps = [a for a in sample.apps if wish.wants(a.app, a.channel, a.verdict.value)] if sample else []
+    return wish.apps.of(lambda: _sorted(sample, wish), sample, wish.order, wish.needle) if sample else []
+
+
+def _sorted(sample: RoutingSample, wish: Wish) -> list[AppRoute]:
+    apps = [a for a in sample.apps if wish.wants(a.app, a.channel, a.verdict.value)]
     if wish.order == "worst":
         return sorted(apps, key=lambda a: (VERDICTS[a.verdict][0].rank, a.app))
     if wish.order == "age":

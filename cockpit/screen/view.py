@@ -35,6 +35,10 @@ class Source(Protocol):
     def behind(self) -> bool:
         """More is there than was read: what is known is not yet how it is now."""
 
+    @property
+    def more(self) -> bool:
+        """A poll would read more, newer or earlier, as far as is known."""
+
     def poll(self) -> bool: ...
 
     def now(self) -> float: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from textual import events
 from textual.geometry import Region
@@ -37,12 +38,10 @@ class Lines(Widget):
         """`lines` are shown; only rows that differ are painted."""
         before, self._shown = self._shown, tuple(lines)
         width = self.size.width
-        for y in range(max(len(before), len(self._shown))):
-            old = before[y] if y < len(before) else None
-            new = self._shown[y] if y < len(self._shown) else None
-            if old != new:
-                self.repainted += 1
-                self.refresh(Region(0, y, width, 1))
+        rows = [Region(0, y, width, 1) for y, (old, new) in enumerate(zip_longest(before, self._shown)) if old != new]
+        if rows:
+            self.repainted += len(rows)
+            self.refresh(*rows)
 
     def render_line(self, y: int) -> Strip:
         line = self._shown[y] if y < len(self._shown) else BLANK

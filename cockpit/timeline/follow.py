@@ -1,7 +1,7 @@
 """Reading a run while it is flown: the fold of its timeline and the newest of its samples, from files alone.
 
-A follower never writes and needs no pilot. `poll` reads what was appended since the last call, at most `CHUNK` bytes of each
-file, so that one call stays within a few milliseconds; call it again while `behind` is true.
+A follower never writes and needs no pilot. `poll` reads what was appended since the last call, at most `CHUNK` bytes of the timeline
+and `SAMPLES` of the samples, so that one call stays within a few milliseconds; call it again while `behind` is true.
 
 The timeline's next writer cuts a torn tail off and goes on at the same place, at any moment between two polls: what was read of an unfinished
 line counts for nothing then. Damage is what the file itself still shows at that place, read again.
@@ -40,6 +40,8 @@ from cockpit.timeline.journal import Chain
 
 CHUNK = 16 * 1024
 """Measured: 2 ms of a timeline."""
+SAMPLES = 64 * 1024
+"""Measured: 1 ms of samples, which are not folded."""
 EARLIER = 64 * 1024
 """Bytes of earlier samples a poll looks at: 1 ms, most are only passed over."""
 HISTORY = 600
@@ -125,8 +127,9 @@ class _Tail:
     """The lines appended to a file since the last look. A file that was replaced by a new one is read from its start, or, where it
     `goes_on`, from the same place."""
 
-    def __init__(self, path: Path, *, from_end: bool = False, goes_on: bool = False) -> None:
+    def __init__(self, path: Path, piece: int, *, from_end: bool = False, goes_on: bool = False) -> None:
         self._path = path
+        self._piece = piece
         self._descriptor = -1
         self._inode = -1
         self._rest = b""
@@ -150,7 +153,7 @@ class _Tail:
         except OSError:
             self._from_end = False  # a file that comes later is read from its start
             return []
-        self.behind = len(chunk) == CHUNK
+        self.behind = len(chunk) == self._piece
         if not chunk:
             self._check_replaced()
             return []
@@ -170,7 +173,7 @@ class _Tail:
         self.end, self._rest, self.behind = end, b"", True
 
     def _next(self) -> bytes:
-        return os.pread(self._descriptor, CHUNK, self.end + len(self._rest))
+        return os.pread(self._descriptor, self._piece, self.end + len(self._rest))
 
     def _was_cut(self) -> bool:
         """The file is shorter than what was read of it, which is forgotten."""
@@ -216,9 +219,9 @@ class _Earlier:
         self._rest = b""
 
     @property
-    def inside(self) -> bool:
-        """A file is not yet read to its start."""
-        return self._end > 0
+    def left(self) -> bool:
+        """Not all is read yet."""
+        return self._end > 0 or bool(self._files)
 
     def lines(self) -> list[bytes]:
         """The next piece's, newest first; empty when there is no more, or where no line begins in it."""
@@ -263,10 +266,10 @@ class Follower:
         """Why the timeline cannot be trusted beyond `state`; empty while it can."""
         self._clock = clock
         self._chain = Chain()
-        self._timeline = _Tail(folder.timeline, goes_on=True)
+        self._timeline = _Tail(folder.timeline, CHUNK, goes_on=True)
         self._good = 0
         """Bytes of the timeline that `state` stands for."""
-        self._samples = _Tail(folder.samples, from_end=True)
+        self._samples = _Tail(folder.samples, SAMPLES, from_end=True)
         self._earlier: _Earlier | None = None
 
     def now(self) -> float:
@@ -277,6 +280,11 @@ class Follower:
     def behind(self) -> bool:
         """More was there than one poll takes: what is known is not yet how it is now."""
         return (self._timeline.behind and not self.damage) or self._samples.behind
+
+    @property
+    def more(self) -> bool:
+        """What was there when it was last looked was not all read: of what is new, or of what is earlier."""
+        return self.behind or self._earlier is None or self._earlier.left
 
     def poll(self) -> bool:
         """Whether anything was read: then there may be more."""
@@ -298,7 +306,7 @@ class Follower:
             sample = decode_sample(line) if self.latest.lacks(_kind(line)) else None
             if sample is not None:
                 self.latest.take_earlier(sample)
-        return bool(lines) or self._earlier.inside
+        return bool(lines) or self._earlier.left
 
     def _poll_timeline(self) -> bool:
         if self.damage:

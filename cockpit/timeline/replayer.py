@@ -87,6 +87,11 @@ class Replayer:
         return self._next_event < bisect_right(self._times, self.position)
 
     @property
+    def more(self) -> bool:
+        """There is more to release."""
+        return self.behind
+
+    @property
     def position(self) -> float:
         """The moment shown; it stands still once the last event is shown."""
         if not self.playing:

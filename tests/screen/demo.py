@@ -102,6 +102,10 @@ class Story:
     def now(self) -> float:
         return ORIGIN + self.seconds
 
+    @property
+    def more(self) -> bool:
+        return self.behind
+
     def poll(self) -> bool:
         news, self._news = self._news, False
         if not self.frozen:

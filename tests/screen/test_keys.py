@@ -18,7 +18,7 @@ from cockpit.model.words import Direction, Mode, Outcome, Side
 from cockpit.screen import tour
 from cockpit.screen.actions import ACTIONS, table
 from cockpit.screen.cells import line_width, text_of
-from cockpit.screen.main import MainScreen
+from cockpit.screen.main import CLOCK_S, STILL_S, MainScreen
 from cockpit.screen.options import Ending, Options
 from cockpit.screen.tour import PAGES
 from cockpit.timeline.journal import Journal
@@ -491,6 +491,26 @@ async def test_only_changed_rows_are_painted() -> None:
         before = [p.repainted for p in parts]  # type: ignore[attr-defined]
         await c.look()
         assert [p.repainted for p in parts] == before  # type: ignore[attr-defined]
+
+
+async def test_what_came_at_once_is_painted_when_all_of_it_is_read() -> None:
+    """Half of it would be painted for a few milliseconds; but a reader that stays behind keeps nobody from seeing what is known."""
+    async with cockpit(story(SOAK), (120, 40)) as c:
+        before = c.text
+        c.source.behind = True
+        c.source.play(SOAK + CLOCK_S - 0.1)
+        await c.look()
+        assert c.text == before
+        c.source.play(SOAK + STILL_S + 0.1)
+        await c.look()
+        assert c.text != before
+        c.source.behind = False
+        await c.look()
+        half = c.text
+        await c.later(0.2)
+        assert c.text == half, "nothing new: neither clocks nor ages are due"
+        await c.later(CLOCK_S)
+        assert c.text != half, "the clocks go on"
 
 
 def test_every_action_is_done_somewhere_and_no_key_has_two_meanings() -> None:

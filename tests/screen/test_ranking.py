@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cockpit.model.telemetry import ReconSample, TableProof
 from cockpit.model.words import Exactness, ProofState
-from cockpit.screen import recon
+from cockpit.screen import recon, route
 from cockpit.screen.content import Rows, Wish, place
 from cockpit.screen.ranking import MANY, STATES, Ranking
 from cockpit.screen.view import View
@@ -109,3 +109,17 @@ async def test_the_last_of_ten_thousand_tables_is_reached_and_told() -> None:
         assert "Table_09999" in c.text
         await c.press("escape", "slash", *"_00420", "enter")
         assert len(c.main.listed) == 1
+
+
+def test_apps_are_sorted_once_for_what_was_measured_and_asked() -> None:
+    wish, demo = Wish(), story(SOAK)
+    view = View(demo.now(), demo.state, demo.latest)
+    first = route.ranked(view, wish)
+    assert [a.app for a in first] == sorted(a.app for a in first)
+    assert route.ranked(replace(view, now=view.now + 1), wish) is first
+    wish.needle = first[3].app
+    assert [a.app for a in route.ranked(view, wish)] == [wish.needle]
+    wish.needle = ""
+    assert demo.latest.routing is not None
+    fewer = replace(demo.latest, routing=replace(demo.latest.routing, apps=demo.latest.routing.apps[:4]))
+    assert len(route.ranked(replace(view, latest=fewer), wish)) == 4
