@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from cockpit.systems.postgres.pgoutput import UNFIT, Garbled, Reader
+from cockpit.systems.postgres.pgoutput import UNFIT, Garbled, Reader, Row, changed
 
 Name = tuple[str, str]
 """Schema and table."""
@@ -94,6 +94,10 @@ class Decoder:
     def _feed(self, message: bytes) -> None:
         kind, reader = message[:1], Reader(message)
         match kind:
+            case b"U" | b"D":
+                self._update_or_delete(message)
+            case b"I":
+                self._insert(message)
             case b"B":
                 self._place, _, self._xid = reader.unpack(">qqI")
                 self._batch.xids.add(self._xid)
@@ -101,10 +105,6 @@ class Decoder:
                 self._batch.end_lsn = max(self._batch.end_lsn, reader.unpack(">Bqqq")[2])
             case b"R":
                 self._relation(reader)
-            case b"I":
-                self._insert(reader)
-            case b"U" | b"D":
-                self._update_or_delete(reader)
             case b"T":
                 self._truncate(reader)
             case b"M":
@@ -124,43 +124,45 @@ class Decoder:
             self._batch.reshaped.add(name)
         self._relations[seen.oid] = Relation(name, columns, positions)
 
-    def _insert(self, reader: Reader) -> None:
-        relation = self._changed(reader)
-        if reader.byte() != b"N":
-            raise Garbled("an insert without its row")
-        self._dirty(relation, reader.tuple())
+    def _insert(self, message: bytes) -> None:
+        relation, rows = self._changed(message)
+        self._dirty(relation, rows)
         if relation.positions is None:
             before = self._batch.unkeyed.get(relation.name, {}).get(self._xid, 0)
             self._unkeyed(relation.name, None if before is None else before + 1)
 
-    def _update_or_delete(self, reader: Reader) -> None:
+    def _update_or_delete(self, message: bytes) -> None:
         """Old key and new key: an update that moves a row to another key dirties both."""
-        relation = self._changed(reader)
+        relation, rows = self._changed(message)
+        self._dirty(relation, rows)
         if relation.positions is None:
             self._unkeyed(relation.name, None)
-        while not reader.ended:
-            if reader.byte() not in (b"K", b"O", b"N"):
-                raise Garbled("an update or delete without its row")
-            self._dirty(relation, reader.tuple())
 
     def _unkeyed(self, name: Name, rows: int | None) -> None:
         self._batch.unkeyed.setdefault(name, {})[self._xid] = rows
         self._batch.places[self._xid] = self._place
 
-    def _changed(self, reader: Reader) -> Relation:
-        (oid,) = reader.unpack(">I")
+    def _changed(self, message: bytes) -> tuple[Relation, list[Row]]:
+        oid, rows = changed(message)
+        if not rows:
+            raise Garbled(f"a change of table {oid} without its row")
         relation = self._relations.get(oid)
         if relation is None:
             raise Garbled(f"a change of table {oid} before its description")
         self._batch.changes += 1
-        return relation
+        return relation, rows
 
-    def _dirty(self, relation: Relation, values: list[str | None]) -> None:
-        key = None if relation.positions is None else [values[p] for p in relation.positions]
-        if key is None or any(v is None for v in key):
-            self._batch.whole.add(relation.name)
-        else:
-            self._batch.keys.setdefault(relation.name, {})[tuple(str(v) for v in key)] = None
+    def _dirty(self, relation: Relation, rows: list[Row]) -> None:
+        positions = relation.positions
+        for row in rows:
+            key = (None,) if positions is None else tuple([row[p] for p in positions])
+            if None in key:
+                self._batch.whole.add(relation.name)
+            else:
+                keys = self._batch.keys.get(relation.name)
+                if keys is None:
+                    keys = self._batch.keys[relation.name] = {}
+                keys[key] = None  # type: ignore[index]  # none of its values is None
 
     def _truncate(self, reader: Reader) -> None:
         count, _ = reader.unpack(">IB")

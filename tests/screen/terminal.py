@@ -28,8 +28,12 @@ def process_memory_mb(pid: int) -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 1e6
 
 
+WHERE, CURSOR = b"\x1b[6n", b"\x1b[1;1R"
+"""Device Status Report, asked and answered: some programs paint nothing before a terminal has answered it, or they gave up waiting."""
+
+
 class Terminal:
-    """A program in a pty of some size; `seen` is what it wrote since the last look."""
+    """A program in a pty of some size, which answers where the cursor is as every terminal does; `seen` is what it wrote since the last look."""
 
     def __init__(self, columns: int, rows: int, *command: str, term: str = "xterm-256color") -> None:
         self.began = time.monotonic()
@@ -66,6 +70,8 @@ class Terminal:
                     break
                 self.seen += chunk
                 self.total += len(chunk)
+                if asked := chunk.count(WHERE):
+                    os.write(self.master, CURSOR * asked)
         return time.monotonic()
 
     def press(self, key: bytes) -> None:

@@ -11,6 +11,10 @@ UNFIT = (struct.error, IndexError, UnicodeDecodeError, ValueError)
 """What a `Reader` raises beside `Garbled`; `ValueError` is what a text without its end raises."""
 _KEY = 1
 _UNSENT = b"u"
+_EARLY = "a pgoutput message ends early"
+_ROWS, _TEXTS, _NONES = b"KON", b"tb", b"nu"
+_HEAD = struct.Struct(">I")
+_COUNT = struct.Struct(">H")
 
 
 class Garbled(Exception):
@@ -37,6 +41,36 @@ class Cell:
     sent: bool
 
 
+Row = list[str | None]
+"""Column values as text; None for null and for a large value that did not change."""
+
+
+def changed(data: bytes) -> tuple[int, list[Row]]:
+    """Of an insert, update or delete: the table, and the rows it names. In one pass and without an object for each value: a window may have
+    hundreds of thousands of these to read."""
+    (oid,), at, end = _HEAD.unpack_from(data, 1), 5, len(data)
+    rows: list[Row] = []
+    while at < end:
+        if data[at] not in _ROWS:
+            raise Garbled(f"a change of table {oid} without its row")
+        (count,), at, row = _COUNT.unpack_from(data, at + 1), at + 3, Row()
+        for _ in range(count):
+            kind = data[at]
+            if kind in _TEXTS:
+                begin = at + 5
+                at = begin + _HEAD.unpack_from(data, at + 1)[0]
+                row.append(data[begin:at].decode())
+            elif kind in _NONES:
+                row.append(None)
+                at += 1
+            else:
+                raise Garbled(f"unknown kind of column value {data[at : at + 1]!r}")
+        if at > end:
+            raise Garbled(_EARLY)
+        rows.append(row)
+    return oid, rows
+
+
 class Reader:
     """A position in one message, behind its type byte."""
 
@@ -61,7 +95,7 @@ class Reader:
     def take(self, size: int) -> bytes:
         chunk = self._data[self._at : self._at + size]
         if len(chunk) != size:
-            raise Garbled("a pgoutput message ends early")
+            raise Garbled(_EARLY)
         self._at += size
         return chunk
 
@@ -70,10 +104,6 @@ class Reader:
         value = self._data[self._at : end].decode()
         self._at = end + 1
         return value
-
-    def tuple(self) -> list[str | None]:
-        """Column values as text; None for null and for a large value that did not change."""
-        return [cell.value for cell in self.cells()]
 
     def cells(self) -> list[Cell]:
         """Column values as text, each with its kind."""
