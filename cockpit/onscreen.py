@@ -179,7 +179,7 @@ def _taste(arguments: argparse.Namespace) -> Taste:
         return taste_of(screen_file(), arguments.theme, arguments.ascii)
     except RuntimeError:  # pathlib knows no home of this user, or of the one that a `~` names
         return Taste(
-            arguments.theme or "dark", arguments.ascii, wrong="screen.toml is not looked for: whose home? set COCKPIT_SCREEN to a path"
+            arguments.theme or "dark", arguments.ascii, wrong=("screen.toml is not looked for: whose home? set COCKPIT_SCREEN to a path",)
         )
 
 

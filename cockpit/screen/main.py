@@ -90,8 +90,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         yield Lines(self.look, id="foot")
 
     def on_mount(self) -> None:
-        if self._options.wrong:
-            self.prompt.say(Status.WARN, self._options.wrong, self.view.clock)
+        if wrong := len(self._options.wrong):
+            lines = "a line" if wrong == 1 else f"{wrong} lines"
+            self.prompt.say(Status.WARN, f"{lines} of screen.toml left out: ? says which, and what is right", self.view.clock)
         self.tick()
         self.set_interval(TICK_S, self.tick)
 
@@ -241,7 +242,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             case "starting":
                 return starting.content(starting.read(self._options.progress), width, height)
             case "help":
-                return manual.content(view, self.focus_name, width, self._options.keys)
+                return manual.content(view, self.focus_name, width, self._options.keys, self._options.wrong)
             case "palette":
                 return manual.palette(view, self.focus_name, self.prompt.text, width)
             case "attention":

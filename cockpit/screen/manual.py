@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cockpit.screen.actions import ACTIONS, REPLAY, Action
-from cockpit.screen.cells import BLANK, Line, crop, fit
+from cockpit.screen.cells import BLANK, Line, crop, fit, wrap
 from cockpit.screen.content import Content, Row
 from cockpit.screen.keys import SHIPPED, Keys
 from cockpit.screen.look import Status
@@ -13,9 +15,11 @@ _TITLES = {"fly": "flying", "look": "looking", "play": "in a replay", "screen": 
 _TAKES = ("", "", "two keys", "typed name")
 
 
-def content(view: View, pane: str, width: int, keys: Keys = SHIPPED) -> Content:
-    """Every key, by group."""
-    lines: list[Line] = []
+def content(view: View, pane: str, width: int, keys: Keys = SHIPPED, wrong: Sequence[str] = ()) -> Content:
+    """Every key, by group; before them what is wrong with the person's own."""
+    lines: list[Line] = [line for text in wrong for line in wrap(f"! {text}", width, "warn")]
+    if lines:
+        lines.append(BLANK)
     for group, title in _TITLES.items():
         if group == REPLAY and view.replay is None:
             continue

@@ -49,8 +49,8 @@ class Options:
     """Further keys of whoever sits here."""
     colourless: bool = False
     """The terminal must show no colours, whatever theme is asked for."""
-    wrong: str = ""
-    """What of their wishes could not be followed."""
+    wrong: tuple[str, ...] = ()
+    """What of their wishes could not be followed, each in a line."""
 
 
 def options_of(taste: Taste, colourless: bool, **rest: Any) -> Options:

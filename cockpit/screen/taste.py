@@ -26,8 +26,8 @@ class Taste:
     theme: str = "dark"
     ascii: bool = False
     keys: Keys | None = None
-    wrong: str = ""
-    """What of the file was left out, as `file:line: what, and what would be right`; empty where nothing was."""
+    wrong: tuple[str, ...] = ()
+    """What of the file was left out, each as `file:line: what, and what would be right`."""
 
 
 SHIPPED = Taste()
@@ -41,20 +41,19 @@ def taste_of(file: Path, theme: str | None, ascii: bool) -> Taste:
             return Taste(theme or "dark", ascii)
         document = read(file)
     except OSError as err:
-        return Taste(theme or "dark", ascii, wrong=f"{plain(file, 200)}: cannot be read: {err.strerror}")
+        return Taste(theme or "dark", ascii, wrong=(f"{plain(file, 200)}: cannot be read: {err.strerror}",))
     except Mistake as err:
-        return Taste(theme or "dark", ascii, wrong=f"{plain(file)}:{err.line}: {err.what}")
+        return Taste(theme or "dark", ascii, wrong=(f"{plain(file)}:{err.line}: {err.what}",))
     wrong = _mistakes(document.content)
     keys, wrong_keys = _keys(document)
     wrong |= {("keys", key): text for key, text in wrong_keys.items()}
     liked = {key: value for key, value in document.content.items() if (key,) not in wrong}
     told = sorted((document.line(path), text) for path, text in wrong.items())
-    more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
     return Taste(
         theme or str(liked.get("theme", "dark")),
         ascii or liked.get("ascii") is True,
         keys,
-        f"{plain(file)}:{told[0][0]}: {told[0][1]}{more}" if told else "",
+        tuple(f"{plain(file)}:{line}: {text}" for line, text in told),
     )
 
 
