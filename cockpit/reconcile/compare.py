@@ -1,6 +1,7 @@
 """The background comparison: one table piece by piece, each piece one statement on each side at the same time.
 
-A piece is the whole table where that is short, else a key range of the size that takes about `PIECE_S`, or less. Tables whose keys do not sort
+A piece is the whole table where that is short, else a key range of the size that takes about `PIECE_S`, or less: short ranges where little
+load is allowed or rows are unequal, and twice as long a one after each that is equal where much is. Tables whose keys do not sort
 alike on both sides, and tables without a key, are walked by blocks inside one snapshot: sums of blocks add up only within one.
 """
 
@@ -23,7 +24,9 @@ from cockpit.reconcile.tap import Key
 
 PIECE_S = 0.25
 PIECE_ROWS = 50_000
-"""Rows of a key range at most: one that is unequal is read four times more to find the rows."""
+"""Rows of a key range that may be unequal, at most: one that is gets read four times more to find the rows."""
+GENTLE = 0.25
+"""Up to this load limit a range is never longer: half a million rows at once keep every processor of a small server busy for 0.2 s."""
 WHOLE_BYTES = 64 << 20
 LEASE_S = 600.0
 """How long a walk by blocks may hold its snapshot."""
@@ -56,7 +59,10 @@ class Comparison:
     """`rate` is rows a second of the slower side, measured; it sizes the pieces and predicts what a whole table costs. `growth_rate` is
     that of looking for the new rows of a table, of all its rows."""
 
-    def __init__(self, lines: Mapping[Side, Line], bundles: Bundles, passage: Passage, rest: Rest) -> None:
+    def __init__(
+        self, lines: Mapping[Side, Line], bundles: Bundles, passage: Passage, rest: Rest, share: Callable[[], float] = lambda: 1.0
+    ) -> None:
+        """`share`: of a server's time, what may be taken now."""
         self.rate = 100_000.0
         self.growth_rate = 1_000_000.0
         self._tried: set[str] = set()
@@ -64,6 +70,7 @@ class Comparison:
         self._bundles = bundles
         self._passage = passage
         self._rest = rest
+        self._share = share
 
     async def advance(self, standing: Standing, serving: Side) -> float:
         """One more piece of the table is proven, settled, or found unequal; returns the seconds the servers were busy."""
@@ -99,7 +106,7 @@ class Comparison:
 
     async def _next(self, table: Table, work: Pass, serving: Side) -> Piece:
         width = table.size / max(table.estimate, 1)
-        rows = min(self.rows_in(PIECE_S * 0.8), PIECE_ROWS, max(int(WHOLE_BYTES / max(width, 1)), 100))
+        rows = min(self.rows_in(PIECE_S * 0.8), self._longest(work), max(int(WHOLE_BYTES / max(width, 1)), 100))
         if (high := _reckoned(table, work, rows)) is not None:
             return Piece(work.low, high)
         sql = statements.boundary(table, work.low is not None, rows)
@@ -107,15 +114,25 @@ class Comparison:
         high = tuple(str(found[0][f"k{i}"]) for i in range(len(table.key))) if found else None
         return Piece(work.low, high)
 
+    def _longest(self, work: Pass) -> int:
+        """Rows of the next range at most."""
+        return PIECE_ROWS if work.closely or self._share() <= GENTLE else max(work.stride, PIECE_ROWS)
+
     async def _piece(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> None:
         sums = await self._sums(standing.table, piece)
+        rows = sums[serving][0]
         if sums[Side.BLUE] != sums[Side.GREEN]:
+            if rows > PIECE_ROWS and piece.high is not None:
+                work.closely, work.stride = rows, rows // 2
+                return
             sums = await self._sums(standing.table, piece)
         if sums[Side.BLUE] != sums[Side.GREEN] and not await self._settled(standing, work, piece, serving):
             return
         for side in Side:
             work.read[side] += sums[side][0]
-        work.spread = _spread(standing.table, piece, sums[serving][0])
+        work.spread = _spread(standing.table, piece, rows)
+        work.stride = work.stride if work.closely else rows * 2
+        work.closely = max(work.closely - rows, 0)
         work.low = piece.high
         if piece.high is None:
             standing.proven_whole(work, asyncio.get_running_loop().time())

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from cockpit.errors import SystemFault
 from cockpit.model.words import Side
@@ -22,6 +23,8 @@ WIDTH = 64
 BATCH = 20_000
 """Keys of one table in one statement."""
 
+T = TypeVar("T")
+
 Hashes = dict[Key, tuple[int, ...]]
 """The hashes of the rows that a key has: none, one, or more where nothing keeps the key unique."""
 
@@ -33,6 +36,8 @@ class Proven:
     equal: dict[Name, list[Key]] = field(default_factory=dict)
     unequal: dict[Name, list[Key]] = field(default_factory=dict)
     keys: int = 0
+    seconds: float = 0.0
+    """What it takes where both sides are asked at once: what the slower one took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +79,38 @@ class Bundles:
             with contextlib.suppress(SystemFault):
                 await asyncio.gather(*(line.run(sql, *nothing) for line in self._lines.values()))
 
-    async def prove(self, asked: Mapping[Name, Sequence[Key]]) -> Proven:
-        """Which of the asked keys are equal on both sides. `LinkError`, `SystemFault` where a side cannot be read."""
+    async def prove(self, asked: Mapping[Name, Sequence[Key]], *, in_turn: bool = False) -> Proven:
+        """Which of the asked keys are equal on both sides, which are asked at the same time or one after the other. `LinkError`, `SystemFault` where a side cannot be read."""
         found = Proven()
         for part in _parts(asked):
-            await self._prove(part, found)
+            await self._prove(part, found, in_turn)
         return found
 
-    async def _prove(self, asked: Mapping[Name, Sequence[Key]], found: Proven) -> None:
+    async def _prove(self, asked: Mapping[Name, Sequence[Key]], found: Proven, in_turn: bool) -> None:
         # Bound before the first answer is awaited: other tables may be adopted meanwhile.
         questions = self._questions(asked)
-        blue, green = await asyncio.gather(*(self._ask(side, questions) for side in Side))
+        took, answers = await self._both([partial(self._ask, side, questions) for side in Side], in_turn)
+        found.seconds += took
+        blue, green = answers
         for question, here, there in zip(questions, blue, green, strict=True):
             for place, keys in question.wanted.items():
                 target = found.equal if here[place] == there[place] else found.unequal
                 target.setdefault(question.tables[place].name, []).extend(keys)
                 found.keys += len(keys)
+
+    async def _both(self, asks: Sequence[Callable[[], Awaitable[T]]], in_turn: bool) -> tuple[float, list[T]]:
+        """Seconds of the slowest, and what each said."""
+        now = asyncio.get_running_loop().time
+        if not in_turn:
+            started = now()
+            answers = await asyncio.gather(*(ask() for ask in asks))
+            return now() - started, answers
+        took, said = 0.0, []
+        for ask in asks:
+            started = now()
+            said.append(await ask())
+            took = max(took, now() - started)
+        return took, said
 
     def _questions(self, asked: Mapping[Name, Sequence[Key]]) -> list[_Question]:
         by_bundle: dict[int, dict[int, Sequence[Key]]] = {}

@@ -38,6 +38,10 @@ class Pass:
     low: Key | None = None
     spread: float | None = None
     """Numbers for each row of the range that was read last, where the key is an integer with few gaps."""
+    stride: int = 0
+    """Rows that a range has been read in lately; none yet."""
+    closely: int = 0
+    """Rows ahead that are read in short ranges, for among them some are unequal."""
     read: dict[Side, int] = field(default_factory=lambda: {Side.BLUE: 0, Side.GREEN: 0})
     aligned: bool = False
     """Both sides are read at one commit."""

@@ -86,7 +86,7 @@ class PostgresReconciler:
         self._ledger = Ledger(lambda shown: waiver(spec.waivers, shown) is not None, spec.is_sensitive)
         self._bundles = Bundles(self._probe)
         self._passage = Passage(self._probe)
-        self._comparison = Comparison(self._scan, self._bundles, self._passage, self._rest)
+        self._comparison = Comparison(self._scan, self._bundles, self._passage, self._rest, lambda: self._throttle.share)
         self._keeper = Keeper(proof, self._ledger, self._taps, spec.is_sensitive)
         self._watch = Watch(self._ledger, self._taps, self._bundles, self._passage, self._keeper.take_up)
         self._business = Business(spec, checks)
@@ -289,12 +289,12 @@ class PostgresReconciler:
         while True:
             await self._free.wait()
             self._watch.serving = self._serving
-            await self._attended(self._watch.drain(self._tables()), cut=False)
+            await self._attended(self._watch.drain(self._tables(), in_turn=True), cut=False)
             self._tapped.set()
             self._keeper.tell()
             if self._free.is_set():
-                await self._attended(self._watch.prove(self._free), cut=True)
-            await asyncio.sleep(Watch.EVERY_S)
+                await self._attended(self._watch.prove(self._free, in_turn=True), cut=True)
+            await asyncio.sleep(self._watch.rest_s(self._throttle.share))
 
     async def _scanning(self) -> None:
         await self._tapped.wait()

@@ -20,22 +20,29 @@ from cockpit.reconcile.tap import Batch, Key, Name
 from cockpit.reconcile.taps import Tap
 
 MOST_KEYS = 20_000
+"""Keys proven in one cycle."""
 FEW = 200
 """Fewer keys tell what a look takes at least, and nothing of how many fit into a second."""
-"""Keys proven in one cycle."""
+SHARE = 0.5
+"""Of the load limit, what the watch takes at most; the longest rest keeps what the pane says young."""
+LONGEST_REST_S = 1.5
 MOST_SETTLED = 200
 RETRY_S = 2.0
 BUDGET_S = 5.0
 
 
-async def drain(ledger: Ledger, taps: Mapping[Side, Tap], *, fenced: bool = False) -> int:
-    """What every tap that is up shows is marked; with `fenced`, all that was committed before now. Returns the number of changes.
+async def drain(ledger: Ledger, taps: Mapping[Side, Tap], *, fenced: bool = False, in_turn: bool = False) -> int:
+    """What every tap that is up shows is marked; with `fenced`, all that was committed before now. Returns the number of changes. Where both
+    servers share a machine, half of it is left to the apps while the taps are drained `in_turn`.
 
     Where one tap fails, or the drain is cut short, a tap may have given what nobody marked: then nothing counts as proven any more."""
     loop, up = asyncio.get_running_loop(), [tap for tap in taps.values() if tap.up]
-    marks = [secrets.token_hex(8) if fenced else None for _ in up]
     try:
-        batches = await asyncio.gather(*(tap.drain(mark) for tap, mark in zip(up, marks, strict=True)), return_exceptions=True)
+        marks = [secrets.token_hex(8) if fenced else None for _ in up]
+        if in_turn:
+            batches = [(await asyncio.gather(tap.drain(mark), return_exceptions=True))[0] for tap, mark in zip(up, marks, strict=True)]
+        else:
+            batches = await asyncio.gather(*(tap.drain(mark) for tap, mark in zip(up, marks, strict=True)), return_exceptions=True)
     except asyncio.CancelledError:
         ledger.stale(loop.time())
         raise
@@ -55,6 +62,7 @@ class Watch:
     """`pace` and `round_trip_s` are measured: keys proven a second, seconds of one look at few keys."""
 
     EVERY_S = 0.4
+    """Seconds between two rounds, at least."""
 
     def __init__(
         self, ledger: Ledger, taps: Mapping[Side, Tap], bundles: Bundles, passage: Passage, take_up: Callable[[], Awaitable[None]]
@@ -67,6 +75,8 @@ class Watch:
         """How often both taps were drained."""
         self.pace = KeyPace(50_000.0)
         self.round_trip_s = 0.01
+        self.busy_s = 0.0
+        """Seconds that the servers were busy with the last round, but for rows that were settled one by one."""
         self._ledger = ledger
         self._taps = taps
         self._bundles = bundles
@@ -90,16 +100,22 @@ class Watch:
         """The next drain sees to it that the taps carry the tables that there are now."""
         self._tried_mono = float("-inf")
 
-    async def drain(self, tables: Mapping[Name, Table]) -> None:
-        """Taps are kept, drained, and what changed is marked; what the drain before brought is old now."""
+    async def drain(self, tables: Mapping[Name, Table], *, in_turn: bool = False) -> None:
+        """Taps are kept, drained, and what changed is marked; what the drain before brought is old now. `in_turn` is for the background: the
+        sides are asked one after the other."""
         async with self.turn:
             await self._keep(tables)
-            await self._drain()
+            await self._drain(in_turn)
 
-    async def prove(self, free: asyncio.Event) -> None:
+    async def prove(self, free: asyncio.Event, *, in_turn: bool = False) -> None:
         """What is old is proven or stays dirty. `free` is cleared when the window begins: then nothing more is looked at."""
         async with self.turn:
-            await self._prove(free)
+            await self._prove(free, in_turn)
+
+    def rest_s(self, share: float) -> float:
+        """Seconds to the next round: at a load limit of `share` the watch takes no more than its part of it."""
+        part = share * SHARE
+        return max(min(self.busy_s * (1 - part) / part, LONGEST_REST_S), self.EVERY_S)
 
     async def _keep(self, tables: Mapping[Name, Table]) -> None:
         now = asyncio.get_running_loop().time()
@@ -111,11 +127,14 @@ class Watch:
         if now - self._tried_mono > RETRY_S:
             await self.ensure(tables)
 
-    async def _drain(self) -> None:
+    async def _drain(self, in_turn: bool) -> None:
         for standing in self._ledger.standings.values():
             if standing.young:
                 standing.age_keys()
-        await drain(self._ledger, self._taps)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await drain(self._ledger, self._taps, in_turn=in_turn)
+        self.busy_s = loop.time() - started
         self.drains += 1
 
     def _asked(self) -> dict[Name, list[Key]]:
@@ -133,14 +152,15 @@ class Watch:
                 break
         return asked
 
-    async def _prove(self, free: asyncio.Event) -> None:
+    async def _prove(self, free: asyncio.Event, in_turn: bool) -> None:
         asked = self._asked()
         if not asked:
             return
         loop = asyncio.get_running_loop()
         started = loop.time()
-        proven = await self._bundles.prove(asked)
-        self._measured(proven.keys, loop.time() - started)
+        proven = await self._bundles.prove(asked, in_turn=in_turn)
+        self.busy_s += loop.time() - started
+        self._measured(proven.keys, proven.seconds)
         for name, keys in proven.equal.items():
             if (standing := self._ledger.standings.get(name)) is not None:
                 standing.proven_keys(keys, loop.time())

@@ -46,3 +46,19 @@ async def test_an_answer_is_credited_to_the_tables_that_were_asked_about() -> No
     assert found.unequal == {("public", "a"): [("1",)]}
     assert found.equal == {("public", "c"): [("2",), ("3",)]}
     assert found.keys == 3
+
+
+async def test_in_turn_one_side_is_asked_after_the_other() -> None:
+    """The background asks so, and leaves half of a machine that both sides share."""
+    blue, green = SlowLine(0), SlowLine(0)
+    bundles = Bundles({Side.BLUE: blue, Side.GREEN: green})  # type: ignore[dict-item]
+    bundles.adopt([table("a")])
+    proving = asyncio.create_task(bundles.prove({("public", "a"): [("1",)]}, in_turn=True))
+    await blue.asked.wait()
+    assert not green.asked.is_set()
+    blue.go.set()
+    await green.asked.wait()
+    green.go.set()
+    found = await proving
+    assert found.equal == {("public", "a"): [("1",)]}
+    assert found.seconds > 0

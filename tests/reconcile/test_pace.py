@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
+from cockpit.reconcile.ledger import Ledger
 from cockpit.reconcile.pace import BULK, DrainPace, KeyPace
+from cockpit.reconcile.watch import LONGEST_REST_S, Watch
 
 
 def test_a_burst_that_is_drained_costs_nothing_any_more() -> None:
@@ -42,3 +46,14 @@ def test_faster_readings_are_nearer_to_the_window_and_its_own_is_nearest() -> No
     assert pace.keys_s == pytest.approx(108_350)
     pace.took(0, 1.0)
     assert pace.keys_s == pytest.approx(108_350)
+
+
+@pytest.mark.parametrize(
+    ("busy_s", "share", "rest_s"),
+    [(0.01, 0.5, Watch.EVERY_S), (0.04, 0.1, 0.76), (0.04, 0.5, Watch.EVERY_S), (2.0, 0.1, LONGEST_REST_S), (0.0, 0.01, Watch.EVERY_S)],
+)
+def test_the_watch_takes_its_part_of_the_load_limit_and_is_never_long_away(busy_s: float, share: float, rest_s: float) -> None:
+    none = cast(Any, None)
+    watch = Watch(Ledger(), {}, none, none, none)
+    watch.busy_s = busy_s
+    assert watch.rest_s(share) == pytest.approx(rest_s)

@@ -163,9 +163,9 @@ async def test_a_row_that_changed_meanwhile_is_dirty_then_proven(runs: Runs, unr
     asked: list[object] = []
     prove = second.reconciler._bundles.prove
 
-    async def noted(keys: object) -> object:
+    async def noted(keys: object, **how: bool) -> object:
         asked.append(keys)
-        return await prove(keys)
+        return await prove(keys, **how)
 
     second.reconciler._bundles.prove = noted  # type: ignore[assignment,method-assign]
     await second.until(lambda s: s.dirty_keys == 0 and (standing(second, "account").proven_mono or 0) > (before or 0) and bool(asked))

@@ -1,0 +1,87 @@
+"""How long the ranges are in which a long table is read: as long as a statement may take, and short where rows are unequal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from cockpit.drill.servers import Server
+from cockpit.model.settings import PairSpec
+from cockpit.model.words import Side
+from cockpit.reconcile import compare
+from cockpit.reconcile.differing import Found, Looker
+from tests.conftest import MakeDatabase
+from tests.reconcile.pairs import SCHEMA, pair, replicate, run, silently
+
+pytestmark = pytest.mark.servers
+
+SHORT, LIMIT, ROWS = 200, 2000, 20_000
+LONG = (
+    "CREATE TABLE long (id int PRIMARY KEY, v int)",
+    f"INSERT INTO long SELECT n, n FROM generate_series(1, {ROWS}) n",
+    "ANALYZE long",
+)
+
+
+@pytest_asyncio.fixture
+async def spec(blue16: Server, green18: Server, make_database: MakeDatabase) -> AsyncIterator[PairSpec]:
+    blue, green = await make_database(blue16, "ranges"), await make_database(green18, "ranges")
+    for end in (blue, green):
+        await run(end, SCHEMA)
+    await replicate(blue, green)
+    for end in (blue, green):
+        await run(end, *LONG)
+    yield pair(blue, green)
+
+
+@pytest.fixture
+def ranges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rows of each range that was read, on the longer side."""
+    read: list[int] = []
+    sums = compare.Comparison._sums
+
+    async def noted(self: compare.Comparison, table: Any, piece: compare.Piece) -> Any:
+        found = await sums(self, table, piece)
+        self.rate = 10 * LIMIT
+        read.append(max(rows for rows, _ in found.values()))
+        return found
+
+    monkeypatch.setattr(compare, "PIECE_ROWS", SHORT)
+    monkeypatch.setattr(compare, "PIECE_S", LIMIT / (10 * LIMIT) / 0.8)
+    monkeypatch.setattr(compare.Comparison, "_sums", noted)
+    return read
+
+
+async def look(spec: PairSpec, share: float = 1.0) -> Found:
+    looker = Looker(spec, Side.BLUE)
+    looker._comparison._share, looker._comparison.rate = lambda: share, 10 * LIMIT
+    try:
+        return await looker.look(lambda name: name == "public.long")
+    finally:
+        await looker.close()
+
+
+async def test_they_grow_while_all_is_equal(spec: PairSpec, ranges: list[int]) -> None:
+    assert (await look(spec)).fixes == ()
+    assert ranges[:4] == [SHORT, 2 * SHORT, 4 * SHORT, 8 * SHORT]
+    assert max(ranges) == LIMIT
+    assert sum(ranges) == ROWS
+
+
+async def test_at_a_small_load_limit_none_is_long(spec: PairSpec, ranges: list[int]) -> None:
+    assert (await look(spec, compare.GENTLE)).fixes == ()
+    assert max(ranges) == SHORT
+    assert sum(ranges) == ROWS
+
+
+async def test_where_a_row_is_unequal_they_are_short_and_then_long_again(spec: PairSpec, ranges: list[int]) -> None:
+    await silently(spec.green.control, "UPDATE long SET v = -1 WHERE id = 10000", "DELETE FROM long WHERE id = 10001")
+    found = await look(spec)
+    assert {(fix.verb, fix.key) for fix in found.fixes} == {("update", ("10000",)), ("insert", ("10001",))}
+    wide = next(place for place, rows in enumerate(ranges) if place and rows < ranges[place - 1]) - 1
+    closely = ranges[wide + 1 : wide + 1 + ranges[wide] // SHORT]
+    assert max(closely) <= SHORT, "all of the unequal range again, in short ones"
+    assert max(ranges[wide + 1 + len(closely) + 1 :]) > SHORT
