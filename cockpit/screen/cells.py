@@ -22,7 +22,7 @@ Line = tuple[Span, ...]
 BLANK: Line = ()
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def clean(text: str) -> str:
     """`text` as one printable line; an accent that would join the cell before it stays with its letter."""
     return plain(text)
