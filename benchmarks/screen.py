@@ -129,8 +129,8 @@ def _in_tmux(root: Path) -> Iterator[tuple[Terminal, int]]:
     inside = [*ask, "-f", os.devnull, "new-session", "-x", str(SIZE[0]), "-y", str(SIZE[1]), sys.executable, *_watch(root)]
     terminal = Terminal(*SIZE, "-c", f"import os; os.execv({tmux!r}, {inside!r})")
     try:
-        subprocess.run([*ask, "set-option", "-g", "status", "off"], check=False)
         terminal.wait_for(FRAME, 20)
+        subprocess.run([*ask, "set-option", "-g", "status", "off"], check=True)
         told = subprocess.run([*ask, "list-panes", "-F", "#{pane_pid}"], capture_output=True, text=True, check=True)
         terminal.drain(2.0)
         yield terminal, int(told.stdout)
