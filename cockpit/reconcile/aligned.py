@@ -35,8 +35,8 @@ LEASE_S = 300.0
 """Seconds that both snapshots of a round are held at most: they hold back vacuum."""
 MEETINGS = 5
 """In one round, until a table is found into which no transaction fell."""
-TOLD_S = 5.0
-"""Seconds the taps have to show the row's place."""
+TOLD_S = 6.0
+"""Seconds the taps have to show the row's place: two rounds of the watch."""
 CERTAIN = 2
 """Unequal readings, one after the other, that make a difference."""
 POLL_S = 0.02

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from cockpit.model.words import Side
 from cockpit.reconcile.rows import INTEGERS, Kind, expression, key_hash, quoted, row_hash, text_of
@@ -150,12 +152,23 @@ class Table:
         return tuple(c.name for c in self.key)
 
 
+class Seen(NamedTuple):
+    """A column as one side's catalog has it."""
+
+    name: str
+    type: int
+    shown: str
+    collation: str
+    generated: bool
+    numbered: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """One relation of one side."""
 
     row: Row
-    columns: tuple[Row, ...]
+    columns: tuple[Seen, ...]
     uniques: tuple[Row, ...]
 
 
@@ -173,7 +186,7 @@ async def read_side(line: Line) -> SideCatalog:
     """The side's relations, columns, types and unique indexes, as they are now."""
     (database,) = await line.fetch(DATABASE)
     relations = await line.fetch(RELATIONS, CONTROL_SCHEMA)
-    columns = _by_oid(await line.fetch(COLUMNS, CONTROL_SCHEMA))
+    columns = await _columns(line)
     uniques = _by_oid(await line.fetch(KEYS))
     shapes = {
         (row["schema"], row["name"]): Shape(row, tuple(columns.get(row["oid"], ())), tuple(uniques.get(row["oid"], ())))
@@ -181,6 +194,17 @@ async def read_side(line: Line) -> SideCatalog:
     }
     kinds = _kinds(await line.fetch(TYPES))
     return SideCatalog(line.side, database["version"], database["collation"], database["encoding"], shapes, kinds)
+
+
+async def _columns(line: Line) -> dict[int, list[Seen]]:
+    """By relation. A column that many tables have is one object: ten thousand tables are to fit into a small process."""
+    found: dict[int, list[Seen]] = {}
+    once: dict[Seen, Seen] = {}
+    async for rows in line.stream(COLUMNS, CONTROL_SCHEMA):
+        for row in rows:
+            seen = Seen(row["name"], row["type"], row["shown"], row["collation"], row["generated"], row["numbered"])
+            found.setdefault(row["oid"], []).append(once.setdefault(seen, seen))
+    return found
 
 
 def _by_oid(rows: list[Row]) -> dict[int, list[Row]]:
@@ -253,8 +277,8 @@ def _unreadable(name: Name, *sides: SideCatalog) -> str:
 
 def _unlike(blue: Shape, green: Shape) -> str:
     """Why two shapes cannot be compared column by column; empty when they can."""
-    left = {c["name"]: c["shown"] for c in blue.columns}
-    right = {c["name"]: c["shown"] for c in green.columns}
+    left = {c.name: c.shown for c in blue.columns}
+    right = {c.name: c.shown for c in green.columns}
     for side, extra in ((Side.BLUE, left.keys() - right.keys()), (Side.GREEN, right.keys() - left.keys())):
         if extra:
             return f"column {sorted(extra)[0]} is only on {side}"
@@ -266,24 +290,29 @@ def _unlike(blue: Shape, green: Shape) -> str:
 
 def _comparable(name: Name, blue: SideCatalog, green: SideCatalog, estimate: int, size: int) -> Table:
     shape = blue.shapes[name]
-    made = [expression(f"r.{quoted(c['name'])}", blue.kinds[c["type"]]) for c in shape.columns]
+    made = [_made(c, blue.kinds[c.type]) for c in shape.columns]
     key, why_no_key = _key(shape, green.shapes[name], blue, green)
     pairs = [(f"r.{quoted(c.name)}", c.kind) for c in key]
-    reasons = [why_no_key, *sorted({e.reason for e in made if e.reason})]
+    reasons = [why_no_key, *sorted({reason for _, reason in made if reason})]
     return Table(
         name,
         key,
-        row_hash([e.sql for e in made], pairs),
+        row_hash([column.sql for column, _ in made], pairs),
         key_hash(pairs) if pairs else "",
         estimate,
         size,
         reason="; ".join(r for r in reasons if r),
         tapped={side.side: _carried(side, name, key) for side in (blue, green)},
-        columns=tuple(
-            Column(c["name"], e.sql, text_of(f"r.{quoted(c['name'])}", blue.kinds[c["type"]]), c["shown"], c["generated"], c["numbered"])
-            for c, e in zip(shape.columns, made, strict=True)
-        ),
+        columns=tuple(column for column, _ in made),
     )
+
+
+@lru_cache(maxsize=4096)
+def _made(seen: Seen, kind: Kind) -> tuple[Column, str]:
+    """How the column is compared, and on what the proof of it rests where that is more than PostgreSQL itself."""
+    read = f"r.{quoted(seen.name)}"
+    made = expression(read, kind)
+    return Column(seen.name, made.sql, text_of(read, kind), seen.shown, seen.generated, seen.numbered), made.reason
 
 
 def _key(blue: Shape, green: Shape, left: SideCatalog, right: SideCatalog) -> tuple[tuple[KeyColumn, ...], str]:
@@ -295,25 +324,32 @@ def _key(blue: Shape, green: Shape, left: SideCatalog, right: SideCatalog) -> tu
     by_index = blue.row["identity"] == "i"
     best = min(usable, key=lambda u: (not (by_index and u["identity"]), not u["primary"]))
     same_order = left.collation == right.collation and left.encoding == right.encoding
-    columns = {c["name"]: c for c in blue.columns}
-    return tuple(_key_column(columns[c], e, left.kinds, same_order) for c, e in zip(best["columns"], best["equals"], strict=True)), ""
+    columns = {c.name: c for c in blue.columns}
+    named = zip(best["columns"], best["equals"], strict=True)
+    return tuple(_key_column(columns[c], equals, left.kinds[columns[c].type], same_order) for c, equals in named), ""
 
 
-def _key_column(column: Row, equals: str, kinds: Mapping[int, Kind], same_order: bool) -> KeyColumn:
-    kind = kinds[column["type"]]
-    byte_order = column["collation"] in {"C", "POSIX", "ucs_basic"}
+@lru_cache(maxsize=4096)
+def _key_column(column: Seen, equals: str, kind: Kind, same_order: bool) -> KeyColumn:
+    byte_order = column.collation in {"C", "POSIX", "ucs_basic"}
     ordered = kind.built_in and (kind.name in _ORDERED or (kind.name in {"text", "varchar"} and byte_order and same_order))
-    return KeyColumn(column["name"], kind, column["shown"], equals, ordered)
+    return KeyColumn(column.name, kind, column.shown, equals, ordered)
 
 
 def _carried(side: SideCatalog, name: Name, key: tuple[KeyColumn, ...]) -> Carried:
     shape = side.shapes[name]
     identity = shape.row["identity"]
     if identity == "f":
-        return Carried()
+        return _carries(None)
     known = [u for u in shape.uniques if u["primary" if identity == "d" else "identity"]] if identity in {"d", "i"} else []
     if not known:
-        return Carried(inserts=True)
+        return _carries(None, inserts=True)
     columns = tuple(known[0]["columns"])
     whole = side.version < 150000 or not {c.name for c in key} <= set(columns)
-    return Carried(None if whole else columns)
+    return _carries(None if whole else columns)
+
+
+@lru_cache(maxsize=4096)
+def _carries(columns: tuple[str, ...] | None, inserts: bool = False) -> Carried:
+    """One for all tables that are carried alike."""
+    return Carried(columns, inserts)

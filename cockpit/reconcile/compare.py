@@ -24,7 +24,7 @@ from cockpit.reconcile.tap import Key
 
 PIECE_S = 0.25
 PIECE_ROWS = 50_000
-"""Rows of a key range that may be unequal, at most: one that is gets read four times more to find the rows."""
+"""Rows of a short range. One that is unequal is read four times more to find the rows; a longer one is read again in short ones."""
 GENTLE = 0.25
 """Up to this load limit a range is never longer: half a million rows at once keep every processor of a small server busy for 0.2 s."""
 WHOLE_BYTES = 64 << 20
@@ -121,17 +121,19 @@ class Comparison:
     async def _piece(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> None:
         sums = await self._sums(standing.table, piece)
         rows = sums[serving][0]
-        if sums[Side.BLUE] != sums[Side.GREEN]:
-            if rows > PIECE_ROWS and piece.high is not None:
-                work.closely, work.stride = rows, rows // 2
-                return
+        if equal := sums[Side.BLUE] == sums[Side.GREEN]:
+            work.stride = work.stride if work.closely else rows * 2
+        elif rows > PIECE_ROWS and piece.bounds and not work.closely:
+            # Read again in short ranges, whose ends are looked up: a reckoned one may hold more rows than it was to.
+            work.closely, work.stride, work.spread = rows, rows // 2, None
+            return
+        if not equal:
             sums = await self._sums(standing.table, piece)
         if sums[Side.BLUE] != sums[Side.GREEN] and not await self._settled(standing, work, piece, serving):
             return
         for side in Side:
             work.read[side] += sums[side][0]
         work.spread = _spread(standing.table, piece, rows)
-        work.stride = work.stride if work.closely else rows * 2
         work.closely = max(work.closely - rows, 0)
         work.low = piece.high
         if piece.high is None:

@@ -37,7 +37,7 @@ class Proven:
     unequal: dict[Name, list[Key]] = field(default_factory=dict)
     keys: int = 0
     seconds: float = 0.0
-    """What it takes where both sides are asked at once: what the slower one took."""
+    """What the slower side took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ class Bundles:
                 await asyncio.gather(*(line.run(sql, *nothing) for line in self._lines.values()))
 
     async def prove(self, asked: Mapping[Name, Sequence[Key]], *, in_turn: bool = False) -> Proven:
-        """Which of the asked keys are equal on both sides, which are asked at the same time or one after the other. `LinkError`, `SystemFault` where a side cannot be read."""
+        """Which of the asked keys are equal on both sides, which are asked at the same time or one after the other. `LinkError`,
+        `SystemFault` where a side cannot be read."""
         found = Proven()
         for part in _parts(asked):
             await self._prove(part, found, in_turn)

@@ -1,7 +1,7 @@
 """The reconciler of one pair: opens the connections, keeps the taps drained, compares in the background, verifies in the window.
 
-Two tasks work while `samples` is iterated: the watch drains both taps twice a second and proves what changed; the scan reads tables
-within the load limit. What they find is kept in a file where there is one (`keeping`). Neither ends because a server does: it says so in
+Two tasks work while `samples` is iterated: the watch drains both taps, up to twice a second, and proves what changed; the scan reads
+tables. Both keep within the load limit as far as that goes (`Watch.rest_s`). What they find is kept in a file where there is one (`keeping`). Neither ends because a server does: it says so in
 the sample's note and goes on when the server is back.
 """
 
@@ -400,7 +400,7 @@ class PostgresReconciler:
             task.cancel()
 
     async def _rest(self, busy: float) -> None:
-        share = self._throttle.share
+        share = self._watch.left(self._throttle.share)
         await asyncio.sleep(min(busy * (1 - share) / share, LONGEST_REST_S))
 
     # --- facts ---------------------------------------------------------------------
@@ -465,7 +465,7 @@ class PostgresReconciler:
         if not self._taps[self._serving].up or not provable or self._ledger.owing():
             return None
         now = asyncio.get_running_loop().time()
-        drain = max(tap.pace.next_s(now) for tap in self._taps.values())
+        drain = sum(tap.pace.next_s(now) for tap in self._taps.values())  # one process reads both
         keys = sum(s.dirty for s in provable if s.proven) / self._watch.pace.keys_s
         tables = sum(self._comparison.cost(s, grown=grows(s, self._serving)) for s in provable if not s.proven)
         return round(drain + self._watch.round_trip_s + max(keys, tables), 4)

@@ -144,8 +144,6 @@ class Decoder:
 
     def _changed(self, message: bytes) -> tuple[Relation, list[Row]]:
         oid, rows = changed(message)
-        if not rows:
-            raise Garbled(f"a change of table {oid} without its row")
         relation = self._relations.get(oid)
         if relation is None:
             raise Garbled(f"a change of table {oid} before its description")

@@ -91,8 +91,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def on_mount(self) -> None:
         if wrong := len(self._options.wrong):
-            lines = "a line" if wrong == 1 else f"{wrong} lines"
-            self.prompt.say(Status.WARN, f"{lines} of screen.toml left out: ? says which, and what is right", self.view.clock)
+            mistakes = "a mistake" if wrong == 1 else f"{wrong} mistakes"
+            self.prompt.say(Status.WARN, f"{mistakes} in screen.toml: ? says which, and what is right", self.view.clock)
         self.tick()
         self.set_interval(TICK_S, self.tick)
 
@@ -125,6 +125,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """All, where something is new or flies; but not half of what came at once, which is read to its end in a moment."""
         now, said = self.view.clock, self.prompt.message is not None or self.prompt.kind is not Kind.IDLE
         moving = news or self.view.in_air or self._options.player is not None
+        self._news = news and self._source.behind  # what is not painted now is news still
         if not 0 <= now - self._painted < STILL_S or (moving and not self._source.behind):
             self._painted = self._clocked = now
             self._paint_in_turns()

@@ -88,8 +88,9 @@ class Replayer:
 
     @property
     def more(self) -> bool:
-        """There is more to release."""
-        return self.behind
+        """There is more to release, events or samples."""
+        waiting = self._next_sample < len(self._samples) and self._samples[self._next_sample][0] <= self.position
+        return waiting or self.behind
 
     @property
     def position(self) -> float:

@@ -85,3 +85,21 @@ async def test_where_a_row_is_unequal_they_are_short_and_then_long_again(spec: P
     closely = ranges[wide + 1 : wide + 1 + ranges[wide] // SHORT]
     assert max(closely) <= SHORT, "all of the unequal range again, in short ones"
     assert max(ranges[wide + 1 + len(closely) + 1 :]) > SHORT
+
+
+@pytest.mark.parametrize("share", [1.0, compare.GENTLE])
+async def test_a_range_that_holds_more_rows_than_was_reckoned_is_not_read_for_ever(spec: PairSpec, ranges: list[int], share: float) -> None:
+    """Behind a range with gaps the next one is reckoned too wide where there are none."""
+    for end in (spec.blue.control, spec.green.control):
+        await run(end, "DELETE FROM long WHERE id % 100 = 0 AND id <= 10000")
+    await silently(spec.green.control, "UPDATE long SET v = -1 WHERE id IN (150, 10150, 19999)")
+    found = await look(spec, share)
+    assert {fix.key for fix in found.fixes} == {("150",), ("10150",), ("19999",)}
+
+
+async def test_the_last_range_is_read_closely_too(spec: PairSpec, ranges: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its end has to be looked up, a long range is the last one as soon as fewer rows are left than it may hold."""
+    monkeypatch.setattr(compare, "_reckoned", lambda table, work, rows: None)
+    await silently(spec.green.control, f"DELETE FROM long WHERE id > {ROWS - 150}")
+    assert len((await look(spec)).fixes) == 150
+    assert ranges[-1] <= SHORT

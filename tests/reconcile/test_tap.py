@@ -81,7 +81,7 @@ def test_every_changed_key_is_dirty_and_no_other(
 
 @given(ROW, st.data())
 def test_a_message_that_is_cut_anywhere_is_refused(row: tuple[str, str | None, str | None], data: st.DataObject) -> None:
-    message = data.draw(st.sampled_from([insert(7, row), update(7, None, row), delete(7, row)]))
+    message = data.draw(st.sampled_from([insert(7, row), update(7, None, row), update(7, row, row), delete(7, row)]))
     cut = data.draw(st.integers(1, len(message) - 1))
     with pytest.raises(Garbled):
         decoder().feed(message[:cut])

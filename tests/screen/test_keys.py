@@ -504,13 +504,18 @@ async def test_what_came_at_once_is_painted_when_all_of_it_is_read() -> None:
         c.source.play(SOAK + STILL_S + 0.1)
         await c.look()
         assert c.text != before
+        shown = c.text
+        c.source.play(SOAK + STILL_S + 0.4)
+        await c.look()
+        assert c.text == shown
         c.source.behind = False
         await c.look()
+        assert c.text != shown, "nothing more was read, but all of it is now"
         half = c.text
         await c.later(0.2)
         assert c.text == half, "nothing new: neither clocks nor ages are due"
-        await c.later(CLOCK_S)
-        assert c.text != half, "the clocks go on"
+        await c.later(STILL_S)
+        assert c.text != half, "clocks and ages go on"
 
 
 def test_every_action_is_done_somewhere_and_no_key_has_two_meanings() -> None:

@@ -70,7 +70,7 @@ async def test_help_shows_them() -> None:
 
 async def test_what_could_not_be_followed_is_told_first() -> None:
     async with cockpit(story(READY), options=with_keys(Keys(), "screen.toml:3: x is wrong", "screen.toml:9: " + "y " * 60 + "ends")) as c:
-        assert "! 2 lines of screen.toml left out: ? says which" in c.prompt
+        assert "! 2 mistakes in screen.toml: ? says which" in c.prompt
         await c.press("question_mark")
         assert "! screen.toml:3: x is wrong" in c.text
         assert "y ends" in c.text, "the whole of it, at 80 columns"

@@ -53,6 +53,8 @@ class PairLock:
         self._links: dict[Side, Link] = {}
         self._seat = seat
         self._taking = 0
+        self._both = False
+        """Whether at the last question both sides were ours."""
         self._under_way: dict[Side, asyncio.Task[_Answer]] = {}
         """What a side was asked that has not answered yet, and is not waited for."""
 
@@ -62,7 +64,7 @@ class PairLock:
         return any(not link.up for link in self._links.values())
 
     async def take(self, owner: str, claim: Claim | None = None) -> None:
-        """Held on both sides, blue first. Asked of the servers each time: what broke is taken anew, or `Flown` names who has it now.
+        """Held on both sides, taken of blue first. Asked of the servers each time: what broke is taken anew, or `Flown` names who has it now.
 
         With a `claim` it is on record whose the pair is: the first time above whoever was before, unless an heir asks; from then on `Superseded`
         says who took the pair up since, even when the lock is free. One side's word is enough for that, and for its being theirs still:
@@ -86,7 +88,9 @@ class PairLock:
             self._taking -= 1
 
     async def _take(self, claim: Claim | None) -> None:
-        answers, failed = await self._ask(alone=claim is None)
+        ours, self._both = self._both and not self.lost, False
+        answers, failed = await self._ask(alone=claim is None, at_once=ours and bool(self._seat.epoch))
+        self._both = failed is None and all(answer.flown is None for answer in answers.values())
         ours = any(answer.flown is None for answer in answers.values())
         flown = next((answer.flown for answer in answers.values() if answer.flown is not None), None)
         if flown is not None and claim is not None and not claim.heir and not self._seat.epoch:
@@ -113,12 +117,12 @@ class PairLock:
             if row is not None and row["name"] != self._seat.name:
                 await self._seat.sit(side, self._links[side])
 
-    async def _ask(self, *, alone: bool) -> tuple[dict[Side, _Answer], CockpitError | None]:
+    async def _ask(self, *, alone: bool, at_once: bool) -> tuple[dict[Side, _Answer], CockpitError | None]:
         """What the sides said, and why one did not. Who comes `alone`, without a claim, gets `Flown` as soon as one says so: the other may
         never answer."""
         loop = asyncio.get_running_loop()
         blue = asyncio.create_task(self._next(SIDES[0], alone))
-        tasks = {SIDES[0]: blue, SIDES[1]: asyncio.create_task(self._after(blue, SIDES[1], alone))}
+        tasks = {SIDES[0]: blue, SIDES[1]: asyncio.create_task(self._after(blue, SIDES[1], alone, at_once))}
         until, pending = float("inf"), set(tasks.values())
         try:
             while pending and loop.time() < until:
@@ -154,10 +158,10 @@ class PairLock:
                 raise err
         return answers, failed
 
-    async def _after(self, blue: asyncio.Task[_Answer], side: Side, alone: bool) -> _Answer:
-        """What `side` says, once blue has; at once where both were ours at the last question, for that is asked inside the window too, and
-        whoever took the pair up since is told by the record."""
-        if self.lost or not self._seat.epoch:
+    async def _after(self, blue: asyncio.Task[_Answer], side: Side, alone: bool, at_once: bool) -> _Answer:
+        """What `side` says, once blue has; at once where both were ours at the last question and are on record as ours: that is asked inside
+        the window too. Where both connections broke meanwhile, the record tells who else took the pair up."""
+        if not at_once:
             done, _ = await asyncio.wait({blue}, timeout=HEAD_S)
             if done and not blue.cancelled() and isinstance(blue.exception(), Flown):
                 raise LinkError("not asked", where=str(side))

@@ -12,7 +12,9 @@ UNFIT = (struct.error, IndexError, UnicodeDecodeError, ValueError)
 _KEY = 1
 _UNSENT = b"u"
 _EARLY = "a pgoutput message ends early"
-_ROWS, _TEXTS, _NONES = b"KON", b"tb", b"nu"
+_ROWS = {b"I": (b"N",), b"U": (b"N", b"KN", b"ON"), b"D": (b"K", b"O")}
+"""The rows of each kind of change: N the new one, O the old one, K the old one's key."""
+_TEXTS, _NONES = b"tb", b"nu"
 _HEAD = struct.Struct(">I")
 _COUNT = struct.Struct(">H")
 
@@ -50,9 +52,9 @@ def changed(data: bytes) -> tuple[int, list[Row]]:
     hundreds of thousands of these to read."""
     (oid,), at, end = _HEAD.unpack_from(data, 1), 5, len(data)
     rows: list[Row] = []
+    kinds = b""
     while at < end:
-        if data[at] not in _ROWS:
-            raise Garbled(f"a change of table {oid} without its row")
+        kinds += data[at : at + 1]
         (count,), at, row = _COUNT.unpack_from(data, at + 1), at + 3, Row()
         for _ in range(count):
             kind = data[at]
@@ -68,6 +70,8 @@ def changed(data: bytes) -> tuple[int, list[Row]]:
         if at > end:
             raise Garbled(_EARLY)
         rows.append(row)
+    if kinds not in _ROWS[data[:1]]:
+        raise Garbled(f"a change of table {oid} without its row")
     return oid, rows
 
 
