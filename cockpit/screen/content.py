@@ -46,8 +46,13 @@ class Rows(Sequence[Row]):
 
 def place(rows: Sequence[Row], key: str | None) -> int:
     """Where the row of `key` is; the first place where there is none."""
+    if key is None:
+        return 0
     keys = rows.keys if isinstance(rows, Rows) else [row.key for row in rows]
-    return keys.index(key) if key is not None and key in keys else 0
+    try:
+        return keys.index(key)
+    except ValueError:
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
