@@ -1,7 +1,7 @@
 """The reconciler of one pair: opens the connections, keeps the taps drained, compares in the background, verifies in the window.
 
 Two tasks work while `samples` is iterated: the watch drains both taps, up to twice a second, and proves what changed; the scan reads
-tables. Both keep within the load limit as far as that goes (`Watch.rest_s`). What they find is kept in a file where there is one (`keeping`). Neither ends because a server does: it says so in
+tables within the load limit, and the watch takes a part of it beside that (`Watch.rest_s`). What they find is kept in a file where there is one (`keeping`). Neither ends because a server does: it says so in
 the sample's note and goes on when the server is back.
 """
 
@@ -400,7 +400,7 @@ class PostgresReconciler:
             task.cancel()
 
     async def _rest(self, busy: float) -> None:
-        share = self._watch.left(self._throttle.share)
+        share = self._throttle.share
         await asyncio.sleep(min(busy * (1 - share) / share, LONGEST_REST_S))
 
     # --- facts ---------------------------------------------------------------------

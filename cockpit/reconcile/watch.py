@@ -24,8 +24,8 @@ MOST_KEYS = 20_000
 FEW = 200
 """Fewer keys tell what a look takes at least, and nothing of how many fit into a second."""
 SHARE = 0.5
-"""Of the load limit, the part that is left to the watch."""
-LONGEST_REST_S = 1.0
+"""Of the load limit, what the watch takes beside the scan, which has all of it."""
+LONGEST_REST_S = 0.6
 """It takes more where a round is so long that even this rest is too short for its part: what the pane says is to stay young."""
 MOST_SETTLED = 200
 RETRY_S = 2.0
@@ -117,11 +117,6 @@ class Watch:
         """Seconds to the next round: by the watch's part of the load limit `share`, within its bounds."""
         part = share * SHARE
         return max(min(self.busy_s * (1 - part) / part, LONGEST_REST_S), self.EVERY_S)
-
-    def left(self, share: float) -> float:
-        """What the watch leaves of the load limit to the scan: at least the scan's own part."""
-        round_s = self.busy_s + self.rest_s(share)
-        return max(share - self.busy_s / round_s, share * (1 - SHARE))
 
     async def _keep(self, tables: Mapping[Name, Table]) -> None:
         now = asyncio.get_running_loop().time()

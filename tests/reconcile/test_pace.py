@@ -50,7 +50,7 @@ def test_faster_readings_are_nearer_to_the_window_and_its_own_is_nearest() -> No
 
 @pytest.mark.parametrize(
     ("busy_s", "share", "rest_s"),
-    [(0.01, 0.5, Watch.EVERY_S), (0.04, 0.1, 0.76), (0.04, 0.5, Watch.EVERY_S), (2.0, 0.1, LONGEST_REST_S), (0.0, 0.01, Watch.EVERY_S)],
+    [(0.01, 0.5, Watch.EVERY_S), (0.025, 0.1, 0.475), (0.04, 0.5, Watch.EVERY_S), (2.0, 0.1, LONGEST_REST_S), (0.0, 0.01, Watch.EVERY_S)],
 )
 def test_the_watch_takes_its_part_of_the_load_limit_and_is_never_long_away(busy_s: float, share: float, rest_s: float) -> None:
     none = cast(Any, None)
