@@ -26,7 +26,7 @@ PIECE_S = 0.25
 PIECE_ROWS = 50_000
 """Rows of a short range. One that is unequal is read four times more to find the rows; a longer one is read again in short ones."""
 GENTLE = 0.25
-"""Up to this load limit a range is never longer: half a million rows at once keep every processor of a small server busy for 0.2 s."""
+"""Up to this load limit a range is never longer: half a million rows at once keep every processor of a small server busy for 0.1 s."""
 WHOLE_BYTES = 64 << 20
 LEASE_S = 600.0
 """How long a walk by blocks may hold its snapshot."""
@@ -121,13 +121,13 @@ class Comparison:
     async def _piece(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> None:
         sums = await self._sums(standing.table, piece)
         rows = sums[serving][0]
-        if equal := sums[Side.BLUE] == sums[Side.GREEN]:
+        if sums[Side.BLUE] == sums[Side.GREEN]:
             work.stride = work.stride if work.closely else rows * 2
         elif rows > PIECE_ROWS and piece.bounds and not work.closely:
             # Read again in short ranges, whose ends are looked up: a reckoned one may hold more rows than it was to.
             work.closely, work.stride, work.spread = rows, rows // 2, None
             return
-        if not equal:
+        else:
             sums = await self._sums(standing.table, piece)
         if sums[Side.BLUE] != sums[Side.GREEN] and not await self._settled(standing, work, piece, serving):
             return

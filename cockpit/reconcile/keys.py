@@ -90,7 +90,7 @@ class Bundles:
     async def _prove(self, asked: Mapping[Name, Sequence[Key]], found: Proven, in_turn: bool) -> None:
         # Bound before the first answer is awaited: other tables may be adopted meanwhile.
         questions = self._questions(asked)
-        took, answers = await self._both([partial(self._ask, side, questions) for side in Side], in_turn)
+        took, answers = await _both([partial(self._ask, side, questions) for side in Side], in_turn)
         found.seconds += took
         blue, green = answers
         for question, here, there in zip(questions, blue, green, strict=True):
@@ -98,20 +98,6 @@ class Bundles:
                 target = found.equal if here[place] == there[place] else found.unequal
                 target.setdefault(question.tables[place].name, []).extend(keys)
                 found.keys += len(keys)
-
-    async def _both(self, asks: Sequence[Callable[[], Awaitable[T]]], in_turn: bool) -> tuple[float, list[T]]:
-        """Seconds of the slowest, and what each said."""
-        now = asyncio.get_running_loop().time
-        if not in_turn:
-            started = now()
-            answers = await asyncio.gather(*(ask() for ask in asks))
-            return now() - started, answers
-        took, said = 0.0, []
-        for ask in asks:
-            started = now()
-            said.append(await ask())
-            took = max(took, now() - started)
-        return took, said
 
     def _questions(self, asked: Mapping[Name, Sequence[Key]]) -> list[_Question]:
         by_bundle: dict[int, dict[int, Sequence[Key]]] = {}
@@ -150,6 +136,21 @@ class Bundles:
                 for row in await self._lines[side].run(keyed_names(table), *columns_of(part, len(table.key))):
                     found[part[row["n"] - 1]] = tuple(row[f"k{i}"] for i in range(len(table.key)))
         return found
+
+
+async def _both(asks: Sequence[Callable[[], Awaitable[T]]], in_turn: bool) -> tuple[float, list[T]]:
+    """Seconds of the slowest, and what each said."""
+    now = asyncio.get_running_loop().time
+    if not in_turn:
+        started = now()
+        answers = await asyncio.gather(*(ask() for ask in asks))
+        return now() - started, answers
+    took, said = 0.0, []
+    for ask in asks:
+        started = now()
+        said.append(await ask())
+        took = max(took, now() - started)
+    return took, said
 
 
 def _parts(asked: Mapping[Name, Sequence[Key]]) -> list[dict[Name, Sequence[Key]]]:

@@ -247,7 +247,7 @@ async def meetings(bench: Bench, origin: Side = Side.BLUE) -> AsyncIterator[Meet
 async def test_the_snapshots_show_the_same_commits_and_apply_goes_on(bench: Bench) -> None:
     """Every transaction writes one number to both tables: in each snapshot both know the same numbers, and but for what fell between, both
     sides the same ones."""
-    same = 0
+    same = near = 0
     async with meetings(bench) as together, written(bench.ends[Side.BLUE]):
         now = asyncio.get_running_loop().time
         for _ in range(20):
@@ -259,6 +259,7 @@ async def test_the_snapshots_show_the_same_commits_and_apply_goes_on(bench: Benc
                 again = [(await together._readers[side].fetch("SELECT count(*) AS n FROM public.grown"))[0]["n"] for side in Side]
                 assert counts == again
                 assert abs(counts[0] - counts[1]) <= 3 + took_s / GROWS_S, "no more than committed while they met"
+                near += abs(counts[0] - counts[1]) <= 3
                 same += counts[0] == counts[1]
                 behind = await bench.value(Side.GREEN, "SELECT count(*) FROM grown")
 
@@ -268,6 +269,7 @@ async def test_the_snapshots_show_the_same_commits_and_apply_goes_on(bench: Benc
                 await until(moves)
     print(f"\n{same} of 20 meetings without a transaction between")
     assert same > 5
+    assert near >= 15, "a fraction of a millisecond, but for a busy machine's moment"
     assert await bench.errors() == 0
 
 

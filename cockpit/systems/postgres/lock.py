@@ -88,8 +88,8 @@ class PairLock:
             self._taking -= 1
 
     async def _take(self, claim: Claim | None) -> None:
-        ours, self._both = self._both and not self.lost, False
-        answers, failed = await self._ask(alone=claim is None, at_once=ours and bool(self._seat.epoch))
+        held, self._both = self._both and not self.lost, False
+        answers, failed = await self._ask(alone=claim is None, at_once=held and bool(self._seat.epoch))
         self._both = failed is None and all(answer.flown is None for answer in answers.values())
         ours = any(answer.flown is None for answer in answers.values())
         flown = next((answer.flown for answer in answers.values() if answer.flown is not None), None)
