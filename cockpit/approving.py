@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cockpit.asked import typed
 from cockpit.errors import Refused
 from cockpit.model.approvals import Offer, Word
 from cockpit.model.budgets import mm_ss
@@ -117,7 +118,10 @@ def _typed(offer: Offer) -> Word:
 def _question(text: str) -> str:
     sys.stderr.write(plain(text))
     sys.stderr.flush()
-    return sys.stdin.readline().strip()
+    try:
+        return typed().strip()
+    except (EOFError, UnicodeDecodeError):
+        return ""
 
 
 def _word(offer: Offer, typed: str | None, comment: str) -> Word:

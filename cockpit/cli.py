@@ -397,7 +397,7 @@ def _repair(arguments: argparse.Namespace) -> int:
     if arguments.apply and planned.fixes:
         say(repairing.render(repair))
         pair = planned.state.pair
-        confirmed(pair, "repair it", folder.name, arguments.confirm, say, interactive=sys.stdin.isatty())
+        asyncio.run(confirmed(pair, "repair it", folder.name, arguments.confirm, say, interactive=sys.stdin.isatty()))
         repair = asyncio.run(repairing.apply_repair(folder, planned, say))
     put(_json(repair) if arguments.json else repairing.render(repair))
     return 1 if repair.left or repair.by_hand else 0

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cockpit import __version__
 from cockpit._toml import Mistake, slurp
+from cockpit.asked import typed
 from cockpit.cli import put
 from cockpit.config import Mistakes, load_config
 from cockpit.errors import CockpitError, ConfigError
@@ -73,7 +74,7 @@ def _chosen(offers: Sequence[Offer]) -> Offer | None:
         try:
             sys.stdout.write(f"a number starts it, enter leaves [1-{len(offers)}]: ")
             sys.stdout.flush()
-            said = input().strip()
+            said = typed().strip()
         except (EOFError, KeyboardInterrupt):
             put("")
             return None

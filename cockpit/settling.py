@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cockpit import left
+from cockpit.asked import typed_meanwhile
 from cockpit.drill.lead import Lead
 from cockpit.errors import CockpitError, Refused, StepError, StepTimeout
 from cockpit.model import events as ev
@@ -78,7 +79,7 @@ async def settle(
         if wish is Wish.ROLLBACK:
             tell(_way_back(state))
         wanted = to_type(state) if _ask_of(state, wish) is Ask.RESUME else state.pair
-        confirmed(wanted, wish, state.run, confirm, tell, interactive=interactive)
+        await confirmed(wanted, wish, state.run, confirm, tell, interactive=interactive)
         return await _done(lead, wish, found_of(state), tell)
     finally:
         await lead.leave()
@@ -182,17 +183,25 @@ def _check(state: RunState, wish: Wish, folder: RunFolder) -> None:
         raise Refused(why, where=folder.name)
 
 
-def confirmed(wanted: str, what: str, run: str, confirm: str | None, tell: Callable[[str], None], *, interactive: bool) -> None:
-    """The wanted words were said; `Refused` where they were not."""
+async def confirmed(wanted: str, what: str, run: str, confirm: str | None, tell: Callable[[str], None], *, interactive: bool) -> None:
+    """The wanted words were said; `Refused` where they were not, or where no more can be said."""
     if confirm is None and interactive:
         tell(f"type {wanted} to {what}, anything else leaves it as it is:")
-        confirm = input().strip()
+        confirm = await _typed()
     if confirm is None:
         raise Refused(
             f"{what} needs your word", where=run, remedy=f"say --confirm {shlex.quote(wanted)}; the run stays as it is until then"
         )
     if confirm != wanted:
         raise Refused(f"{plain(confirm, 40)!r} is not {wanted}: nothing was done", where=run)
+
+
+async def _typed() -> str:
+    """What is typed, while the run is followed on; nothing where the terminal ends or what is typed is no text."""
+    try:
+        return (await typed_meanwhile()).strip()
+    except (EOFError, UnicodeDecodeError):
+        return ""
 
 
 async def _forced(lead: Lead, folder: RunFolder, confirm: str | None, tell: Callable[[str], None], *, interactive: bool) -> Settled:
@@ -209,9 +218,10 @@ async def _forced(lead: Lead, folder: RunFolder, confirm: str | None, tell: Call
     for line in bill_lines(handover.bill):
         tell(line)
     try:
-        confirmed(to_type(state), "go back without it", state.run, confirm, tell, interactive=interactive)
-    except Refused:
-        await lead.ask(Ask.DISARM)
+        await confirmed(to_type(state), "go back without it", state.run, confirm, tell, interactive=interactive)
+    except (Refused, asyncio.CancelledError):
+        if lead.state.mode is Mode.ARMED:  # it expires by itself too
+            await lead.ask(Ask.DISARM)
         raise
     await lead.ask(Ask.GO, to_type(state))
     await lead.until(lambda s: s.mode in _RESTING and _ended_since(s, saw), SETTLED_S, "the end of the rollback")

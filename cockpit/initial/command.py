@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from cockpit.asked import typed
 from cockpit.cli import put, say
 from cockpit.config import secret_at
 from cockpit.errors import CockpitError, ConfigError, Refused
@@ -121,7 +122,7 @@ def _line(prompt: str) -> str:
     sys.stderr.write(prompt)
     sys.stderr.flush()
     try:
-        return input()
+        return typed()
     except (EOFError, UnicodeDecodeError):
         raise Refused("the answers ended too early", where="cockpit init", remedy="nothing was written; start it again") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 
 import pytest
@@ -42,11 +42,16 @@ class Told(Lead):
             raise CockpitError(f"{ask} was refused: {reply.reason}")
 
 
-async def settled(seat: Seat, wish: Wish, monkeypatch: pytest.MonkeyPatch) -> tuple[Settled, str]:
-    """What the command made of the run, and what it said."""
+async def settled(
+    seat: Seat, wish: Wish, monkeypatch: pytest.MonkeyPatch, *, typed: Callable[[], Awaitable[str]] | None = None, ungraceful: bool = False
+) -> tuple[Settled, str]:
+    """What the command made of the run, and what it said. `typed`: how it is answered at its terminal; it was told beforehand without."""
     lines: list[str] = []
     monkeypatch.setattr(settling, "is_flown", lambda path: True)
     monkeypatch.setattr(settling, "Lead", lambda folder: Told(seat))
     folder = SimpleNamespace(timeline=seat.timeline, name="run")
-    done = await settle(folder, wish, "arp", lines.append, interactive=False)  # type: ignore[arg-type]
+    if typed is not None:
+        monkeypatch.setattr(settling, "typed_meanwhile", typed)
+    confirm = "arp" if typed is None else None
+    done = await settle(folder, wish, confirm, lines.append, interactive=typed is not None, ungraceful=ungraceful)  # type: ignore[arg-type]
     return done, "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from cockpit.model.bill import in_words
 from cockpit.model.intents import Ask
 from cockpit.model.state import RunState
 from cockpit.model.words import Mode, Outcome, Side
+from cockpit.settling import Wish
 from cockpit.systems.memory import MemoryWorld, run_warped
 from cockpit.systems.memory.apps import AppPlan
 from cockpit.systems.memory.oracle import lost
@@ -23,6 +25,7 @@ from cockpit.systems.memory.servers import MemoryServers
 from cockpit.timeline.journal import read
 from cockpit.wiring import cleanup
 from tests.handover.apart import TAIL, WINDOW, WORDS, arm_force, die_forced, follows, forced, on_green, parted, world
+from tests.handover.commanded import settled
 from tests.handover.crashed import bury, kept, take_over, taken_up
 from tests.handover.harness import Seat, flying, quick_scenario, seated
 
@@ -181,6 +184,37 @@ def test_a_graceful_rollback_follows_an_ungraceful_one_that_was_not_confirmed(tm
             assert (await seat.ask(Ask.FORCE)).reason == "blue serves already"
             await memory.settle()
             assert memory.oracle(expect=Side.BLUE, equal=True) == []
+
+    run_warped(main())
+
+
+async def something_else() -> str:
+    return "arp"
+
+
+async def ctrl_d() -> str:
+    raise EOFError
+
+
+async def ctrl_c() -> str:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(("typed", "ends"), [(something_else, Refused), (ctrl_d, Refused), (ctrl_c, asyncio.CancelledError)])
+def test_at_the_terminal_whatever_is_not_its_phrase_disarms_it_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: Callable[[], Awaitable[str]], ends: type[BaseException]
+) -> None:
+    async def main() -> None:
+        memory = world()
+        async with flying(memory, tmp_path) as seat:
+            await on_green(seat)
+            with pytest.raises(ends):
+                await settled(seat, Wish.ROLLBACK, monkeypatch, typed=typed, ungraceful=True)
+            assert await seat.landed(1) is Outcome.ABORTED
+            assert seat.state.past[-1].why.startswith("disarm by ")
+            await memory.settle()
+            assert memory.serving is Side.GREEN
+            assert memory.oracle(expect=Side.GREEN, equal=True) == []
 
     run_warped(main())
 
