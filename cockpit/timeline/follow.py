@@ -152,6 +152,7 @@ class _Tail:
                 chunk = self._next()
         except OSError:
             self._from_end = False  # a file that comes later is read from its start
+            self.behind = False  # nothing is there that another look at once would find
             return []
         self.behind = len(chunk) == self._piece
         if not chunk:
@@ -176,9 +177,9 @@ class _Tail:
         return os.pread(self._descriptor, self._piece, self.end + len(self._rest))
 
     def _was_cut(self) -> bool:
-        """The file is shorter than what was read of it, which is forgotten."""
+        """The file is shorter than what was read of it, or just as long but another line begins at `end`: what was read of it is forgotten."""
         size = os.fstat(self._descriptor).st_size
-        if size >= self.end + len(self._rest):
+        if size >= self.end + len(self._rest) and os.pread(self._descriptor, len(self._rest), self.end) == self._rest:
             return False
         self.end, self._rest = min(self.end, size), b""
         return True

@@ -37,10 +37,14 @@ def noted(journal: Journal, *texts: str) -> None:
 
 def torn(folder: RunFolder, text: str, share: float) -> None:
     """A crash left a part of the next record."""
-    reading = read(folder.timeline)
-    line, _ = seal(encode_event(ev.Event(len(reading.events) + 1, "", 1.0, "pilot", ev.NoteTaken("ben", text)), reading.head))
+    line = next_line(folder, text)
     with folder.timeline.open("ab") as file:
         file.write(line[: 1 + int(share * (len(line) - 2))])
+
+
+def next_line(folder: RunFolder, text: str) -> bytes:
+    reading = read(folder.timeline)
+    return seal(encode_event(ev.Event(len(reading.events) + 1, "", 1.0, "pilot", ev.NoteTaken("ben", text)), reading.head))[0]
 
 
 def taken_up(folder: RunFolder, *texts: str) -> None:
@@ -70,6 +74,19 @@ def test_a_tail_that_was_cut_off_while_it_followed_is_forgotten(folder: RunFolde
     follower = Follower(folder)
     read_all(follower)
     taken_up(folder, *after)
+    read_all(follower)
+    same(follower, folder)
+    follower.close()
+
+
+def test_a_line_just_as_long_as_the_tail_before_it_is_seen(folder: RunFolder) -> None:
+    begun(folder, SHORT)
+    whole, line = folder.timeline.read_bytes(), next_line(folder, SHORT)
+    folder.timeline.write_bytes(whole + next_line(folder, LONG)[: len(line)])
+    follower = Follower(folder)
+    read_all(follower)
+    with folder.timeline.open("r+b") as file:
+        file.write(whole + line)
     read_all(follower)
     same(follower, folder)
     follower.close()
