@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
+from typing import Protocol
 
 import asyncpg
 import pytest
@@ -20,7 +22,16 @@ from tests.guard import no_loose_ends as no_loose_ends
 os.environ["COCKPIT_SCREEN"] = os.devnull + "/none"
 """Whoever runs the tests, their own taste of screens does not count, also not in the processes that tests start."""
 
-MakeDatabase = Callable[[Server, str], Awaitable[Endpoint]]
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: no collection has to walk over it again."""
+    gc.collect()
+    gc.freeze()
+
+
+class MakeDatabase(Protocol):
+    def __call__(self, server: Server, name: str, template: str = "template1") -> Awaitable[Endpoint]: ...
+
 
 # Tests kill no machine: what a crash of the operating system would lose may be lost.
 QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_wal_size": "512MB"}
@@ -64,14 +75,13 @@ async def green18(_servers_folder: Claim) -> AsyncIterator[Server]:
 
 @pytest_asyncio.fixture
 async def make_database() -> AsyncIterator[MakeDatabase]:
-    """`await make_database(server, "name")`: an empty database; gone after the test with its subscriptions and slots."""
+    """`await make_database(server, "name")`: an empty database, or a copy of another; gone after the test with its subscriptions and slots."""
     made: list[tuple[Server, str]] = []
 
-    async def make(server: Server, name: str) -> Endpoint:
+    async def make(server: Server, name: str, template: str = "template1") -> Endpoint:
         await _drop(server, name)
-        await _execute(server, "postgres", f"CREATE DATABASE {_quoted(name)}")
         made.append((server, name))
-        return server.database(name)
+        return await create(server, name, template)
 
     yield make
     # Subscriptions of every side first: a slot that is in use cannot be dropped.
@@ -79,6 +89,11 @@ async def make_database() -> AsyncIterator[MakeDatabase]:
         await _drop_subscriptions(server, name)
     for server, name in made:
         await _drop(server, name)
+
+
+async def create(server: Server, name: str, template: str = "template1") -> Endpoint:
+    await _execute(server, "postgres", f"CREATE DATABASE {_quoted(name)} TEMPLATE {_quoted(template)} STRATEGY FILE_COPY")
+    return server.database(name)
 
 
 async def _drop(server: Server, name: str) -> None:

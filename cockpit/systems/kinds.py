@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 
 from pydantic import BaseModel
 
@@ -30,14 +31,20 @@ class Kind:
     pooler: bool = False
 
 
+@cache
+def _installed() -> EntryPoints:
+    """A look at every package that is installed: 9 ms of a processor."""
+    return entry_points(group=GROUP)
+
+
 def kinds() -> tuple[str, ...]:
     """The names of all installed kinds, sorted."""
-    return tuple(sorted(point.name for point in entry_points(group=GROUP)))
+    return tuple(sorted(point.name for point in _installed()))
 
 
 def load(name: str) -> Kind:
     """The kind of that name, or `ConfigError` naming those there are."""
-    for point in entry_points(group=GROUP, name=name):
+    for point in _installed().select(name=name):
         kind = point.load()
         if isinstance(kind, Kind):
             return kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -77,10 +78,33 @@ async def silently(endpoint: Endpoint, *statements: str) -> None:
         await connection.close()
 
 
-async def replicate(blue: Endpoint, green: Endpoint, mark: str = "t") -> None:
-    """Forward with a copy, and back without: a mesh."""
-    for origin, target, copy in ((blue, green, True), (green, blue, False)):
-        name = f"cockpit_{mark}_{'fwd' if copy else 'rev'}"
+async def copy_rows(blue: Endpoint, green: Endpoint) -> None:
+    """Green has blue's rows of `ROWS`, byte for byte."""
+    here, there = await connect(blue), await connect(green)
+    try:
+        for schema, table in (
+            ("public", "account"),
+            ("public", "entry"),
+            ("Odd Schema", "Täble"),
+            ("public", "part"),
+            ("public", "click"),
+            ("public", "log"),
+        ):
+            rows = io.BytesIO()
+            await here.copy_from_query(f'SELECT * FROM "{schema}"."{table}"', output=rows, format="binary")
+            rows.seek(0)
+            await there.copy_to_table(table, schema_name=schema, source=rows, format="binary")
+    finally:
+        await here.close()
+        await there.close()
+
+
+async def replicate(blue: Endpoint, green: Endpoint, mark: str = "t", *, copied: bool = False) -> None:
+    """Forward with a copy, unless green has it `copied` already, and back without: a mesh."""
+    for origin, target, name, copy in (
+        (blue, green, f"cockpit_{mark}_fwd", not copied),
+        (green, blue, f"cockpit_{mark}_rev", False),
+    ):
         password = origin.password.reveal() if origin.password else ""
         dsn = f"host={origin.host} port={origin.port} dbname={origin.database} user={origin.user} password={password}"
         await run(origin, f"CREATE PUBLICATION {name} FOR ALL TABLES")

@@ -17,7 +17,8 @@ from cockpit.model.words import Side
 from cockpit.reconcile.checks import metrics, render, run_checks
 from cockpit.scenario import load_scenario
 from tests.conftest import MakeDatabase
-from tests.reconcile.pairs import ROWS, SCHEMA, connect, drained, load, pair, replicate, run
+from tests.reconcile.conftest import SmallPair
+from tests.reconcile.pairs import connect, drained, load, pair, run
 
 pytestmark = pytest.mark.servers
 
@@ -245,12 +246,8 @@ async def test_a_spot_check_that_both_sides_get_wrong_says_what_was_expected(two
 
 
 @pytest_asyncio.fixture
-async def live(blue16: Server, green18: Server, make_database: MakeDatabase) -> AsyncIterator[Two]:
-    blue, green = await make_database(blue16, "checks_live"), await make_database(green18, "checks_live")
-    await run(blue, SCHEMA, ROWS)
-    await run(green, SCHEMA)
-    await replicate(blue, green)
-    yield Two(blue, green)
+async def live(small_pair: SmallPair) -> AsyncIterator[Two]:
+    yield Two(*await small_pair("checks_live"))
 
 
 MOVING = "SELECT sum(balance) AS total, count(*) AS n, max(changed) AS newest FROM public.account"

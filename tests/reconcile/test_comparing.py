@@ -11,7 +11,6 @@ import pytest_asyncio
 
 from cockpit import comparing, headline, wiring
 from cockpit.comparing import Compared, compare, render
-from cockpit.drill.servers import Server
 from cockpit.errors import Flown
 from cockpit.model.checks import Checks, Metric
 from cockpit.model.settings import Config
@@ -20,18 +19,16 @@ from cockpit.model.words import Side
 from cockpit.reconcile import compare as compare_rows
 from cockpit.scenario import load_scenario
 from cockpit.systems.postgres import PostgresPair
-from tests.conftest import MakeDatabase
-from tests.reconcile.pairs import ROWS, SCHEMA, load, pair, replicate, run, silently
+from tests.reconcile.conftest import SmallPair
+from tests.reconcile.pairs import load, pair, run, silently
 
 pytestmark = pytest.mark.servers
 
 
 @pytest_asyncio.fixture
-async def order(blue16: Server, green18: Server, make_database: MakeDatabase) -> AsyncIterator[wiring.Order]:
-    blue, green = await make_database(blue16, "comparing"), await make_database(green18, "comparing")
-    await run(blue, SCHEMA, ROWS)
-    await run(green, SCHEMA)
-    await replicate(blue, green)
+async def order(small_pair: SmallPair) -> AsyncIterator[wiring.Order]:
+    blue, green = await small_pair("comparing")
+    await run(green, "DROP TYPE other")
     yield wiring.Order(Config({}, "", ""), load_scenario("arp"), pair(blue, green))
 
 

@@ -17,18 +17,15 @@ from cockpit.model.words import Known, ProofState, Severity, Side
 from cockpit.reconcile import PostgresReconciler
 from cockpit.reconcile.keyless import Keyless
 from tests.conftest import MakeDatabase
-from tests.reconcile.pairs import ROWS, SCHEMA, Pane, connect, drained, load, pair, reconciling, replicate, run, silently, until
+from tests.reconcile.conftest import SmallPair
+from tests.reconcile.pairs import SCHEMA, Pane, connect, drained, load, pair, reconciling, run, silently, until
 
 pytestmark = pytest.mark.servers
 
 
 @pytest_asyncio.fixture
-async def pane(blue16: Server, green18: Server, make_database: MakeDatabase) -> AsyncIterator[Pane]:
-    blue, green = await make_database(blue16, "recon"), await make_database(green18, "recon")
-    await run(blue, SCHEMA, ROWS)
-    # Other OIDs on green than on blue: what hashes them is found out.
-    await run(green, "CREATE TYPE other AS ENUM ('x', 'y', 'z')", SCHEMA)
-    await replicate(blue, green)
+async def pane(small_pair: SmallPair) -> AsyncIterator[Pane]:
+    blue, green = await small_pair("recon")
     await run(green, "ANALYZE")
     async with reconciling(blue, green) as made:
         yield made

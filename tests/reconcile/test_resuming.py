@@ -20,7 +20,8 @@ from cockpit.reconcile import PostgresReconciler, keeping
 from cockpit.reconcile.compare import Comparison, Piece
 from cockpit.reconcile.ledger import Standing
 from tests.conftest import MakeDatabase
-from tests.reconcile.pairs import ROWS, SCHEMA, Pane, connect, drained, load, pair, replicate, run, silently, until
+from tests.reconcile.conftest import SmallPair
+from tests.reconcile.pairs import ROWS, SCHEMA, Pane, connect, drained, load, pair, run, silently, until
 
 pytestmark = pytest.mark.servers
 
@@ -75,11 +76,8 @@ class Runs:
 
 
 @pytest_asyncio.fixture
-async def runs(blue16: Server, green18: Server, make_database: MakeDatabase, tmp_path: Path) -> AsyncIterator[Runs]:
-    blue, green = await make_database(blue16, "resume"), await make_database(green18, "resume")
-    await run(blue, SCHEMA, ROWS)
-    await run(green, SCHEMA)
-    await replicate(blue, green)
+async def runs(small_pair: SmallPair, tmp_path: Path) -> AsyncIterator[Runs]:
+    blue, green = await small_pair("resume")
     await run(green, "ANALYZE")
     made = Runs(pair(blue, green), blue, green, tmp_path / "proof.db")
     yield made

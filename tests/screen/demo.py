@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from cockpit.model import events as ev
@@ -324,14 +325,18 @@ def _serving(t: float) -> Side:
     return Side.GREEN if CUTOVER_AT + 9.9 < t < ROLLBACK_AT + 1.3 else Side.BLUE
 
 
-def _samples() -> Iterator[tuple[float, Sample]]:
-    for tick in range(4, 4 * 400):
-        t = tick / 4
-        yield t, _lag(t)
-        if tick % 2 == 0:
-            yield t, PulseSample(ORIGIN + t, 4242, 10)
-        if tick % 4 == 0:
-            yield from ((t, sample) for sample in _each_second(t))
+@cache
+def _samples() -> tuple[tuple[float, Sample], ...]:
+    return tuple((tick / 4, sample) for tick in range(4, 4 * 400) for sample in _each_quarter(tick))
+
+
+def _each_quarter(tick: int) -> Iterator[Sample]:
+    t = tick / 4
+    yield _lag(t)
+    if tick % 2 == 0:
+        yield PulseSample(ORIGIN + t, 4242, 10)
+    if tick % 4 == 0:
+        yield from _each_second(t)
 
 
 def _each_second(t: float) -> Iterator[Sample]:
