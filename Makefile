@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 ARGS ?=
 SEEDS ?= 2000
 
-.PHONY: drill test test-together test-flown test-simulated check simulate bench bench-screen chaos setup setup-test system clean help
+.PHONY: drill test test-together test-flown test-compiled test-simulated check simulate bench bench-screen chaos setup setup-test system clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -36,10 +36,14 @@ test: setup-test system
 test-flown: test-together
 	$(BIN)/pytest -q -m "drill or pty"
 
-test-together:
+# Once, before several processes would each compile every test anew.
+test-compiled: setup-test
+	@$(BIN)/pytest -q --collect-only -p no:cacheprovider >/dev/null
+
+test-together: test-compiled
 	$(BIN)/pytest -q -n 4 -m "not drill and not pty" --ignore tests/simulate
 
-test-simulated:
+test-simulated: test-compiled
 	@nice -n 19 $(BIN)/pytest -q -n 2 -p no:cacheprovider --timeout 900 tests/simulate >$(VENV)/simulated.log 2>&1 \
 	|| { cat $(VENV)/simulated.log; exit 1; }
 	@echo "tests/simulate: $$(tail -n 1 $(VENV)/simulated.log)"

@@ -97,7 +97,7 @@ def test_no_page_of_the_screen_lets_it_through(hostile: RunFolder, words: tuple[
     seen = terminal.seen
     for key in PAGES:
         terminal.press(key.encode())
-        terminal.drain_into(0.6 if key == "\x1b" else 0.25)  # what follows an esc at once is a key with alt
+        terminal.drain_into(0.6 if key == "\x1b" else 0.12)  # what follows an esc at once is a key with alt
         seen += terminal.seen
     terminal.press(b"\x03")
     code = terminal.ended()

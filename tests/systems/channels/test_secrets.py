@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -45,6 +46,7 @@ def moto() -> Iterator[str]:
     host, port = server.get_host_and_port()
     _warm(f"http://{host}:{port}")
     yield f"http://{host}:{port}"
+    _client(f"http://{host}:{port}").close()
     server.stop()
 
 
@@ -55,15 +57,17 @@ def _warm(url: str) -> None:
 
 def _patiently(url: str, operation: str, **request: Any) -> dict[str, Any]:
     """moto's answer to somebody who can wait: it shares this process with the tests, and the machine with others."""
-    client = botocore.session.Session().create_client(
+    answer: dict[str, Any] = getattr(_client(url), operation)(**request)
+    return answer
+
+
+@cache
+def _client(url: str) -> Any:
+    """Its own connections, which no test disturbs; any thread may use it."""
+    return botocore.session.Session().create_client(
         "secretsmanager", region_name="eu-central-1", endpoint_url=url, aws_access_key_id="test", aws_secret_access_key="test",
         config=Config(read_timeout=90, retries={"total_max_attempts": 1}),
     )  # fmt: skip
-    try:
-        answer: dict[str, Any] = getattr(client, operation)(**request)
-    finally:
-        client.close()
-    return answer
 
 
 @dataclass
