@@ -28,13 +28,14 @@ class _JumpingSelector(selectors.DefaultSelector):
         self.jump: Callable[[float], None] = lambda seconds: None
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
+        alone = len(self.get_map()) <= 1  # asyncio's own wake-up socket only
+        ready = [] if alone else super().select(0)
         if ready or timeout == 0:
             return ready
         if timeout is not None:
             self.jump(timeout)
             return []
-        if len(self.get_map()) <= 1:  # asyncio's own wake-up socket only
+        if alone:
             raise Stalled("every task waits and nothing can wake one")
         return super().select(None)
 
