@@ -29,19 +29,19 @@ drill: setup system
 	@$(BIN)/cockpit drill $(ARGS)
 
 # The simulator looks at no clock: niced, it takes what the others leave while they wait for servers and screens.
-# Tests that fly the rig or that look at a terminal come after the others and are few at a time, so that they have the machine for themselves.
+# Tests that fly the rig or that look at a terminal come after the others, one at a time, so that they have the machine for themselves.
 test: setup-test system
 	@$(MAKE) --no-print-directory -j 3 check test-flown test-simulated
 
 test-flown: test-together
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "drill or pty"
+	$(BIN)/pytest -q -m "drill or pty"
 
 # Once, before several processes would each compile every test anew.
 test-compiled: setup-test
 	@$(BIN)/pytest -q --collect-only -p no:cacheprovider >/dev/null
 
 test-together: test-compiled
-	$(BIN)/pytest -q -n 6 -m "not drill and not pty" --ignore tests/simulate
+	$(BIN)/pytest -q -n 4 -m "not drill and not pty" --ignore tests/simulate
 
 test-simulated: test-compiled
 	@nice -n 19 $(BIN)/pytest -q -n 2 -p no:cacheprovider --timeout 900 tests/simulate >$(VENV)/simulated.log 2>&1 \

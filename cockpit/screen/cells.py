@@ -22,16 +22,19 @@ Line = tuple[Span, ...]
 BLANK: Line = ()
 
 
-@lru_cache(maxsize=2048)
 def clean(text: str) -> str:
     """`text` as one printable line; an accent that would join the cell before it stays with its letter."""
-    return plain(text)
+    return text if text.isascii() and text.isprintable() else _plain(text)
+
+
+# Only what takes long is kept: numbers that change four times a second would fill it for nothing.
+_plain = lru_cache(maxsize=1024)(plain)
 
 
 def fit(text: object, width: int, align: str = "<") -> str:
     """`text` in exactly `width` cells: padded, or cut with `…`."""
     shown = clean(str(text))
-    size = len(shown) if shown.isascii() else cell_len(shown)
+    size = _size(shown)
     if size > width:
         return _cut(shown, width)
     pad = " " * (width - size)
@@ -53,7 +56,11 @@ def _cut(text: str, width: int) -> str:
 
 
 def line_width(line: Line) -> int:
-    return sum(cell_len(clean(text)) for text, _ in line)
+    return sum(_size(clean(text)) for text, _ in line)
+
+
+def _size(shown: str) -> int:
+    return len(shown) if shown.isascii() else cell_len(shown)
 
 
 def crop(line: Line, width: int) -> Line:
@@ -73,7 +80,7 @@ def _cropped(line: Line, width: int) -> tuple[Line, int]:
     left = width
     for text, role in line:
         shown = clean(text)
-        size = len(shown) if shown.isascii() else cell_len(shown)
+        size = _size(shown)
         if size > left:
             if left > 0:
                 kept.append((_cut(shown, left), role))

@@ -116,6 +116,7 @@ async def test_a_lead_flies_loses_the_terminal_comes_back_and_goes_home(flying: 
             lead.press("A")
         lead.press("Y")
         lead.until("cutover 1 ABORTED")
+        lead.until("✓ ready")
         lead.press("a")
         typed(lead, "cutover 2 done")
         lead.until("GREEN serves")
