@@ -16,7 +16,8 @@ from cockpit.screen.cells import Line, Span, fill
 
 SPAN_S = 75.0
 FLOOR, CEILING = 1024.0, 1024.0 * 1024.0
-_BLOCKS = " ▁▂▃▄▅▆▇█"
+_FILLED: tuple[Span, ...] = ((" ", "text"), *((block, "chart") for block in "▁▂▃▄▅▆▇█"))
+"""A cell, by how many eighths of it are filled: one of each for all the bars that are kept."""
 _AXIS = 4
 
 
@@ -70,7 +71,7 @@ def _level(amount: int, top: int) -> int:
     return max(1, min(round(share * top), top))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=512)
 def _bar(level: int | None, rows: int, fence: bool) -> tuple[Span, ...]:
     """One column of the plot, from its top."""
     return tuple(_cell(level, rows - 1 - index, rows, fence, top=index == 0) for index in range(rows))
@@ -91,4 +92,4 @@ def _cell(level: int | None, row: int, rows: int, fence: bool, *, top: bool) -> 
     filled = max(0, min(level - row * 8, 8))
     if filled == 0 and top:
         return ("┄", "frame")
-    return (_BLOCKS[filled], "chart" if filled else "text")
+    return _FILLED[filled]
