@@ -38,7 +38,7 @@ test-flown: test-together
 
 # Once, before several processes would each compile every test anew.
 test-compiled: setup-test
-	@$(BIN)/pytest -q --collect-only -p no:cacheprovider >/dev/null
+	@$(BIN)/pytest -q --collect-only -p no:cacheprovider >$(VENV)/compiled.log 2>&1 || { cat $(VENV)/compiled.log; exit 1; }
 
 test-together: test-compiled
 	$(BIN)/pytest -q -n 4 -m "not drill and not pty" --ignore tests/simulate

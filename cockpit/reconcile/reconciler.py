@@ -1,8 +1,8 @@
 """The reconciler of one pair: opens the connections, keeps the taps drained, compares in the background, verifies in the window.
 
 Two tasks work while `samples` is iterated: the watch drains both taps, up to twice a second, and proves what changed; the scan reads
-tables within the load limit, and the watch takes a part of it beside that (`Watch.rest_s`). What they find is kept in a file where there is one (`keeping`). Neither ends because a server does: it says so in
-the sample's note and goes on when the server is back.
+tables within the load limit, and the watch takes a part of it beside that (`Watch.rest_s`). What they find is kept in a file where there
+is one (`keeping`). Neither ends because a server does: it says so in the sample's note and goes on when the server is back.
 """
 
 from __future__ import annotations

@@ -106,10 +106,17 @@ def test_who_holds_both_sides_asks_both_at_once(monkeypatch: pytest.MonkeyPatch)
         pair.blue.rtt_s = pair.green.rtt_s = HEAD_S / 4
         lock = pair.lock("here")
         lease = lease_of(lock)
-        await lease.renew()
         began = now()
+        await lease.renew()
+        first, began = now() - began, now()
         await lease.ask()
-        assert now() - began <= 2 * HEAD_S / 4 + 0.01, "the lock and the record, of both"
+        asked, began = now() - began, now()
+        assert pair.green.holder is not None
+        pair.green.holder.terminate()
+        await lease.ask()
+        assert asked <= 2 * HEAD_S / 4 + 0.01, "the lock and the record, of both"
+        assert now() - began > asked, "taken anew after blue"
+        assert first > asked
 
     run_warped(main())
 
