@@ -28,8 +28,8 @@ help:
 drill: setup system
 	@$(BIN)/cockpit drill $(ARGS)
 
-# The simulator looks at no clock: niced, it takes what the others leave while they wait for servers and screens.
 # Tests that fly the rig or that look at a terminal come after the others, one at a time, so that they have the machine for themselves.
+# They wait more than they work. The simulator looks at no clock: niced, it takes what they leave.
 test: setup-test system
 	@$(MAKE) --no-print-directory -j 3 check test-flown test-simulated
 
@@ -43,7 +43,7 @@ test-compiled: setup-test
 test-together: test-compiled
 	$(BIN)/pytest -q -n 4 -m "not drill and not pty" --ignore tests/simulate
 
-test-simulated: test-compiled
+test-simulated: test-together
 	@nice -n 19 $(BIN)/pytest -q -n 2 -p no:cacheprovider --timeout 900 tests/simulate >$(VENV)/simulated.log 2>&1 \
 	|| { cat $(VENV)/simulated.log; exit 1; }
 	@echo "tests/simulate: $$(tail -n 1 $(VENV)/simulated.log)"
