@@ -133,7 +133,7 @@ class _Tuning(_Strict):
     terminate_blockers_after: Annotated[int, Field(ge=0, le=100)] = 2
     long_transaction: _Seconds = 15.0
     sequence_stride: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1000
-    verify_box: _Seconds = 0.5
+    verify_box: _Seconds = 1.0
     verify_required: bool = True
     recon_duty: Annotated[float, Field(gt=0, le=1)] = 0.10
     stale_after: _Seconds = 2.0
@@ -145,6 +145,7 @@ class _Drill(_Strict):
     rate: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] = 400.0
     soak: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 5.0
     handovers: Annotated[tuple[Literal["cutover", "rollback"], ...], Field(min_length=1)] = ("cutover", "rollback", "cutover")
+    recon_duty: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class _File(_Strict):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 SHIPPED = Path(__file__).parents[1] / "scenarios" / "arp.toml"
 SOAK = {r"soak = 5\b": "soak = 2"}
-PATIENCE = {r"hold = [1-9]": "hold = 0.5", r"recon_duty = 0\.10": "recon_duty = 0.5", **SOAK}
+PATIENCE = {r"hold = [1-9]": "hold = 0.5", r"recon_duty = 0\.\d+": "recon_duty = 0.5", **SOAK}
 
 
 def quick(folder: Path, more: Mapping[str, str] | None = None) -> Path:

@@ -157,7 +157,7 @@ class Tuning:
     """Pause attempts after which the named blockers are terminated."""
     long_transaction: float = 15.0
     sequence_stride: int = 1000
-    verify_box: float = 0.5
+    verify_box: float = 1.0
     """Seconds the verification inside the window may take."""
     verify_required: bool = True
     """Whether a verification that ran out of its box aborts the handover (else it is recorded as unfinished)."""
@@ -176,6 +176,8 @@ class DrillSpec:
     rate: float = 400.0
     soak: float = 5.0
     handovers: tuple[str, ...] = ("cutover", "rollback", "cutover")
+    recon_duty: float | None = None
+    """In place of the one in `Tuning`."""
 
 
 @dataclass(frozen=True, slots=True)

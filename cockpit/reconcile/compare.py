@@ -1,8 +1,9 @@
-"""The background comparison: one table piece by piece, each piece one statement on each side at the same time.
+"""The background comparison: one table piece by piece, each piece one statement on each side.
 
-A piece is the whole table where that is short, else a key range of the size that takes about `PIECE_S`, or less: short ranges where little
-load is allowed or rows are unequal, and twice as long a one after each that is equal where much is. Tables whose keys do not sort
-alike on both sides, and tables without a key, are walked by blocks inside one snapshot: sums of blocks add up only within one.
+A piece is the whole table where that is short, else a key range of the size that takes about `PIECE_S`, or less: twice as long a one after
+each that is equal, and short ones where rows are unequal. Where little load is allowed ranges are shorter still, and the sides are asked one
+after the other: servers that share a machine then leave half of it to the apps. Tables whose keys do not sort alike on both sides, and
+tables without a key, are walked by blocks inside one snapshot: sums of blocks add up only within one.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from cockpit.model.words import Side
 from cockpit.reconcile import statements
 from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Pass, Standing
+from cockpit.reconcile.pace import WEIGHT
 from cockpit.reconcile.passage import Passage
-from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.sessions import Line, both
 from cockpit.reconcile.suspects import Sum, settle
 from cockpit.reconcile.tails import End, read_end, read_growth, read_whole
 from cockpit.reconcile.tap import Key
@@ -26,7 +29,9 @@ PIECE_S = 0.25
 PIECE_ROWS = 50_000
 """Rows of a short range. One that is unequal is read four times more to find the rows; a longer one is read again in short ones."""
 GENTLE = 0.25
-"""Up to this load limit a range is never longer: half a million rows at once keep every processor of a small server busy for 0.1 s."""
+"""Up to this load limit the reading is gentle."""
+GENTLE_ROWS = 4_000
+"""Rows of a range then: about 5 ms. Half a million rows at once keep a processor busy for 0.5 s, and whoever waits for it."""
 WHOLE_BYTES = 64 << 20
 LEASE_S = 600.0
 """How long a walk by blocks may hold its snapshot."""
@@ -35,6 +40,9 @@ MOST_ROWS = 50_000
 """Rows fetched to find the differing ones of a piece."""
 
 CROWDED = "is written faster than both sides can be read at one moment"
+
+TELLING_S = 0.05
+"""Seconds of reading from which its speed counts for most."""
 
 Ended = tuple[Sum, End]
 """A whole table's count and sum, and its end, of one snapshot."""
@@ -66,6 +74,8 @@ class Comparison:
         self.rate = 100_000.0
         self.growth_rate = 1_000_000.0
         self._tried: set[str] = set()
+        self._spared = 0.0
+        """Seconds of the present piece in which a server was not busy: the other had its turn, or was applying what this one had committed."""
         self._lines = lines
         self._bundles = bundles
         self._passage = passage
@@ -73,14 +83,14 @@ class Comparison:
         self._share = share
 
     async def advance(self, standing: Standing, serving: Side) -> float:
-        """One more piece of the table is proven, settled, or found unequal; returns the seconds the servers were busy."""
+        """One more piece of the table is proven, settled, or found unequal; returns the seconds that a server was busy."""
         loop = asyncio.get_running_loop()
-        started = loop.time()
+        started, self._spared = loop.time(), 0.0
         standing.attempted_mono = started
         work = standing.work = standing.work or Pass(standing.epoch, standing.hard)
         if not standing.table.key:
             await self._unkeyed(standing, work, serving)
-            return loop.time() - started if self._short(standing) else 0.0
+            return loop.time() - started - self._spared if self._short(standing) else 0.0
         if work.low is None and self._short(standing):
             await self._piece(standing, work, Piece(), serving)
         elif standing.table.ranged:
@@ -88,7 +98,7 @@ class Comparison:
         else:
             await self._walked(standing, work, serving)
             return 0.0
-        return loop.time() - started
+        return loop.time() - started - self._spared
 
     def cost(self, standing: Standing, *, grown: bool = False) -> float:
         """Predicted seconds of reading the whole table, or with `grown` of finding its new rows."""
@@ -102,7 +112,16 @@ class Comparison:
         return max(int(self.rate * seconds), 2000)
 
     def _short(self, standing: Standing) -> bool:
-        return standing.count() <= self.rows_in(PIECE_S) and standing.table.size <= WHOLE_BYTES
+        """Whether the table is one piece."""
+        most = self._most() if standing.table.key and standing.table.ranged else self.rows_in(PIECE_S)
+        return standing.count() <= most and standing.table.size <= WHOLE_BYTES
+
+    def _gentle(self) -> bool:
+        return self._share() <= GENTLE
+
+    def _most(self) -> int:
+        """Rows that are read in one statement where they need not be."""
+        return min(self.rows_in(PIECE_S), GENTLE_ROWS) if self._gentle() else self.rows_in(PIECE_S)
 
     async def _next(self, table: Table, work: Pass, serving: Side) -> Piece:
         width = table.size / max(table.estimate, 1)
@@ -116,10 +135,12 @@ class Comparison:
 
     def _longest(self, work: Pass) -> int:
         """Rows of the next range at most."""
-        return PIECE_ROWS if work.closely or self._share() <= GENTLE else max(work.stride, PIECE_ROWS)
+        if self._gentle():
+            return GENTLE_ROWS
+        return PIECE_ROWS if work.closely else max(work.stride, PIECE_ROWS)
 
     async def _piece(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> None:
-        sums = await self._sums(standing.table, piece)
+        sums = await self._sums(standing.table, piece, serving)
         rows = sums[serving][0]
         if sums[Side.BLUE] == sums[Side.GREEN]:
             work.stride = work.stride if work.closely else rows * 2
@@ -128,7 +149,7 @@ class Comparison:
             work.closely, work.stride, work.spread = rows, rows // 2, None
             return
         else:
-            sums = await self._sums(standing.table, piece)
+            sums = await self._sums(standing.table, piece, serving)
         if sums[Side.BLUE] != sums[Side.GREEN] and not await self._settled(standing, work, piece, serving):
             return
         for side in Side:
@@ -139,22 +160,28 @@ class Comparison:
         if piece.high is None:
             standing.proven_whole(work, asyncio.get_running_loop().time())
 
-    async def _sums(self, table: Table, piece: Piece) -> dict[Side, Sum]:
-        started = asyncio.get_running_loop().time()
-        sql = statements.ranged(table, piece.low is not None, piece.high is not None)
-        answers = await asyncio.gather(*(self._lines[side].fetch(sql, *piece.bounds) for side in Side))
-        sums = {side: (int(rows[0]["n"]), str(rows[0]["h"])) for side, rows in zip(Side, answers, strict=True)}
-        self._measured(max(n for n, _ in sums.values()), asyncio.get_running_loop().time() - started)
+    async def _sums(self, table: Table, piece: Piece, serving: Side) -> dict[Side, Sum]:
+        """The serving side is asked first: what it had committed by then may be applied on the other by the time that is asked."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        sql, sides = statements.ranged(table, piece.low is not None, piece.high is not None), (serving, serving.other)
+        asks = [partial(self._lines[side].fetch, sql, *piece.bounds) for side in sides]
+        took, answers = await both(asks, in_turn=self._gentle())
+        self._spared += loop.time() - started - took
+        sums = {side: (int(rows[0]["n"]), str(rows[0]["h"])) for side, rows in zip(sides, answers, strict=True)}
+        self._measured(max(n for n, _ in sums.values()), took)
         return sums
 
     def _measured(self, rows: int, seconds: float) -> None:
+        """A reading that took long tells more than one whose rows were few."""
         if rows >= 1000 and seconds > 0:
-            self.rate += 0.3 * (rows / seconds - self.rate)
+            self.rate += min(seconds / TELLING_S, 1.0) * WEIGHT * (rows / seconds - self.rate)
 
     async def _settled(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> bool:
         """Whether everything in the unequal piece is accounted for: equal, changing and marked dirty, or confirmed different."""
         suspects, complete = await self._suspects(standing.table, piece)
         settled = await settle(self._bundles, self._passage, standing.table, suspects, serving)
+        self._spared += settled.waited_s
         standing.differing.update(settled.confirmed)
         now = asyncio.get_running_loop().time()
         if settled.stuck:
@@ -201,7 +228,10 @@ class Comparison:
         first, there = await asyncio.gather(self._ended(table, serving), self._ended(table, other))
         if first[0] == there[0]:
             return self._same(standing, work, serving, first, there)
+        now = asyncio.get_running_loop().time
+        began = now()
         passed = await self._passage.passed(serving, 2.0)
+        self._spared += now() - began
         there, again = await asyncio.gather(self._ended(table, other), self._ended(table, serving))
         for here in (first, again):
             if here[0] == there[0]:
@@ -273,7 +303,7 @@ class Comparison:
             "SELECT (pg_relation_size($1::text::regclass) / current_setting('block_size')::int)::int8 AS n", table.sql
         )
         end, at, count, total = int(row["n"]), 0, 0, 0
-        step = max(int(self.rows_in(PIECE_S) * max(end, 1) / max(table.estimate, 1)), 1)
+        step = max(int(self._most() * max(end, 1) / max(table.estimate, 1)), 1)
         while at <= end:
             started = loop.time()
             last = "(4294967295,0)" if at + step > end else f"({at + step},0)"

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from cockpit.errors import SystemFault
 from cockpit.model.words import Side
 from cockpit.reconcile.catalog import Table
-from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.sessions import Line, both
 from cockpit.reconcile.statements import bundle, columns_of, keyed_names, keyed_rows
 from cockpit.reconcile.tap import Key, Name
 
 WIDTH = 64
 BATCH = 20_000
 """Keys of one table in one statement."""
-
-T = TypeVar("T")
 
 Hashes = dict[Key, tuple[int, ...]]
 """The hashes of the rows that a key has: none, one, or more where nothing keeps the key unique."""
@@ -90,7 +88,7 @@ class Bundles:
     async def _prove(self, asked: Mapping[Name, Sequence[Key]], found: Proven, in_turn: bool) -> None:
         # Bound before the first answer is awaited: other tables may be adopted meanwhile.
         questions = self._questions(asked)
-        took, answers = await _both([partial(self._ask, side, questions) for side in Side], in_turn)
+        took, answers = await both([partial(self._ask, side, questions) for side in Side], in_turn=in_turn)
         found.seconds += took
         blue, green = answers
         for question, here, there in zip(questions, blue, green, strict=True):
@@ -136,21 +134,6 @@ class Bundles:
                 for row in await self._lines[side].run(keyed_names(table), *columns_of(part, len(table.key))):
                     found[part[row["n"] - 1]] = tuple(row[f"k{i}"] for i in range(len(table.key)))
         return found
-
-
-async def _both(asks: Sequence[Callable[[], Awaitable[T]]], in_turn: bool) -> tuple[float, list[T]]:
-    """Seconds of the slowest, and what each said."""
-    now = asyncio.get_running_loop().time
-    if not in_turn:
-        started = now()
-        answers = await asyncio.gather(*(ask() for ask in asks))
-        return now() - started, answers
-    took, said = 0.0, []
-    for ask in asks:
-        started = now()
-        said.append(await ask())
-        took = max(took, now() - started)
-    return took, said
 
 
 def _parts(asked: Mapping[Name, Sequence[Key]]) -> list[dict[Name, Sequence[Key]]]:

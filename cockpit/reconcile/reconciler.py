@@ -1,7 +1,7 @@
 """The reconciler of one pair: opens the connections, keeps the taps drained, compares in the background, verifies in the window.
 
 Two tasks work while `samples` is iterated: the watch drains both taps, up to twice a second, and proves what changed; the scan reads
-tables within the load limit, and the watch takes a part of it beside that (`Watch.rest_s`). What they find is kept in a file where there
+tables, with what the watch (`Watch.rest_s`) leaves it of the load limit. What they find is kept in a file where there
 is one (`keeping`). Neither ends because a server does: it says so in the sample's note and goes on when the server is back.
 """
 
@@ -61,6 +61,8 @@ CALM_AFTER_S = 1.0
 CUT_S = 0.05
 """How long a statement may go on after `hold`."""
 LEAST_DUTY, MOST_DUTY = 0.01, 0.5
+LEAST_PART = 0.5
+"""Of the load limit, what the scan takes in any case, however much the watch has to do."""
 
 NO_CHECKS = Checks()
 FOR_WINDOW = "given up for the window of a handover"
@@ -332,7 +334,7 @@ class PostgresReconciler:
         """None where the table is not to be read so, or not now: shortly before a window apply is left alone."""
         if not waits(standing) or not self._calm.is_set():
             return None
-        return await self._aligned.prove(standing, self._serving, self._throttle.share)
+        return await self._aligned.prove(standing, self._serving, self._for_scan())
 
     async def _explain(self) -> None:
         """Rows that were newly confirmed to differ are told column by column."""
@@ -400,8 +402,13 @@ class PostgresReconciler:
             task.cancel()
 
     async def _rest(self, busy: float) -> None:
-        share = self._throttle.share
+        share = self._for_scan()
         await asyncio.sleep(min(busy * (1 - share) / share, LONGEST_REST_S))
+
+    def _for_scan(self) -> float:
+        """Of a server's time, what the watch leaves of the load limit."""
+        share = self._throttle.share
+        return max(share - self._watch.load(share), share * LEAST_PART)
 
     # --- facts ---------------------------------------------------------------------
 

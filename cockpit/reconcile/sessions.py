@@ -8,9 +8,9 @@ extra_float_digits, bytea_output: "Client Connection Defaults" in the PostgreSQL
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 from asyncpg import exceptions as pg
@@ -22,6 +22,8 @@ from cockpit.model.words import Side
 from cockpit.systems.postgres.tls import tls_of
 
 Row = Mapping[str, Any]
+
+T = TypeVar("T")
 
 APPLICATION = "cockpit-recon"
 CONNECT_S = 5.0
@@ -227,3 +229,19 @@ async def _connect(endpoint: Endpoint, settings: Mapping[str, str]) -> Any:
         statement_cache_size=0,
         timeout=CONNECT_S,
     )
+
+
+async def both(asks: Sequence[Callable[[], Awaitable[T]]], *, in_turn: bool) -> tuple[float, list[T]]:
+    """Seconds of the slowest, and what each said. `in_turn` asks one after the other: where both servers share a machine, half of it is
+    left to the apps."""
+    now = asyncio.get_running_loop().time
+    if not in_turn:
+        started = now()
+        answers = await asyncio.gather(*(ask() for ask in asks))
+        return now() - started, answers
+    took, said = 0.0, []
+    for ask in asks:
+        started = now()
+        said.append(await ask())
+        took = max(took, now() - started)
+    return took, said

@@ -29,6 +29,8 @@ class Settled:
     confirmed: dict[Key, str] = field(default_factory=dict)
     hot: list[Key] = field(default_factory=list)
     stuck: bool = False
+    waited_s: float = 0.0
+    """Seconds in which nothing was read: the other side was applying what had been committed."""
 
 
 def how(here: tuple[int, ...] | None, there: tuple[int, ...] | None, other: Side) -> str:
@@ -58,10 +60,13 @@ async def settle(
 ) -> Settled:
     """Every key is clean, confirmed different, or hot after `rounds` looks of at most `wait_s` seconds' waiting each; a confirmed one is
     given as its row has it."""
-    settled, left = Settled(), list(keys)
+    settled, left, now = Settled(), list(keys), asyncio.get_running_loop().time
     for _ in range(rounds):
         first = await bundles.hashes(table, left, serving)
-        if await passage.passed(serving, wait_s) is False:
+        began = now()
+        passed = await passage.passed(serving, wait_s)
+        settled.waited_s += now() - began
+        if passed is False:
             settled.stuck = True
             break
         there, again = await asyncio.gather(bundles.hashes(table, left, serving.other), bundles.hashes(table, left, serving))

@@ -24,7 +24,7 @@ MOST_KEYS = 20_000
 FEW = 200
 """Fewer keys tell what a look takes at least, and nothing of how many fit into a second."""
 SHARE = 0.5
-"""Of the load limit, what the watch takes beside the scan, which has all of it."""
+"""Of the load limit, what the watch takes; the scan has what is left."""
 LONGEST_REST_S = 0.6
 """It takes more where a round is so long that even this rest is too short for its part: what the pane says is to stay young."""
 MOST_SETTLED = 200
@@ -117,6 +117,10 @@ class Watch:
         """Seconds to the next round: by the watch's part of the load limit `share`, within its bounds."""
         part = share * SHARE
         return max(min(self.busy_s * (1 - part) / part, LONGEST_REST_S), self.EVERY_S)
+
+    def load(self, share: float) -> float:
+        """Of a server's time, what it takes now within the load limit `share`."""
+        return self.busy_s / (self.busy_s + self.rest_s(share))
 
     async def _keep(self, tables: Mapping[Name, Table]) -> None:
         now = asyncio.get_running_loop().time()

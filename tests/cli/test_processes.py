@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from cockpit import wiring
 from cockpit.model import events as ev
-from cockpit.model.settings import Config
+from cockpit.model.settings import Config, DrillSpec
 from cockpit.model.words import Direction, Mode, Side
 from cockpit.scenario import load_scenario
 from cockpit.systems.memory import MemoryWorld
@@ -52,6 +53,15 @@ def test_the_downtime_goes_on_by_the_walls_when_another_machine_takes_a_run_up(t
     assert handover.downtime_mono is not None
     assert time.monotonic() - handover.downtime_mono == pytest.approx(AWAY_S + 1, abs=5)
     assert time.monotonic() - handover.opened_mono == pytest.approx(AWAY_S + 3, abs=5)
+
+
+def test_a_drill_reads_at_the_limit_of_the_rig_and_is_otherwise_the_same() -> None:
+    order = wiring.Order(Config({}, "", ""), load_scenario("arp"), MemoryWorld(seed=1).pair)
+    rig = order.on_rig().scenario
+    assert rig.tuning == replace(order.scenario.tuning, recon_duty=0.3)
+    assert (rig.digest, rig.steps, rig.gates) == (order.scenario.digest, order.scenario.steps, order.scenario.gates)
+    plain = replace(order, scenario=replace(order.scenario, drill=DrillSpec()))
+    assert plain.on_rig() is plain
 
 
 class Told:

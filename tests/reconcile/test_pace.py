@@ -6,8 +6,10 @@ from typing import Any, cast
 
 import pytest
 
+from cockpit.model.settings import Endpoint, PairSpec, SideSpec, Tuning
 from cockpit.reconcile.ledger import Ledger
 from cockpit.reconcile.pace import BULK, DrainPace, KeyPace
+from cockpit.reconcile.reconciler import PostgresReconciler
 from cockpit.reconcile.watch import LONGEST_REST_S, Watch
 
 
@@ -57,3 +59,16 @@ def test_the_watch_takes_its_part_of_the_load_limit_and_is_never_long_away(busy_
     watch = Watch(Ledger(), {}, none, none, none)
     watch.busy_s = busy_s
     assert watch.rest_s(share) == pytest.approx(rest_s)
+
+
+@pytest.mark.parametrize(
+    ("busy_s", "share", "scan"),
+    [(0.0, 0.1, 0.1), (0.01, 0.1, 0.1 - 0.01 / 0.41), (0.025, 0.1, 0.05), (2.0, 0.1, 0.05), (0.01, 0.5, 0.5 - 0.01 / 0.41)],
+)
+def test_watch_and_scan_together_take_the_load_limit(busy_s: float, share: float, scan: float) -> None:
+    """But for a watch that has more to do than half of it: the scan goes on with the other half."""
+    end = Endpoint("127.0.0.1", 1, "none", "nobody", None)
+    side = SideSpec(end, end)
+    reconciler = PostgresReconciler(PairSpec("pair", side, side, (), ()), Tuning(recon_duty=share))
+    reconciler._watch.busy_s = busy_s
+    assert reconciler._for_scan() == pytest.approx(scan)

@@ -1,7 +1,8 @@
-"""How long the ranges are in which a long table is read: as long as a statement may take, and short where rows are unequal."""
+"""How long the ranges are in which a long table is read: as long as a statement may take, short where rows are unequal or little load is allowed."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,12 +14,13 @@ from cockpit.model.settings import PairSpec
 from cockpit.model.words import Side
 from cockpit.reconcile import compare
 from cockpit.reconcile.differing import Found, Looker
+from cockpit.reconcile.sessions import Line
 from tests.conftest import MakeDatabase
 from tests.reconcile.pairs import SCHEMA, pair, replicate, run, silently
 
 pytestmark = pytest.mark.servers
 
-SHORT, LIMIT, ROWS = 200, 2000, 20_000
+GENTLY, SHORT, LIMIT, ROWS = 100, 200, 2000, 20_000
 LONG = (
     "CREATE TABLE long (id int PRIMARY KEY, v int)",
     f"INSERT INTO long SELECT n, n FROM generate_series(1, {ROWS}) n",
@@ -43,12 +45,13 @@ def ranges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     read: list[int] = []
     sums = compare.Comparison._sums
 
-    async def noted(self: compare.Comparison, table: Any, piece: compare.Piece) -> Any:
-        found = await sums(self, table, piece)
+    async def noted(self: compare.Comparison, table: Any, piece: compare.Piece, serving: Side) -> Any:
+        found = await sums(self, table, piece, serving)
         self.rate = 10 * LIMIT
         read.append(max(rows for rows, _ in found.values()))
         return found
 
+    monkeypatch.setattr(compare, "GENTLE_ROWS", GENTLY)
     monkeypatch.setattr(compare, "PIECE_ROWS", SHORT)
     monkeypatch.setattr(compare, "PIECE_S", LIMIT / (10 * LIMIT) / 0.8)
     monkeypatch.setattr(compare.Comparison, "_sums", noted)
@@ -73,8 +76,59 @@ async def test_they_grow_while_all_is_equal(spec: PairSpec, ranges: list[int]) -
 
 async def test_at_a_small_load_limit_none_is_long(spec: PairSpec, ranges: list[int]) -> None:
     assert (await look(spec, compare.GENTLE)).fixes == ()
-    assert max(ranges) == SHORT
+    assert max(ranges) == GENTLY
     assert sum(ranges) == ROWS
+
+
+@pytest.mark.parametrize(("share", "most"), [(compare.GENTLE, 1), (1.0, 2)])
+async def test_at_a_small_load_limit_the_sides_are_read_one_after_the_other(
+    spec: PairSpec, ranges: list[int], monkeypatch: pytest.MonkeyPatch, share: float, most: int
+) -> None:
+    reading: list[Side] = []
+    at_once: list[int] = []
+    fetch = Line.fetch
+
+    async def noted(self: Line, sql: str, *args: object, deadline: float = 6.0) -> Any:
+        if "sum(" not in sql:
+            return await fetch(self, sql, *args, deadline=deadline)
+        reading.append(self.side)
+        at_once.append(len(reading))
+        try:
+            return await fetch(self, sql, *args, deadline=deadline)
+        finally:
+            reading.remove(self.side)
+
+    monkeypatch.setattr(Line, "fetch", noted)
+    assert (await look(spec, share)).fixes == ()
+    assert max(at_once) == most
+
+
+async def test_a_side_that_waits_for_its_turn_is_not_busy(spec: PairSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest after a piece follows from what one server was kept busy."""
+    fetch = Line.fetch
+
+    async def slow(self: Line, sql: str, *args: object, deadline: float = 6.0) -> Any:
+        if "sum(" in sql:
+            await asyncio.sleep(0.2)
+        return await fetch(self, sql, *args, deadline=deadline)
+
+    looker = Looker(spec, Side.BLUE)
+    looker._comparison._share = lambda: compare.GENTLE
+    busy: list[float] = []
+    advance = looker._comparison.advance
+
+    async def counted(standing: Any, serving: Side) -> float:
+        busy.append(await advance(standing, serving))
+        return busy[-1]
+
+    monkeypatch.setattr(Line, "fetch", slow)
+    monkeypatch.setattr(looker._comparison, "advance", counted)
+    try:
+        assert (await looker.look(lambda name: name == "public.long")).fixes == ()
+    finally:
+        await looker.close()
+    assert len(busy) > 4, "in ranges of at most 4,000 rows, though all of it would be one piece"
+    assert all(0.2 <= each < 0.4 for each in busy)
 
 
 async def test_where_a_row_is_unequal_they_are_short_and_then_long_again(spec: PairSpec, ranges: list[int]) -> None:
