@@ -89,11 +89,6 @@ class Order:
         """The pair's systems; nothing is connected yet. `proof`: where what is proven outlives the process, for the one that flies."""
         return build_world(self.spec, self.scenario, proof)
 
-    def on_rig(self) -> Order:
-        """The same with what the scenario sets for a drill alone."""
-        tuning, duty = self.scenario.tuning, self.scenario.drill.recon_duty
-        return self if duty is None else replace(self, scenario=replace(self.scenario, tuning=replace(tuning, recon_duty=duty)))
-
     def rehearsed(self, runs: Path) -> Rehearsed:
         return partial(rehearsed, runs, self.scenario, self.spec.waivers)
 
@@ -411,7 +406,7 @@ async def _fly(
     orders = Orders(order.spec, order.scenario, plans, force, folder.place_socket(private(runtime_folder())), owner(), second, seat=seat())
     if not launch.drill:
         orders = replace(orders, rehearsed=order.rehearsed(folder.root.parent))
-    world = (order.on_rig() if launch.drill else order).world(folder.proof)
+    world = build_world(order.spec, order.scenario.on_rig() if launch.drill else order.scenario, folder.proof)
     pilot = Pilot(world, orders, recorder, samples, watch=watch)
     _on_signals(lambda: pilot.close("told to stop"))
     return await pilot.fly()

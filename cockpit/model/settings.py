@@ -6,7 +6,7 @@ Durations are seconds (float), sizes are bytes (int). Secrets are `Secret`; noth
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
@@ -197,6 +197,11 @@ class Scenario:
     checks: Checks = field(default_factory=Checks)
     """What both sides must agree on beside their rows."""
     drill: DrillSpec = field(default_factory=DrillSpec)
+
+    def on_rig(self) -> Scenario:
+        """The same with what it sets for a drill alone."""
+        duty = self.drill.recon_duty
+        return self if duty is None else replace(self, tuning=replace(self.tuning, recon_duty=duty))
 
 
 @dataclass(frozen=True, slots=True)

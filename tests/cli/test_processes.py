@@ -56,11 +56,10 @@ def test_the_downtime_goes_on_by_the_walls_when_another_machine_takes_a_run_up(t
 
 
 def test_a_drill_reads_at_the_limit_of_the_rig_and_is_otherwise_the_same() -> None:
-    order = wiring.Order(Config({}, "", ""), load_scenario("arp"), MemoryWorld(seed=1).pair)
-    rig = order.on_rig().scenario
-    assert rig.tuning == replace(order.scenario.tuning, recon_duty=0.3)
-    assert (rig.digest, rig.steps, rig.gates) == (order.scenario.digest, order.scenario.steps, order.scenario.gates)
-    plain = replace(order, scenario=replace(order.scenario, drill=DrillSpec()))
+    live = load_scenario("arp")
+    rig = live.on_rig()
+    assert rig == replace(live, tuning=replace(live.tuning, recon_duty=0.3))
+    plain = replace(live, drill=DrillSpec())
     assert plain.on_rig() is plain
 
 
