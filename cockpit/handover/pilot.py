@@ -238,6 +238,7 @@ class Pilot:
         refused = self._refused.brief if self._refused is not None else ""
         stays = stays_open(self._recorder.state, refused or "the pilot was told to end") or refused
         if not stays or self._asked_to_close:
+            telemetry.cancel()
             self._close(*self._outcome())
             return True
         self._recorder.record(ev.ModeChanged(Mode.STUCK, stays))
@@ -269,9 +270,12 @@ class Pilot:
         return ("rolled-back", 5) if last.direction is Direction.ROLLBACK else ("done", 0)
 
     def _close(self, outcome: str, exit_code: int) -> None:
+        """The run's end is on record, and nothing behind it: whoever looks for a run's end looks at its last record."""
         state = self._recorder.state
         if state.mode is Mode.CLOSED:
             return
+        for errand in self._errands:
+            errand.cancel()
         serving = None if superseded(state) else state.serving
         self._recorder.try_record(ev.RunClosed(outcome, exit_code, serving, state.open_words))
 

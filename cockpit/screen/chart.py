@@ -11,8 +11,8 @@ from collections.abc import Iterable, Reversible
 from functools import lru_cache
 from itertools import groupby
 
-from cockpit.model.telemetry import LagSample
 from cockpit.screen.cells import Line, Span, fill
+from cockpit.timeline.follow import LagPoint
 
 SPAN_S = 75.0
 FLOOR, CEILING = 1024.0, 1024.0 * 1024.0
@@ -21,12 +21,12 @@ _FILLED: tuple[Span, ...] = ((" ", "text"), *((block, "chart") for block in "▁
 _AXIS = 4
 
 
-def chart(samples: Reversible[LagSample], now: float, width: int, height: int, fence_mono: float | None) -> tuple[Line, ...]:
-    """`height` lines of `width` cells: the plot, then its time axis; nothing where there is no room. `samples` oldest first."""
+def chart(points: Reversible[LagPoint], now: float, width: int, height: int, fence_mono: float | None) -> tuple[Line, ...]:
+    """`height` lines of `width` cells: the plot, then its time axis; nothing where there is no room. `points` oldest first."""
     rows, columns = height - 1, width - _AXIS
     if rows < 2 or columns < 8:
         return ()
-    levels = _levels(samples, now, columns, rows * 8)
+    levels = _levels(points, now, columns, rows * 8)
     fence = _column(fence_mono, now, columns) if fence_mono is not None else None
     upright = [_bar(level, rows, column == fence) for column, level in enumerate(levels)]
     plot = [_joined(across) for across in zip(*upright, strict=True)]
@@ -47,15 +47,15 @@ def _column(mono: float, now: float, columns: int) -> int | None:
     return column if 0 <= column < columns else None
 
 
-def _levels(samples: Reversible[LagSample], now: float, columns: int, top: int) -> list[int | None]:
+def _levels(points: Reversible[LagPoint], now: float, columns: int, top: int) -> list[int | None]:
     levels: list[int | None] = [None] * columns
-    for sample in reversed(samples):
-        if now - sample.mono > SPAN_S * (1 + 1 / columns):
+    for mono, behind in reversed(points):
+        if now - mono > SPAN_S * (1 + 1 / columns):
             break
-        column = _column(sample.mono, now, columns)
-        if column is None or sample.lag_bytes is None:
+        column = _column(mono, now, columns)
+        if column is None or behind is None:
             continue
-        level = _level(sample.lag_bytes, top)
+        level = _level(behind, top)
         before = levels[column]
         levels[column] = level if before is None else max(before, level)
     return levels

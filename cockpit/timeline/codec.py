@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -36,11 +37,24 @@ def encode_sample(sample: Sample) -> bytes:
     return _encoder.encode({"k": SAMPLE_KINDS[type(sample)], "s": sample}) + b"\n"
 
 
+class _SampleLine(msgspec.Struct):
+    k: str
+    s: msgspec.Raw
+
+
+_sample_line = msgspec.json.Decoder(_SampleLine)
+
+
+@cache
+def _decoder(kind: str) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(SAMPLES[kind])
+
+
 def decode_sample(line: bytes) -> Sample | None:
     """The sample of a line, or None: a sample that cannot be read is passed over, never fatal."""
     try:
-        raw: dict[str, Any] = msgspec.json.decode(line)
-        sample: Sample = msgspec.convert(raw["s"], SAMPLES[raw["k"]], strict=True)
+        found = _sample_line.decode(line)
+        sample: Sample = _decoder(found.k).decode(found.s)
     except (msgspec.MsgspecError, KeyError, TypeError, UnicodeDecodeError):
         return None
     return sample

@@ -45,7 +45,10 @@ SAMPLES = 64 * 1024
 EARLIER = 64 * 1024
 """Bytes of earlier samples a poll looks at: 1 ms, most are only passed over."""
 HISTORY = 600
-"""Lag samples kept for the chart."""
+"""Lag samples of which the chart's points are kept."""
+
+LagPoint = tuple[float, int | None]
+"""When, and bytes behind."""
 
 
 @dataclass(slots=True)
@@ -53,7 +56,7 @@ class Latest:
     """The newest sample of each kind; None or empty until there is one. Values are frozen, only the references move."""
 
     lag: LagSample | None = None
-    lag_history: deque[LagSample] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    lag_history: deque[LagPoint] = field(default_factory=lambda: deque(maxlen=HISTORY))
     routing: RoutingSample | None = None
     recon: ReconSample | None = None
     tables: dict[str, TableProof] = field(default_factory=dict)
@@ -69,7 +72,7 @@ class Latest:
         match sample:
             case LagSample():
                 self.lag = sample
-                self.lag_history.append(sample)
+                self.lag_history.append(_point(sample))
             case RoutingSample():
                 self.routing = sample
             case ReconSample():
@@ -94,7 +97,7 @@ class Latest:
             case LagSample():
                 self.lag = self.lag or sample
                 if len(self.lag_history) < HISTORY:
-                    self.lag_history.appendleft(sample)
+                    self.lag_history.appendleft(_point(sample))
             case RoutingSample():
                 self.routing = self.routing or sample
             case ReconSample():
@@ -121,6 +124,10 @@ class Latest:
                 return getattr(self, kind) is None
             case _:
                 return True
+
+
+def _point(sample: LagSample) -> LagPoint:
+    return sample.mono, sample.lag_bytes
 
 
 class _Tail:

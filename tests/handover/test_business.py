@@ -22,6 +22,8 @@ from cockpit.model.words import Mode, Outcome, Severity, Side
 from cockpit.systems.memory import MemoryWorld
 from cockpit.systems.memory.cluster import Row
 from cockpit.systems.memory.warp import run_warped
+from cockpit.timeline.journal import is_closed
+from cockpit.timeline.wire import Door
 from tests.handover.harness import Seat, flying, quick_scenario
 
 ASKED = Checks((Metric("operations", "SELECT 1"),), (Spot("one", "SELECT 1"),))
@@ -118,6 +120,33 @@ def test_nothing_is_read_inside_a_window(tmp_path: Path) -> None:
             assert {fact.reason for _, fact in told} == {"given up for the window of a handover"}
             ended = [e.mono for e in state.tail if isinstance(e.fact, ev.DowntimeEnded)][-1]
             assert all(mono > ended for mono, _ in told)
+
+    run_warped(main())
+
+
+def test_nothing_is_told_of_them_behind_the_runs_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reading that was given up for a window is told a moment after it, in which the run may be closed; who looks at its last record finds
+    that it ended."""
+
+    async def slowly(door: Door) -> None:
+        await asyncio.sleep(2 * business.REST_S)
+        await close(door)
+
+    close = Door.close
+    monkeypatch.setattr(Door, "close", slowly)
+
+    async def main() -> None:
+        memory = MemoryWorld(seed=2, checks=ASKED)
+        async with flying(memory, tmp_path) as seat:
+            await seat.cut_over()
+            memory.faults.add("reconciler.checks", "hang")
+            await seat.until(lambda s: memory.faults.calls.count("reconciler.checks") == 2)
+            assert await seat.back() is Outcome.DONE
+            assert (await seat.ask(Ask.CLOSE, seat.state.pair)).ok
+            await seat.task
+            last = [event.fact for event in seat.state.tail][-1]
+            assert isinstance(last, ev.RunClosed)
+            assert is_closed(seat.timeline)
 
     run_warped(main())
 

@@ -76,7 +76,7 @@ def test_what_only_an_earlier_sample_tells_is_learnt_and_nothing_older_replaces_
     assert latest.pulse.mono == 1e6
     assert latest.tables["geo.places"].rows_blue == 5
     assert latest.tables["sales.orders"].rows_blue == 2
-    times = [sample.mono for sample in latest.lag_history]
+    times = [mono for mono, _ in latest.lag_history]
     assert times == sorted(times)
     assert len(times) == HISTORY
     assert latest.lag is not None
