@@ -41,7 +41,7 @@ test-compiled: setup-test
 	@$(BIN)/pytest -q --collect-only -p no:cacheprovider >$(VENV)/compiled.log 2>&1 || { cat $(VENV)/compiled.log; exit 1; }
 
 test-together: test-compiled
-	$(BIN)/pytest -q -n 4 -m "not drill and not pty" --ignore tests/simulate
+	$(BIN)/pytest -q -n 5 -m "not drill and not pty" --ignore tests/simulate
 
 test-simulated: test-compiled
 	@nice -n 19 $(BIN)/pytest -q -n 2 -p no:cacheprovider --timeout 900 tests/simulate >$(VENV)/simulated.log 2>&1 \

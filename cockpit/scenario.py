@@ -325,6 +325,11 @@ def _tuning_fits(checked: Checked, file: _File) -> None:
         checked.add(
             ("steps", "verify", "deadline"), f"steps.verify.deadline is below tuning.verify_box: allow at least {tuning.verify_box:g} s"
         )
+    costs = {way: gates["freeze_cost"].limit for way, gates in file.gates if "freeze_cost" in gates}
+    for way, limit in costs.items():
+        if limit is not None and 2 * limit > tuning.verify_box:
+            what = f"gates.{way}.freeze_cost.limit is above half of tuning.verify_box: a prediction may be wrong, allow at least {2 * limit:g} s"
+            checked.add(("gates", way, "freeze_cost", "limit"), what)
     if tuning.terminate_blockers_after >= tuning.pause_attempts:
         what = (
             f"tuning.terminate_blockers_after must be below tuning.pause_attempts, {tuning.pause_attempts}: else blockers are never ended"

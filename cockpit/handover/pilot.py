@@ -74,6 +74,7 @@ class Pilot:
         self._apart: list[asyncio.Task[None]] = []
         self._flying: asyncio.Task[Outcome] | None = None
         self._errands: set[asyncio.Task[None]] = set()
+        self._checking: set[asyncio.Task[None]] = set()
         self._sitting = Sitting(world, recorder, orders.seat)
         self._closing = asyncio.Event()
         self._asked_to_close = False
@@ -235,6 +236,7 @@ class Pilot:
         if telemetry.done() and not telemetry.cancelled():
             telemetry.result()
         await self._seen_apart()
+        await self._told()
         refused = self._refused.brief if self._refused is not None else ""
         stays = stays_open(self._recorder.state, refused or "the pilot was told to end") or refused
         if not stays or self._asked_to_close:
@@ -250,6 +252,11 @@ class Pilot:
         known_open = any(alarm.id == f"open: fence {state.at_large} on" for alarm in state.alarms)
         if self._apart and state.at_large is not None and not known_open:
             await asyncio.wait(self._apart, timeout=APART_S)
+
+    async def _told(self) -> None:
+        """Business checks that were read for a handover and kept back for the next one are told a moment after it."""
+        if waiting := self._checking & self._errands:
+            await asyncio.wait(waiting, timeout=2 * business.REST_S)
 
     async def _until_unrecordable(self) -> None:
         """A pilot that can record nothing can do nothing: what is in the air comes down, and the run is left to whoever can close it."""
@@ -411,7 +418,7 @@ class Pilot:
             self._sitting.lost(self._lease.superseded)
         self._stay_apart()
         if outcome is Outcome.DONE:
-            self._errand(business.read_after(self._world, self._recorder))
+            self._checking.add(self._errand(business.read_after(self._world, self._recorder)))
         return outcome
 
     def _stay_apart(self) -> None:

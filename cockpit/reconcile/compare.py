@@ -1,8 +1,8 @@
 """The background comparison: one table piece by piece, each piece one statement on each side.
 
 A piece is the whole table where that is short, else a key range of the size that takes about `PIECE_S`, or less: twice as long a one after
-each that is equal, and short ones where rows are unequal. Where little load is allowed ranges are shorter still, and the sides are asked one
-after the other: servers that share a machine then leave half of it to the apps. Tables whose keys do not sort alike on both sides, and
+each that is equal, and short ones where rows are unequal. Where little load is allowed key ranges are shorter still, and the sides are asked
+one after the other: servers that share a machine are then never both at work for it. Tables whose keys do not sort alike on both sides, and
 tables without a key, are walked by blocks inside one snapshot: sums of blocks add up only within one.
 """
 
@@ -32,6 +32,8 @@ GENTLE = 0.25
 """Up to this load limit the reading is gentle."""
 GENTLE_ROWS = 4_000
 """Rows of a range then: about 5 ms. Half a million rows at once keep a processor busy for 0.5 s, and whoever waits for it."""
+TRIPS = 4
+"""A range takes at least so many times what its round trip takes: far servers are read in longer ones."""
 WHOLE_BYTES = 64 << 20
 LEASE_S = 600.0
 """How long a walk by blocks may hold its snapshot."""
@@ -73,6 +75,8 @@ class Comparison:
         """`share`: of a server's time, what may be taken now."""
         self.rate = 100_000.0
         self.growth_rate = 1_000_000.0
+        self.trip_s = 0.0
+        """Seconds of a statement that reads nothing: what the network takes."""
         self._tried: set[str] = set()
         self._spared = 0.0
         """Seconds of the present piece in which a server was not busy: the other had its turn, or was applying what this one had committed."""
@@ -100,6 +104,18 @@ class Comparison:
             return 0.0
         return loop.time() - started - self._spared
 
+    async def measure_trip(self) -> None:
+        """What the network takes of a statement to the farther side is known."""
+        self.trip_s = max(await asyncio.gather(*(self._trip(line) for line in self._lines.values())))
+
+    async def _trip(self, line: Line) -> float:
+        loop, took = asyncio.get_running_loop(), []
+        for _ in range(3):
+            started = loop.time()
+            await line.fetch("SELECT 1")
+            took.append(loop.time() - started)
+        return min(took)
+
     def cost(self, standing: Standing, *, grown: bool = False) -> float:
         """Predicted seconds of reading the whole table, or with `grown` of finding its new rows."""
         return standing.count() / (self.growth_rate if grown else self.rate)
@@ -120,8 +136,11 @@ class Comparison:
         return self._share() <= GENTLE
 
     def _most(self) -> int:
-        """Rows that are read in one statement where they need not be."""
-        return min(self.rows_in(PIECE_S), GENTLE_ROWS) if self._gentle() else self.rows_in(PIECE_S)
+        """Rows of a key range that are read in one statement."""
+        return min(self.rows_in(PIECE_S), self._gentle_rows()) if self._gentle() else self.rows_in(PIECE_S)
+
+    def _gentle_rows(self) -> int:
+        return min(max(GENTLE_ROWS, int(self.rate * TRIPS * self.trip_s)), PIECE_ROWS)
 
     async def _next(self, table: Table, work: Pass, serving: Side) -> Piece:
         width = table.size / max(table.estimate, 1)
@@ -136,7 +155,7 @@ class Comparison:
     def _longest(self, work: Pass) -> int:
         """Rows of the next range at most."""
         if self._gentle():
-            return GENTLE_ROWS
+            return self._gentle_rows()
         return PIECE_ROWS if work.closely else max(work.stride, PIECE_ROWS)
 
     async def _piece(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> None:
@@ -161,12 +180,14 @@ class Comparison:
             standing.proven_whole(work, asyncio.get_running_loop().time())
 
     async def _sums(self, table: Table, piece: Piece, serving: Side) -> dict[Side, Sum]:
-        """The serving side is asked first: what it had committed by then may be applied on the other by the time that is asked."""
+        """In turn the serving side is asked first: what it had committed by then may be applied on the other when that is asked, and what it
+        commits between is little in a short range. A table that is one piece, however long, is asked for on both sides at once."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         sql, sides = statements.ranged(table, piece.low is not None, piece.high is not None), (serving, serving.other)
         asks = [partial(self._lines[side].fetch, sql, *piece.bounds) for side in sides]
-        took, answers = await both(asks, in_turn=self._gentle())
+        took, answers = await both(asks, in_turn=self._gentle() and table.ranged)
+        took = max(took - self.trip_s, 0.0)
         self._spared += loop.time() - started - took
         sums = {side: (int(rows[0]["n"]), str(rows[0]["h"])) for side, rows in zip(sides, answers, strict=True)}
         self._measured(max(n for n, _ in sums.values()), took)
@@ -303,7 +324,7 @@ class Comparison:
             "SELECT (pg_relation_size($1::text::regclass) / current_setting('block_size')::int)::int8 AS n", table.sql
         )
         end, at, count, total = int(row["n"]), 0, 0, 0
-        step = max(int(self._most() * max(end, 1) / max(table.estimate, 1)), 1)
+        step = max(int(self.rows_in(PIECE_S) * max(end, 1) / max(table.estimate, 1)), 1)
         while at <= end:
             started = loop.time()
             last = "(4294967295,0)" if at + step > end else f"({at + step},0)"

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,7 +89,8 @@ class PostgresReconciler:
         self._ledger = Ledger(lambda shown: waiver(spec.waivers, shown) is not None, spec.is_sensitive)
         self._bundles = Bundles(self._probe)
         self._passage = Passage(self._probe)
-        self._comparison = Comparison(self._scan, self._bundles, self._passage, self._rest, lambda: self._throttle.share)
+        # What is read in a held snapshot rests by the whole limit: vacuum waits for its end.
+        self._comparison = Comparison(self._scan, self._bundles, self._passage, partial(self._rest, None), lambda: self._throttle.share)
         self._keeper = Keeper(proof, self._ledger, self._taps, spec.is_sensitive)
         self._watch = Watch(self._ledger, self._taps, self._bundles, self._passage, self._keeper.take_up)
         self._business = Business(spec, checks)
@@ -124,6 +126,7 @@ class PostgresReconciler:
         await self._keeper.open()
         self._hash_faults = await self._test_hash()
         await self._read_catalog()
+        await self._comparison.measure_trip()
         await self._business.plan(serving)
 
     async def close(self) -> None:
@@ -304,7 +307,7 @@ class PostgresReconciler:
             await self._free.wait()
             busy = await self._attended(self._step(), cut=True)
             self._keeper.tell()
-            await self._rest(busy if busy is not None else 0.2)
+            await self._rest(self._for_scan(), busy if busy is not None else 0.2)
 
     async def _throttling(self) -> None:
         while True:
@@ -313,7 +316,7 @@ class PostgresReconciler:
             await asyncio.sleep(EVERY_S)
 
     async def _step(self) -> float:
-        """One piece of one table; returns the seconds the servers were busy with it."""
+        """One piece of one table; returns the seconds that a server was busy with it."""
         now = asyncio.get_running_loop().time()
         if now - self._catalog_mono > CATALOG_S:
             await self._read_catalog()
@@ -334,7 +337,7 @@ class PostgresReconciler:
         """None where the table is not to be read so, or not now: shortly before a window apply is left alone."""
         if not waits(standing) or not self._calm.is_set():
             return None
-        return await self._aligned.prove(standing, self._serving, self._for_scan())
+        return await self._aligned.prove(standing, self._serving, self._throttle.share)
 
     async def _explain(self) -> None:
         """Rows that were newly confirmed to differ are told column by column."""
@@ -401,8 +404,8 @@ class PostgresReconciler:
         for task in tuple(self._at_work):
             task.cancel()
 
-    async def _rest(self, busy: float) -> None:
-        share = self._for_scan()
+    async def _rest(self, share: float | None, busy: float) -> None:
+        share = share or self._throttle.share
         await asyncio.sleep(min(busy * (1 - share) / share, LONGEST_REST_S))
 
     def _for_scan(self) -> float:

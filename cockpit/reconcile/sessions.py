@@ -232,8 +232,7 @@ async def _connect(endpoint: Endpoint, settings: Mapping[str, str]) -> Any:
 
 
 async def both(asks: Sequence[Callable[[], Awaitable[T]]], *, in_turn: bool) -> tuple[float, list[T]]:
-    """Seconds of the slowest, and what each said. `in_turn` asks one after the other: where both servers share a machine, half of it is
-    left to the apps."""
+    """Seconds of the slowest, and what each said. `in_turn` asks one after the other: servers that share a machine are not both at work then."""
     now = asyncio.get_running_loop().time
     if not in_turn:
         started = now()

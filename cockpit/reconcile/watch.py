@@ -119,7 +119,7 @@ class Watch:
         return max(min(self.busy_s * (1 - part) / part, LONGEST_REST_S), self.EVERY_S)
 
     def load(self, share: float) -> float:
-        """Of a server's time, what it takes now within the load limit `share`."""
+        """Of the time, in how much of it one of the servers works for the watch within the load limit `share`."""
         return self.busy_s / (self.busy_s + self.rest_s(share))
 
     async def _keep(self, tables: Mapping[Name, Table]) -> None:

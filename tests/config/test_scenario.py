@@ -77,6 +77,7 @@ def test_the_digest_is_of_the_meaning(load: Callable[..., Scenario]) -> None:
         ("slot = { hold = 1 }\n", "", "gates.rollback.slot is missing: no rollback is safe without it"),
         ("slot = { hold = 1 }", "slot = { hold = 6 }", "gates.rollback.slot.hold is longer than the cutover's"),
         ("pause_attempts = 5", "pause_attempts = 8", "steps.pause.deadline is below pause_attempts x pause_attempt: allow at least 16 s"),
+        ("verify_box = 1.0", "verify_box = 0.5", "gates.cutover.freeze_cost.limit is above half of tuning.verify_box: a prediction may be"),
         ("verify_box = 1.0", "verify_box = 50", "steps.verify.deadline is below tuning.verify_box: allow at least 50 s"),
         (
             "terminate_blockers_after = 2",

@@ -217,9 +217,9 @@ class Pane:
 
 
 @contextlib.asynccontextmanager
-async def reconciling(blue: Endpoint, green: Endpoint, checks: Checks = NO_CHECKS) -> AsyncIterator[Pane]:
+async def reconciling(blue: Endpoint, green: Endpoint, checks: Checks = NO_CHECKS, duty: float = 0.5) -> AsyncIterator[Pane]:
     """A reconciler works on the pair while the block does, blue serving, and what it tells is watched."""
-    reconciler = PostgresReconciler(pair(blue, green), Tuning(recon_duty=0.5), checks=checks)
+    reconciler = PostgresReconciler(pair(blue, green), Tuning(recon_duty=duty), checks=checks)
     await reconciler.open(Side.BLUE)
     made = Pane(reconciler, blue, green)
     task = asyncio.create_task(made.watch())

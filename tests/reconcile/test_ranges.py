@@ -103,6 +103,28 @@ async def test_at_a_small_load_limit_the_sides_are_read_one_after_the_other(
     assert max(at_once) == most
 
 
+async def test_far_servers_are_read_in_longer_ranges_and_their_distance_is_no_work(spec: PairSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch = Line.fetch
+
+    async def far(self: Line, sql: str, *args: object, deadline: float = 6.0) -> Any:
+        await asyncio.sleep(0.05)
+        return await fetch(self, sql, *args, deadline=deadline)
+
+    monkeypatch.setattr(compare, "GENTLE_ROWS", GENTLY)
+    monkeypatch.setattr(Line, "fetch", far)
+    looker = Looker(spec, Side.BLUE)
+    comparison = looker._comparison
+    comparison._share = lambda: compare.GENTLE
+    try:
+        await comparison.measure_trip()
+        assert 0.05 <= comparison.trip_s < 0.1
+        assert (await looker.look(lambda name: name == "public.long")).fixes == ()
+    finally:
+        await looker.close()
+    assert comparison._gentle_rows() > 10 * GENTLY
+    assert comparison.rate > 100_000, "20,000 rows take some 10 ms of a server, and 50 ms of the way"
+
+
 async def test_a_side_that_waits_for_its_turn_is_not_busy(spec: PairSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest after a piece follows from what one server was kept busy."""
     fetch = Line.fetch

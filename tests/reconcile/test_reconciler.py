@@ -15,6 +15,7 @@ from cockpit.errors import SystemFault
 from cockpit.model.settings import Endpoint, Tuning, Waiver
 from cockpit.model.words import Known, ProofState, Severity, Side
 from cockpit.reconcile import PostgresReconciler
+from cockpit.reconcile.compare import GENTLE
 from cockpit.reconcile.keyless import Keyless
 from tests.conftest import MakeDatabase
 from tests.reconcile.conftest import SmallPair
@@ -23,14 +24,23 @@ from tests.reconcile.pairs import SCHEMA, Pane, connect, drained, load, pair, re
 pytestmark = pytest.mark.servers
 
 
+@pytest.fixture
+def duty() -> float:
+    return 0.5
+
+
 @pytest_asyncio.fixture
-async def pane(small_pair: SmallPair) -> AsyncIterator[Pane]:
+async def pane(small_pair: SmallPair, duty: float) -> AsyncIterator[Pane]:
     blue, green = await small_pair("recon")
     await run(green, "ANALYZE")
-    async with reconciling(blue, green) as made:
+    async with reconciling(blue, green, duty=duty) as made:
         yield made
 
 
+EITHER = pytest.mark.parametrize("duty", [0.5, GENTLE])
+
+
+@EITHER
 async def test_a_replicating_pair_under_load_is_equal_and_stays_so(pane: Pane) -> None:
     async with load(pane.blue) as running:
         await pane.all_equal()
@@ -57,6 +67,7 @@ async def test_a_replicating_pair_under_load_is_equal_and_stays_so(pane: Pane) -
     assert pane.tables["public.log"].rows_blue == pane.tables["public.log"].rows_green
 
 
+@EITHER
 async def test_a_planted_difference_is_confirmed_and_named_under_load(pane: Pane) -> None:
     async with load(pane.blue):
         await pane.all_equal()
