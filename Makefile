@@ -28,20 +28,20 @@ help:
 drill: setup system
 	@$(BIN)/cockpit drill $(ARGS)
 
-# Tests that fly the rig or that look at a terminal come after the others, two files at a time: they wait as much as they work.
+# Tests that fly the rig or that look at a terminal come after the others, one at a time, so that they have the machine for themselves.
 # The simulator looks at no clock: niced, it takes what all of them leave.
 test: setup-test system
 	@$(MAKE) --no-print-directory -j 3 check test-flown test-simulated
 
 test-flown: test-together
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "drill or pty"
+	$(BIN)/pytest -q -m "drill or pty"
 
 # Once, before several processes would each compile every test anew.
 test-compiled: setup-test
 	@$(BIN)/pytest -q --collect-only -p no:cacheprovider >$(VENV)/compiled.log 2>&1 || { cat $(VENV)/compiled.log; exit 1; }
 
 test-together: test-compiled
-	$(BIN)/pytest -q -n 5 -m "not drill and not pty" --ignore tests/simulate
+	$(BIN)/pytest -q -n 4 -m "not drill and not pty" --ignore tests/simulate
 
 test-simulated: test-compiled
 	@nice -n 19 $(BIN)/pytest -q -n 2 -p no:cacheprovider --timeout 900 tests/simulate >$(VENV)/simulated.log 2>&1 \

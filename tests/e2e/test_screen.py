@@ -99,7 +99,8 @@ def settled(screen: Tmux) -> str | None:
 
 
 def closed(screen: Tmux) -> int:
-    """The run is closed as a lead closes it; the program's exit code."""
+    """The run is closed as a lead closes it, once the handover has ended that was flown last; the program's exit code."""
+    screen.until("✓ ready")
     screen.press("Q")
     typed(screen, "run closed")
     screen.press("q")
