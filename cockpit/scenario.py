@@ -325,8 +325,8 @@ def _tuning_fits(checked: Checked, file: _File) -> None:
         checked.add(
             ("steps", "verify", "deadline"), f"steps.verify.deadline is below tuning.verify_box: allow at least {tuning.verify_box:g} s"
         )
-    costs = {way: gates["freeze_cost"].limit for way, gates in file.gates if "freeze_cost" in gates}
-    for way, limit in costs.items():
+    for way, gates in file.gates:
+        limit = gates["freeze_cost"].limit if "freeze_cost" in gates else None
         if limit is not None and 2 * limit > tuning.verify_box:
             what = f"gates.{way}.freeze_cost.limit is above half of tuning.verify_box: a prediction may be wrong, allow at least {2 * limit:g} s"
             checked.add(("gates", way, "freeze_cost", "limit"), what)

@@ -255,8 +255,8 @@ class Pilot:
 
     async def _told(self) -> None:
         """Business checks that were read for a handover and kept back for the next one are told a moment after it."""
-        if waiting := self._checking & self._errands:
-            await asyncio.wait(waiting, timeout=2 * business.REST_S)
+        if self._checking:
+            await asyncio.wait(set(self._checking), timeout=2 * business.REST_S)
 
     async def _until_unrecordable(self) -> None:
         """A pilot that can record nothing can do nothing: what is in the air comes down, and the run is left to whoever can close it."""
@@ -459,6 +459,7 @@ class Pilot:
     def _over(self, task: asyncio.Task[None]) -> None:
         """What an errand raised was seen: a system that is not there is told by its samples and probes."""
         self._errands.discard(task)
+        self._checking.discard(task)
         if not task.cancelled():
             task.exception()
 

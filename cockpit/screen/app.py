@@ -158,7 +158,7 @@ def run_screen(
 
 def _tidy() -> None:
     """What is loaded stays: a full collection walked over it for 20 ms, while a key waited. What comes later is collected often: as shipped,
-    Python lets 16,000 dead objects of painted pages lie, two megabytes. A first collection, of nothing, tells it how little there is:
+    Python lets 16,000 dead objects of painted pages lie (measured). A first collection, of nothing, tells it how little there is:
     a full one waits until a quarter as much as the last one kept has come anew."""
     gc.freeze()
     gc.collect()

@@ -105,16 +105,21 @@ def test_a_preflight_reads_them_and_so_does_every_landing(tmp_path: Path) -> Non
     run_warped(main())
 
 
+async def back_with_a_reading_cut_short(memory: MemoryWorld, seat: Seat) -> None:
+    """There and back; what was being read after the cutover hung when the rollback took off."""
+    await seat.cut_over()
+    memory.faults.add("reconciler.checks", "hang")
+    await seat.until(lambda s: memory.faults.calls.count("reconciler.checks") == 2)
+    assert await seat.back() is Outcome.DONE
+
+
 def test_nothing_is_read_inside_a_window(tmp_path: Path) -> None:
     """A reading that hangs when the next handover takes off is given up, and that is said once the window is over."""
 
     async def main() -> None:
         memory = MemoryWorld(seed=2, checks=ASKED)
         async with flying(memory, tmp_path) as seat:
-            await seat.cut_over()
-            memory.faults.add("reconciler.checks", "hang")
-            await seat.until(lambda s: memory.faults.calls.count("reconciler.checks") == 2)
-            assert await seat.back() is Outcome.DONE
+            await back_with_a_reading_cut_short(memory, seat)
             state = await read_after(seat, 1)
             told = [(e.mono, e.fact) for e in state.tail if isinstance(e.fact, ev.CheckRead) and e.fact.handover == 1]
             assert {fact.reason for _, fact in told} == {"given up for the window of a handover"}
@@ -138,10 +143,7 @@ def test_nothing_is_told_of_them_behind_the_runs_end(tmp_path: Path, monkeypatch
     async def main() -> None:
         memory = MemoryWorld(seed=2, checks=ASKED)
         async with flying(memory, tmp_path) as seat:
-            await seat.cut_over()
-            memory.faults.add("reconciler.checks", "hang")
-            await seat.until(lambda s: memory.faults.calls.count("reconciler.checks") == 2)
-            assert await seat.back() is Outcome.DONE
+            await back_with_a_reading_cut_short(memory, seat)
             assert (await seat.ask(Ask.CLOSE, seat.state.pair)).ok
             await seat.task
             last = [event.fact for event in seat.state.tail][-1]

@@ -125,6 +125,25 @@ async def test_far_servers_are_read_in_longer_ranges_and_their_distance_is_no_wo
     assert comparison.rate > 100_000, "20,000 rows take some 10 ms of a server, and 50 ms of the way"
 
 
+async def test_a_network_that_was_slow_once_does_not_make_the_servers_seem_quick(spec: PairSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch = Line.fetch
+
+    async def slow(self: Line, sql: str, *args: object, deadline: float = 6.0) -> Any:
+        if "sum(" in sql:
+            await asyncio.sleep(0.1)
+        return await fetch(self, sql, *args, deadline=deadline)
+
+    monkeypatch.setattr(Line, "fetch", slow)
+    looker = Looker(spec, Side.BLUE)
+    comparison = looker._comparison
+    comparison.trip_s = 30.0
+    try:
+        assert (await looker.look(lambda name: name == "public.long")).fixes == ()
+    finally:
+        await looker.close()
+    assert 100_000 < comparison.rate <= 2 * ROWS / 0.1
+
+
 async def test_a_side_that_waits_for_its_turn_is_not_busy(spec: PairSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest after a piece follows from what one server was kept busy."""
     fetch = Line.fetch
