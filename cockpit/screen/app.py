@@ -162,7 +162,7 @@ def _tidy() -> None:
     a full one waits until a quarter as much as the last one kept has come anew."""
     gc.freeze()
     gc.collect()
-    gc.set_threshold(700, 10, 2)
+    gc.set_threshold(3000, 2, 2)
 
 
 def run_replay(folder: Path, speed: float, taste: Taste = SHIPPED) -> int:

@@ -5,6 +5,7 @@ Nothing here waits: an intent is asked in a task of its own, its reply comes bac
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -37,6 +38,8 @@ STILL_S = 1.0
 """So often all is painted while nothing new is read and nothing flies: ages go on, and what has become too old says so."""
 CLOCK_S = 0.45
 """And so often the clocks: no second is passed over."""
+TURN_S = 0.002
+"""Parts are painted until so much of a turn is over: a turn of its own for each cost a tenth of what the whole screen does."""
 _POLLS_A_TICK = 4
 _NEXT_POLL_S = 0.002
 NEXT_TO_ALL = frozenset({"foot", "side", "over"})
@@ -192,15 +195,17 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 self._paint_part(name, place)
 
     def _paint_in_turns(self) -> None:
-        """Every visible part shows the view, each in a turn of its own: a key pressed meanwhile waits for one, not for all."""
+        """Every visible part shows the view, a few in each turn: a key pressed meanwhile waits for those, not for all."""
         begun = bool(self._owed)
         self._owed = list(arrange.places(*self.size, self._bands.shown))
         if not begun:
             self.call_later(self._paint_next)
 
     def _paint_next(self) -> None:
-        if self._owed:
+        until = time.perf_counter() + TURN_S
+        while self._owed and time.perf_counter() < until:
             self.paint((self._owed.pop(0),))
+        if self._owed:
             self.call_later(self._paint_next)
 
     def _paint_part(self, name: str, place: arrange.Place) -> None:
@@ -211,7 +216,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.query_one("#foot", Lines).put(self._foot(width, height))
         else:
             pane = self.pane(name)
-            if (pane.size.width, pane.size.height) == (place.width, place.height):
+            if pane.size == (place.width, place.height):
                 pane.show(self._content(name, *pane.inner), focused=name in (self.focus_name, "over"))
 
     def _foot(self, width: int, height: int) -> tuple[Line, ...]:

@@ -35,6 +35,8 @@ class Ranking:
         self._tables: Mapping[str, TableProof] = {}
         self._names: list[str] = []
         """All, in the order of the last `see`."""
+        self._places: list[_Place] = []
+        """Of each name, what it is in order by: a change is found in them without asking a table again."""
         self._was: dict[str, list[str]] = {}
         """All in each order that was looked at, as it was then: nearly what it will be, which sorts fast."""
         self._known: dict[str, TableProof] = {}
@@ -80,16 +82,20 @@ class Ranking:
         if len(names) != len(self._known):  # a table that was seen stays
             names = list(self._known)
         self._order, self._names, self._was[order] = order, names, names
-        names.sort(key=self._place_of)
+        self._places = sorted(self._place(self._known[name]) for name in names)
+        names[:] = [name for _, _, name in self._places]
 
     def _move(self, proof: TableProof) -> None:
         before, place = self._known.get(proof.table), self._place(proof)
-        stays = before is not None and self._place(before) == place
-        if before is not None and not stays:
-            del self._names[bisect_left(self._names, self._place(before), key=self._place_of)]
         self._learn(proof)
-        if not stays:
-            self._names.insert(bisect_left(self._names, place, key=self._place_of), proof.table)
+        if before is not None:
+            if self._place(before) == place:
+                return
+            at = bisect_left(self._places, self._place(before))
+            del self._places[at], self._names[at]
+        at = bisect_left(self._places, place)
+        self._places.insert(at, place)
+        self._names.insert(at, proof.table)
 
     def _learn(self, proof: TableProof) -> None:
         before = self._known.get(proof.table)
@@ -98,9 +104,6 @@ class Ranking:
         self.counts[proof.state] += 1
         self._known[proof.table] = proof
         self._folded.setdefault(proof.table, proof.table.casefold())
-
-    def _place_of(self, name: str) -> _Place:
-        return self._place(self._known[name])
 
     def _place(self, proof: TableProof) -> _Place:
         if self._order == "name":

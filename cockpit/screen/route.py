@@ -54,7 +54,7 @@ def ranked(view: View, wish: Wish) -> list[AppRoute]:
 
 
 def _sorted(sample: RoutingSample, wish: Wish) -> list[AppRoute]:
-    apps = [a for a in sample.apps if wish.wants(a.app, a.channel, a.verdict.value)]
+    apps = [a for a in sample.apps if wish.wants(a.app, a.channel, a.verdict.value)] if wish.needle else sample.apps
     if wish.order == "worst":
         return sorted(apps, key=lambda a: (VERDICTS[a.verdict][0].rank, a.app))
     if wish.order == "age":

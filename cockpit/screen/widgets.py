@@ -37,11 +37,11 @@ class Lines(Widget):
     def put(self, lines: Sequence[Line]) -> None:
         """`lines` are shown; only rows that differ are painted."""
         before, self._shown = self._shown, tuple(lines)
-        width = self.size.width
-        rows = [Region(0, y, width, 1) for y, (old, new) in enumerate(zip_longest(before, self._shown)) if old != new]
+        rows = [y for y, (old, new) in enumerate(zip_longest(before, self._shown)) if old != new]
         if rows:
             self.repainted += len(rows)
-            self.refresh(*rows)
+            width = self.size.width
+            self.refresh(*(Region(0, y, width, 1) for y in rows))
 
     def render_line(self, y: int) -> Strip:
         line = self._shown[y] if y < len(self._shown) else BLANK
@@ -75,7 +75,8 @@ class Pane(Lines):
     @property
     def inner(self) -> tuple[int, int]:
         """Cells inside the frame."""
-        return max(self.size.width - EDGES, 0), max(self.size.height - EDGES, 0)
+        width, height = self.size
+        return max(width - EDGES, 0), max(height - EDGES, 0)
 
     @property
     def room(self) -> int:
@@ -103,11 +104,12 @@ class Pane(Lines):
         """`content` is shown; the chosen row stays in sight."""
         self.content = content
         index, count = self.index, len(content.rows) or len(content.body)
+        width, height = self.size  # asked once: each time it works out what the styles leave of it
+        seen = room(content, height)
         if content.rows:
             self.offset_rows = min(self.offset_rows, index)
-            self.offset_rows = max(self.offset_rows, index - self.room + 1)
-        self.offset_rows = max(0, min(self.offset_rows, count - self.room))
-        width, height = self.size
+            self.offset_rows = max(self.offset_rows, index - seen + 1)
+        self.offset_rows = max(0, min(self.offset_rows, count - seen))
         self.put(framed(content, self.number, width, height, first=self.offset_rows, chosen=index, focused=focused))
 
     def on_click(self, event: events.Click) -> None:
