@@ -1,7 +1,7 @@
 """The background comparison: one table piece by piece, each piece one statement on each side.
 
 A piece is the whole table where that is short, else a key range of the size that takes about `PIECE_S`, or less: twice as long a one after
-each that is equal, and short ones where rows are unequal. Where little load is allowed key ranges are shorter still, and the sides are asked
+each that is equal, and short ones where rows are unequal; where the rows lie in the order of their keys it is read from the heap (`tiles`). Where little load is allowed key ranges are shorter still, and the sides are asked
 one after the other: servers that share a machine are then never both at work for it. Tables whose keys do not sort alike on both sides, and
 tables without a key, are walked by blocks inside one snapshot: sums of blocks add up only within one.
 """
@@ -14,16 +14,17 @@ from dataclasses import dataclass
 from functools import partial
 
 from cockpit.model.words import Side
-from cockpit.reconcile import statements
+from cockpit.reconcile import statements, tiles
 from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Pass, Standing
 from cockpit.reconcile.pace import WEIGHT
 from cockpit.reconcile.passage import Passage
 from cockpit.reconcile.sessions import Line, both
-from cockpit.reconcile.suspects import Sum, settle
+from cockpit.reconcile.suspects import Settled, Sum, settle
 from cockpit.reconcile.tails import End, read_end, read_growth, read_whole
 from cockpit.reconcile.tap import Key
+from cockpit.reconcile.tiles import Tile
 
 PIECE_S = 0.25
 PIECE_ROWS = 50_000
@@ -37,6 +38,8 @@ TRIPS = 4
 WHOLE_BYTES = 64 << 20
 LEASE_S = 600.0
 """How long a walk by blocks may hold its snapshot."""
+SOON = 0.1
+"""Part of a table up to which it is read again by its keys, where rows lie out of their order, rather than asked for each of them."""
 MOST_SUSPECTS = 2000
 MOST_ROWS = 50_000
 """Rows fetched to find the differing ones of a piece."""
@@ -70,9 +73,17 @@ class Comparison:
     that of looking for the new rows of a table, of all its rows."""
 
     def __init__(
-        self, lines: Mapping[Side, Line], bundles: Bundles, passage: Passage, rest: Rest, share: Callable[[], float] = lambda: 1.0
+        self,
+        lines: Mapping[Side, Line],
+        bundles: Bundles,
+        passage: Passage,
+        rest: Rest,
+        share: Callable[[], float] = lambda: 1.0,
+        *,
+        heap: bool = False,
     ) -> None:
-        """`share`: of a server's time, what may be taken now."""
+        """`share`: of a server's time, what may be taken now. `heap`: tables may be read from it, which is faster, and cannot be gone on
+        with in another process; a row that is updated meanwhile may be counted twice or not at all."""
         self.rate = 100_000.0
         self.growth_rate = 1_000_000.0
         self.trip_s = 0.0
@@ -85,6 +96,7 @@ class Comparison:
         self._passage = passage
         self._rest = rest
         self._share = share
+        self._heap = heap
 
     async def advance(self, standing: Standing, serving: Side) -> float:
         """One more piece of the table is proven, settled, or found unequal; returns the seconds that a server was busy."""
@@ -98,6 +110,8 @@ class Comparison:
         if work.low is None and self._short(standing):
             await self._piece(standing, work, Piece(), serving)
         elif standing.table.ranged:
+            if work.tiles is None:
+                work.tiles = await self._tiles(standing, work)
             await self._piece(standing, work, await self._next(standing.table, work, serving), serving)
         else:
             await self._walked(standing, work, serving)
@@ -142,15 +156,23 @@ class Comparison:
     def _gentle_rows(self) -> int:
         return min(max(GENTLE_ROWS, int(self.rate * TRIPS * self.trip_s)), PIECE_ROWS)
 
+    async def _tiles(self, standing: Standing, work: Pass) -> dict[Side, Tile]:
+        """The sides whose heap is read, from its start: a reading that has begun goes on as it began."""
+        if not self._heap or work.low is not None or self._gentle():
+            return {}
+        sides = [side for side in Side if side not in standing.strewn]
+        found = await asyncio.gather(*(tiles.opened(self._lines[side], standing.table) for side in sides))
+        return {side: tile for side, tile in zip(sides, found, strict=True) if tile is not None}
+
     async def _next(self, table: Table, work: Pass, serving: Side) -> Piece:
         width = table.size / max(table.estimate, 1)
         rows = min(self.rows_in(PIECE_S * 0.8), self._longest(work), max(int(WHOLE_BYTES / max(width, 1)), 100))
+        last = work.until if work.closely else None
         if (high := _reckoned(table, work, rows)) is not None:
-            return Piece(work.low, high)
-        sql = statements.boundary(table, work.low is not None, rows)
-        found = await self._lines[serving].fetch(sql, *(work.low or ()))
-        high = tuple(str(found[0][f"k{i}"]) for i in range(len(table.key))) if found else None
-        return Piece(work.low, high)
+            return Piece(work.low, last if last is not None and int(last[0]) <= int(high[0]) else high)
+        sql = statements.boundary(table, work.low is not None, rows, last is not None)
+        found = await self._lines[serving].fetch(sql, *(work.low or ()), *(last or ()))
+        return Piece(work.low, tuple(str(found[0][f"k{i}"]) for i in range(len(table.key))) if found else last)
 
     def _longest(self, work: Pass) -> int:
         """Rows of the next range at most."""
@@ -159,40 +181,59 @@ class Comparison:
         return PIECE_ROWS if work.closely else max(work.stride, PIECE_ROWS)
 
     async def _piece(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> None:
-        sums = await self._sums(standing.table, piece, serving)
+        heap = work.tiles or {}
+        before = {} if work.closely else heap
+        sums, read, strays = await self._sums(standing.table, piece, serving, before)
+        # Rows of a heap are counted where they lie, once, strays and all; what is read again by its keys was counted.
+        counts = {side: sums[side][0] for side in before}
+        if strays:
+            if self._soon_or_many(standing, work, strays):
+                standing.strewn |= strays.keys()
+                standing.work = None
+                return
+            if not await self._sorted_out(standing, piece, serving, {side: (before[side], read[side]) for side in strays}, sums):
+                return
         rows = sums[serving][0]
         if sums[Side.BLUE] == sums[Side.GREEN]:
             work.stride = work.stride if work.closely else rows * 2
         elif rows > PIECE_ROWS and piece.bounds and not work.closely:
-            # Read again in short ranges, whose ends are looked up: a reckoned one may hold more rows than it was to.
-            work.closely, work.stride, work.spread = rows, rows // 2, None
+            # Read again in short ranges, the first of whose ends is looked up: a reckoned one may hold more rows than it was to.
+            work.closely, work.until, work.stride, work.spread = True, piece.high, rows // 2, None
+            work.tiles = read
+            work.add(counts)
             return
         else:
-            sums = await self._sums(standing.table, piece, serving)
+            sums, _, _ = await self._sums(standing.table, piece, serving, {})
         if sums[Side.BLUE] != sums[Side.GREEN] and not await self._settled(standing, work, piece, serving):
             return
-        for side in Side:
-            work.read[side] += sums[side][0]
+        work.add(counts | {side: sums[side][0] for side in Side if side not in heap})
         work.spread = _spread(standing.table, piece, rows)
-        work.closely = max(work.closely - rows, 0)
+        work.tiles = work.tiles if work.closely else read
+        work.closely = work.closely and piece.high != work.until
         work.low = piece.high
         if piece.high is None:
             standing.proven_whole(work, asyncio.get_running_loop().time())
 
-    async def _sums(self, table: Table, piece: Piece, serving: Side) -> dict[Side, Sum]:
-        """In turn the serving side is asked first: what it had committed by then may be applied on the other when that is asked, and what it
+    async def _sums(
+        self, table: Table, piece: Piece, serving: Side, read: Mapping[Side, Tile]
+    ) -> tuple[dict[Side, Sum], dict[Side, Tile], dict[Side, int]]:
+        """The piece on both sides, where there is a tile from the heap; then how far each of those was read, and the strays it held.
+
+        In turn the serving side is asked first: what it had committed by then may be applied on the other when that is asked, and what it
         commits between is little in a short range. A table whose key makes no ranges may be long: both are asked for it at once."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        sql, sides = statements.ranged(table, piece.low is not None, piece.high is not None), (serving, serving.other)
-        asks = [partial(self._lines[side].fetch, sql, *piece.bounds) for side in sides]
+        by_key, sides = (statements.ranged(table, piece.low is not None, piece.high is not None), piece.bounds), (serving, serving.other)
+        asked = {side: tiles.ask(table, (piece.low, piece.high), read[side]) if side in read else by_key for side in sides}
+        asks = [partial(self._lines[side].fetch, sql, *parameters) for side, (sql, parameters) in asked.items()]
         took, answers = await both(asks, in_turn=self._gentle() and table.ranged)
         # At most half of it: a network that was slow when it was measured must not make the servers seem quick.
         took -= min(self.trip_s, took / 2)
         self._spared += loop.time() - started - took
-        sums = {side: (int(rows[0]["n"]), str(rows[0]["h"])) for side, rows in zip(sides, answers, strict=True)}
+        rows = {side: found[0] for side, found in zip(sides, answers, strict=True)}
+        sums = {side: (int(row["n"]), str(row["h"])) for side, row in rows.items()}
         self._measured(max(n for n, _ in sums.values()), took)
-        return sums
+        return sums, *tiles.moved(read, rows)
 
     def _measured(self, rows: int, seconds: float) -> None:
         """A reading that took long tells more than one whose rows were few."""
@@ -202,19 +243,38 @@ class Comparison:
     async def _settled(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> bool:
         """Whether everything in the unequal piece is accounted for: equal, changing and marked dirty, or confirmed different."""
         suspects, complete = await self._suspects(standing.table, piece)
-        settled = await settle(self._bundles, self._passage, standing.table, suspects, serving)
+        settled = await self._judged_by_key(standing, suspects, serving)
+        if settled is not None and not complete:
+            standing.more = bool(settled.confirmed)
+            standing.touch_whole(asyncio.get_running_loop().time())
+        return settled is not None and complete
+
+    async def _judged_by_key(self, standing: Standing, keys: list[Key], serving: Side) -> Settled | None:
+        """Each of the rows is equal, changing and marked dirty, or confirmed different; None where that cannot be told now."""
+        settled = await settle(self._bundles, self._passage, standing.table, keys, serving)
         self._spared += settled.waited_s
         standing.differing.update(settled.confirmed)
-        now = asyncio.get_running_loop().time()
         if settled.stuck:
             standing.waiting = f"unequal, and {serving.other} does not move on: lag cannot be told from loss"
             standing.unequal += 1
-            return False
-        standing.touch(settled.hot, now)
-        if not complete:
-            standing.more = bool(settled.confirmed)
-            standing.touch_whole(now)
-        return complete
+            return None
+        standing.touch(settled.hot, asyncio.get_running_loop().time())
+        return settled
+
+    def _soon_or_many(self, standing: Standing, work: Pass, strays: Mapping[Side, int]) -> bool:
+        """Whether it costs less to begin anew than to ask for each stray."""
+        return max(strays.values()) > MOST_SUSPECTS or max(work.read.values()) <= standing.count() * SOON
+
+    async def _sorted_out(
+        self, standing: Standing, piece: Piece, serving: Side, tile: Mapping[Side, tuple[Tile, Tile]], sums: dict[Side, Sum]
+    ) -> bool:
+        """`sums` are without the strays of these stretches, each of which is accounted for: the range it belongs to may have been read."""
+        line = self._lines
+        parts = await asyncio.gather(*(tiles.parted(line[s], standing.table, (piece.low, piece.high), tile[s], MOST_ROWS) for s in tile))
+        for side, (count, total, _) in zip(tile, parts, strict=True):
+            sums[side] = count, total
+        keys = list(dict.fromkeys(key for _, _, found in parts for key in found))
+        return await self._judged_by_key(standing, keys, serving) is not None
 
     async def _suspects(self, table: Table, piece: Piece) -> tuple[list[Key], bool]:
         """The keys whose rows read unequal in the piece, and whether these are all of them."""

@@ -41,7 +41,7 @@ class Looker:
         self._lines = {side: Line(side, spec.side(side).control, settings={"statement_timeout": "60s"}) for side in Side}
         self._bundles = Bundles(self._lines)
         self._ledger = Ledger()
-        self._comparison = Comparison(self._lines, self._bundles, Passage(self._lines), _at_once)
+        self._comparison = Comparison(self._lines, self._bundles, Passage(self._lines), _at_once, heap=True)
 
     async def close(self) -> None:
         await asyncio.gather(*(line.close() for line in self._lines.values()))

@@ -18,6 +18,7 @@ from cockpit.reconcile.columns import Sensitive, never, shown_key
 from cockpit.reconcile.statements import whole
 from cockpit.reconcile.tails import Tail
 from cockpit.reconcile.tap import Batch, Key, Name
+from cockpit.reconcile.tiles import Tile
 
 MAX_KEYS = 200_000
 """Dirty keys of one table beyond which the table counts as dirty as a whole."""
@@ -40,11 +41,20 @@ class Pass:
     """Numbers for each row of the range that was read last, where the key is an integer with few gaps."""
     stride: int = 0
     """Rows that a range has been read in lately; none yet."""
-    closely: int = 0
-    """Rows ahead that are read in short ranges, for among them some are unequal."""
+    closely: bool = False
+    """Whether the rows ahead, up to `until`, are read in short ranges by their keys, for among them some are unequal."""
+    until: Key | None = None
+    """None is the table's end."""
     read: dict[Side, int] = field(default_factory=lambda: {Side.BLUE: 0, Side.GREEN: 0})
     aligned: bool = False
     """Both sides are read at one commit."""
+    tiles: dict[Side, Tile] | None = None
+    """The sides whose heap is read, and how far; None before it is known which."""
+
+    def add(self, rows: Mapping[Side, int]) -> None:
+        """So many more were read."""
+        for side, count in rows.items():
+            self.read[side] += count
 
 
 @dataclass(slots=True)
@@ -95,6 +105,8 @@ class Standing:
     """Which columns' values may not be shown."""
     content: bool = True
     """Whether content can be compared; else counts alone."""
+    strewn: set[Side] = field(default_factory=set)
+    """Where its rows were found not to lie in the order of their keys."""
     unsaved: dict[Key, bool] | None = None
     """Keys that became dirty (True) or proven (False) since this was last taken; None where nobody takes it, or where it got too long."""
     wiped: bool = False

@@ -9,6 +9,8 @@ from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.rows import quoted
 
 BUCKETS = 1024
+LAST = "(4294967295,65535)"
+"""Behind every row of a heap."""
 
 
 def _sum(hash_sql: str) -> str:
@@ -44,11 +46,51 @@ def _bound(table: Table, first: int) -> str:
     return ", ".join(f"${first + i}::pg_catalog.text::{c.type_sql}" for i, c in enumerate(table.key))
 
 
-def boundary(table: Table, low: bool, rows: int) -> str:
-    """The key that ends a range of `rows` rows behind the low bound; no row where fewer are left."""
+def tiled(table: Table, low: bool, high: bool) -> str:
+    """Count and sum of the rows that lie in the heap from a place on, up to the row that follows the high bound in the order of the key.
+
+    Parameters are the bounds that there are, the place, and the table's name. Columns: `n`, `h`, `strays` (how many of these rows are
+    outside the bounds), `file` (of the heap) and `next` (the place it was read up to)."""
+    inside = between(table, low, high).removeprefix(" WHERE ")
+    strays = f"count(*) FILTER (WHERE NOT ({inside}))" if inside else "0"
+    place = 1 + len(table.key) * (low + high)
+    end = f"coalesce(({_follower(table, low)}), '{LAST}'::tid)" if high else f"'{LAST}'::tid"
+    return (
+        f"SELECT {_sum(table.hash_sql)}, {strays} AS strays, greatest({end}, ${place}::pg_catalog.text::tid)::pg_catalog.text AS next,"
+        f" pg_catalog.pg_relation_filenode(${place + 1}::pg_catalog.text::pg_catalog.regclass)::pg_catalog.text AS file"
+        f" FROM ONLY {table.sql} r WHERE r.ctid >= ${place}::pg_catalog.text::tid AND r.ctid < {end}"
+    )
+
+
+def tile_inside(table: Table, low: bool, high: bool) -> str:
+    """Count and sum of those rows between two places in the heap that are inside the bounds; parameters are the bounds, then the places."""
+    return f"SELECT {_sum(table.hash_sql)} FROM ONLY {table.sql} r{between(table, low, high)} AND {_between_places(table, low, high)}"
+
+
+def tile_strays(table: Table, low: bool, high: bool, limit: int) -> str:
+    """The keys of the other rows there, by the same parameters."""
+    shown = ", ".join(f"r.{quoted(c.name)}::pg_catalog.text AS k{i}" for i, c in enumerate(table.key))
+    inside = between(table, low, high).removeprefix(" WHERE ")
+    return f"SELECT {shown} FROM ONLY {table.sql} r WHERE NOT ({inside}) AND {_between_places(table, low, high)} LIMIT {limit}"
+
+
+def _between_places(table: Table, low: bool, high: bool) -> str:
+    place = 1 + len(table.key) * (low + high)
+    return f"r.ctid >= ${place}::pg_catalog.text::tid AND r.ctid < ${place + 1}::pg_catalog.text::tid"
+
+
+def _follower(table: Table, low: bool) -> str:
+    """Where the first row behind the high bound lies."""
+    columns = ", ".join(f"b.{quoted(c.name)}" for c in table.key)
+    high = _bound(table, 1 + len(table.key) * low)
+    return f"SELECT b.ctid FROM ONLY {table.sql} b WHERE ({columns}) > ({high}) ORDER BY {columns} LIMIT 1"
+
+
+def boundary(table: Table, low: bool, rows: int, high: bool = False) -> str:
+    """The key that ends a range of `rows` rows behind the low bound; no row where fewer are left, up to the high one."""
     columns = ", ".join(f"r.{quoted(c.name)}" for c in table.key)
     shown = ", ".join(f"r.{quoted(c.name)}::pg_catalog.text AS k{i}" for i, c in enumerate(table.key))
-    return f"SELECT {shown} FROM ONLY {table.sql} r{between(table, low, False)} ORDER BY {columns} OFFSET {rows - 1} LIMIT 1"
+    return f"SELECT {shown} FROM ONLY {table.sql} r{between(table, low, high)} ORDER BY {columns} OFFSET {rows - 1} LIMIT 1"
 
 
 def blocks(table: Table) -> str:

@@ -45,10 +45,10 @@ def ranges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     read: list[int] = []
     sums = compare.Comparison._sums
 
-    async def noted(self: compare.Comparison, table: Any, piece: compare.Piece, serving: Side) -> Any:
-        found = await sums(self, table, piece, serving)
+    async def noted(self: compare.Comparison, table: Any, piece: compare.Piece, serving: Side, tiles: Any) -> Any:
+        found = await sums(self, table, piece, serving, tiles)
         self.rate = 10 * LIMIT
-        read.append(max(rows for rows, _ in found.values()))
+        read.append(max(rows for rows, _ in found[0].values()))
         return found
 
     monkeypatch.setattr(compare, "GENTLE_ROWS", GENTLY)
