@@ -1,9 +1,10 @@
 """The background comparison: one table piece by piece, each piece one statement on each side.
 
 A piece is the whole table where that is short, else a key range of the size that takes about `PIECE_S`, or less: twice as long a one after
-each that is equal, and short ones where rows are unequal; where the rows lie in the order of their keys it is read from the heap (`tiles`). Where little load is allowed key ranges are shorter still, and the sides are asked
-one after the other: servers that share a machine are then never both at work for it. Tables whose keys do not sort alike on both sides, and
-tables without a key, are walked by blocks inside one snapshot: sums of blocks add up only within one.
+each that is equal, and short ones where rows are unequal. It is read from the heap where the rows lie in the order of their keys (`tiles`).
+Where little load is allowed key ranges are shorter still, and the sides are asked one after the other: servers that share a machine are then
+never both at work for it. Tables whose keys do not sort alike on both sides, and tables without a key, are walked by blocks inside one
+snapshot: sums of blocks add up only within one.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Comparison:
         if not standing.table.key:
             await self._unkeyed(standing, work, serving)
             return loop.time() - started - self._spared if self._short(standing) else 0.0
-        if work.low is None and self._short(standing):
+        if work.low is None and not work.closely and self._short(standing):
             await self._piece(standing, work, Piece(), serving)
         elif standing.table.ranged:
             if work.tiles is None:
@@ -182,17 +183,12 @@ class Comparison:
 
     async def _piece(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> None:
         heap = work.tiles or {}
-        before = {} if work.closely else heap
-        sums, read, strays = await self._sums(standing.table, piece, serving, before)
+        tiled = {} if work.closely else heap
+        sums, read, strays = await self._sums(standing.table, piece, serving, tiled)
         # Rows of a heap are counted where they lie, once, strays and all; what is read again by its keys was counted.
-        counts = {side: sums[side][0] for side in before}
-        if strays:
-            if self._soon_or_many(standing, work, strays):
-                standing.strewn |= strays.keys()
-                standing.work = None
-                return
-            if not await self._sorted_out(standing, piece, serving, {side: (before[side], read[side]) for side in strays}, sums):
-                return
+        counts = {side: sums[side][0] for side in tiled}
+        if strays and not await self._sorted_out(standing, work, piece, serving, strays, sums, {s: (tiled[s], read[s]) for s in strays}):
+            return
         rows = sums[serving][0]
         if sums[Side.BLUE] == sums[Side.GREEN]:
             work.stride = work.stride if work.closely else rows * 2
@@ -223,8 +219,9 @@ class Comparison:
         commits between is little in a short range. A table whose key makes no ranges may be long: both are asked for it at once."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        by_key, sides = (statements.ranged(table, piece.low is not None, piece.high is not None), piece.bounds), (serving, serving.other)
-        asked = {side: tiles.ask(table, (piece.low, piece.high), read[side]) if side in read else by_key for side in sides}
+        sides, bounds = (serving, serving.other), (piece.low, piece.high)
+        by_key = statements.ranged(table, piece.low is not None, piece.high is not None), piece.bounds
+        asked = {side: tiles.ask(table, bounds, read[side], self.rows_in(PIECE_S)) if side in read else by_key for side in sides}
         asks = [partial(self._lines[side].fetch, sql, *parameters) for side, (sql, parameters) in asked.items()]
         took, answers = await both(asks, in_turn=self._gentle() and table.ranged)
         # At most half of it: a network that was slow when it was measured must not make the servers seem quick.
@@ -233,7 +230,7 @@ class Comparison:
         rows = {side: found[0] for side, found in zip(sides, answers, strict=True)}
         sums = {side: (int(row["n"]), str(row["h"])) for side, row in rows.items()}
         self._measured(max(n for n, _ in sums.values()), took)
-        return sums, *tiles.moved(read, rows)
+        return sums, *tiles.moved(read, rows, last=piece.high is None)
 
     def _measured(self, rows: int, seconds: float) -> None:
         """A reading that took long tells more than one whose rows were few."""
@@ -261,20 +258,37 @@ class Comparison:
         standing.touch(settled.hot, asyncio.get_running_loop().time())
         return settled
 
-    def _soon_or_many(self, standing: Standing, work: Pass, strays: Mapping[Side, int]) -> bool:
-        """Whether it costs less to begin anew than to ask for each stray."""
-        return max(strays.values()) > MOST_SUSPECTS or max(work.read.values()) <= standing.count() * SOON
-
     async def _sorted_out(
-        self, standing: Standing, piece: Piece, serving: Side, tile: Mapping[Side, tuple[Tile, Tile]], sums: dict[Side, Sum]
+        self,
+        standing: Standing,
+        work: Pass,
+        piece: Piece,
+        serving: Side,
+        strays: Mapping[Side, int],
+        sums: dict[Side, Sum],
+        stretches: Mapping[Side, tuple[Tile, Tile]],
     ) -> bool:
-        """`sums` are without the strays of these stretches, each of which is accounted for: the range it belongs to may have been read."""
-        line = self._lines
-        parts = await asyncio.gather(*(tiles.parted(line[s], standing.table, (piece.low, piece.high), tile[s], MOST_ROWS) for s in tile))
-        for side, (count, total, _) in zip(tile, parts, strict=True):
-            sums[side] = count, total
+        """Whether `sums` are without the strays now, and each of those is accounted for: the range it belongs to may have been read.
+
+        Where there are many, or so soon that little was read, the table is begun anew, there by its keys."""
+        total, parts = work.strays + sum(strays.values()), []
+        if total <= MOST_SUSPECTS and max(work.read.values()) > standing.count() * SOON:
+            asks = (
+                tiles.parted(self._lines[side], standing.table, (piece.low, piece.high), stretch, MOST_SUSPECTS)
+                for side, stretch in stretches.items()
+            )
+            parts = [part for part in await asyncio.gather(*asks) if part is not None]
+        if len(parts) < len(stretches):
+            standing.strewn |= strays.keys()
+            standing.work = None
+            return False
+        for side, (count, total_sum, _) in zip(stretches, parts, strict=True):
+            sums[side] = count, total_sum
         keys = list(dict.fromkeys(key for _, _, found in parts for key in found))
-        return await self._judged_by_key(standing, keys, serving) is not None
+        if await self._judged_by_key(standing, keys, serving) is None:
+            return False
+        work.strays = total
+        return True
 
     async def _suspects(self, table: Table, piece: Piece) -> tuple[list[Key], bool]:
         """The keys whose rows read unequal in the piece, and whether these are all of them."""

@@ -18,6 +18,7 @@ from cockpit.reconcile.passage import Passage
 from cockpit.reconcile.repair import Fix, fixes
 from cockpit.reconcile.selftest import faults
 from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.tap import Key
 
 TRIES = 10
 """Readings of a table that moves before it is given up."""
@@ -76,13 +77,16 @@ class Looker:
             found.by_hand.setdefault(shown, standing.waiting or "it moves too fast to be compared as a whole: look again")
 
     async def _read(self, standing: Standing) -> None:
-        """The table was read to its end, once; or it moved each time."""
-        for _ in range(TRIES):
+        """The table was read to its end, once; or it moved each time, or the other side does not move on."""
+        tries = 0
+        while tries < TRIES and not standing.proven and not standing.differs:
+            before = _reached(standing)
             await self._comparison.advance(standing, self._serving)
-            while standing.work is not None and standing.work.low is not None:
-                await self._comparison.advance(standing, self._serving)
-            if standing.proven or standing.differs:
-                return
+            tries += standing.work is None or _reached(standing) == before
+
+
+def _reached(standing: Standing) -> tuple[Key | None, bool] | None:
+    return None if standing.work is None else (standing.work.low, standing.work.closely)
 
 
 async def _at_once(busy: float) -> None:

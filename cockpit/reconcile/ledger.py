@@ -50,6 +50,8 @@ class Pass:
     """Both sides are read at one commit."""
     tiles: dict[Side, Tile] | None = None
     """The sides whose heap is read, and how far; None before it is known which."""
+    strays: int = 0
+    """Rows that lay elsewhere in it, so far."""
 
     def add(self, rows: Mapping[Side, int]) -> None:
         """So many more were read."""

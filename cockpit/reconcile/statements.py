@@ -49,34 +49,44 @@ def _bound(table: Table, first: int) -> str:
 def tiled(table: Table, low: bool, high: bool) -> str:
     """Count and sum of the rows that lie in the heap from a place on, up to the row that follows the high bound in the order of the key.
 
-    Parameters are the bounds that there are, the place, and the table's name. Columns: `n`, `h`, `strays` (how many of these rows are
-    outside the bounds), `file` (of the heap) and `next` (the place it was read up to)."""
-    inside = between(table, low, high).removeprefix(" WHERE ")
-    strays = f"count(*) FILTER (WHERE NOT ({inside}))" if inside else "0"
+    Parameters are the bounds that there are, the place, the table's name, and the block before which it ends in any case. Columns: `n`, `h`,
+    `strays` (how many of these rows are outside the bounds), `next` (the place it was read up to), and of the table `file` and `updates`."""
     place = 1 + len(table.key) * (low + high)
-    end = f"coalesce(({_follower(table, low)}), '{LAST}'::tid)" if high else f"'{LAST}'::tid"
+    name = f"${place + 1}::pg_catalog.text::pg_catalog.regclass"
+    most = f"${place + 2}::pg_catalog.int8"
+    long = f"{most} * pg_catalog.current_setting('block_size')::pg_catalog.int8 < pg_catalog.pg_relation_size({name})"
+    capped = f"CASE WHEN {long} THEN ('(' || {most} || ',0)')::tid ELSE '{LAST}'::tid END"
+    end = f"least(({_follower(table, low)}), {capped})" if high else capped
     return (
-        f"SELECT {_sum(table.hash_sql)}, {strays} AS strays, greatest({end}, ${place}::pg_catalog.text::tid)::pg_catalog.text AS next,"
-        f" pg_catalog.pg_relation_filenode(${place + 1}::pg_catalog.text::pg_catalog.regclass)::pg_catalog.text AS file"
+        f"SELECT {_sum(table.hash_sql)}, count(*) FILTER (WHERE NOT ({_inside(table, low, high)})) AS strays,"
+        f" greatest({end}, ${place}::pg_catalog.text::tid)::pg_catalog.text AS next,"
+        f" pg_catalog.pg_relation_filenode({name})::pg_catalog.text AS file, pg_catalog.pg_stat_get_tuples_updated({name}) AS updates"
         f" FROM ONLY {table.sql} r WHERE r.ctid >= ${place}::pg_catalog.text::tid AND r.ctid < {end}"
     )
 
 
-def tile_inside(table: Table, low: bool, high: bool) -> str:
-    """Count and sum of those rows between two places in the heap that are inside the bounds; parameters are the bounds, then the places."""
-    return f"SELECT {_sum(table.hash_sql)} FROM ONLY {table.sql} r{between(table, low, high)} AND {_between_places(table, low, high)}"
-
-
 def tile_strays(table: Table, low: bool, high: bool, limit: int) -> str:
-    """The keys of the other rows there, by the same parameters."""
+    """The keys of the rows between two places in the heap that are outside the bounds; parameters are the bounds, then the places."""
     shown = ", ".join(f"r.{quoted(c.name)}::pg_catalog.text AS k{i}" for i, c in enumerate(table.key))
-    inside = between(table, low, high).removeprefix(" WHERE ")
-    return f"SELECT {shown} FROM ONLY {table.sql} r WHERE NOT ({inside}) AND {_between_places(table, low, high)} LIMIT {limit}"
+    return f"SELECT {shown} FROM ONLY {table.sql} r WHERE NOT ({_inside(table, low, high)}) AND {_placed(table, low, high)} LIMIT {limit}"
 
 
-def _between_places(table: Table, low: bool, high: bool) -> str:
-    place = 1 + len(table.key) * (low + high)
-    return f"r.ctid >= ${place}::pg_catalog.text::tid AND r.ctid < ${place + 1}::pg_catalog.text::tid"
+def tile_inside(table: Table, low: bool, high: bool) -> str:
+    """Count and sum of the others there, and the heap's `file`; parameters are the bounds, the places, then the table's name."""
+    name = f"${3 + len(table.key) * (low + high)}::pg_catalog.text::pg_catalog.regclass"
+    return (
+        f"SELECT {_sum(table.hash_sql)}, pg_catalog.pg_relation_filenode({name})::pg_catalog.text AS file"
+        f" FROM ONLY {table.sql} r WHERE {_inside(table, low, high)} AND {_placed(table, low, high)}"
+    )
+
+
+def _inside(table: Table, low: bool, high: bool) -> str:
+    return between(table, low, high).removeprefix(" WHERE ") or "true"
+
+
+def _placed(table: Table, low: bool, high: bool) -> str:
+    first = 1 + len(table.key) * (low + high)
+    return f"r.ctid >= ${first}::pg_catalog.text::tid AND r.ctid < ${first + 1}::pg_catalog.text::tid"
 
 
 def _follower(table: Table, low: bool) -> str:

@@ -15,6 +15,7 @@ from cockpit.model.words import Side
 from cockpit.reconcile import catalog, compare, tiles
 from cockpit.reconcile.differing import Found, Looker
 from cockpit.reconcile.ledger import Standing
+from cockpit.reconcile.passage import Passage
 from cockpit.reconcile.sessions import Line
 from tests.conftest import MakeDatabase
 from tests.reconcile.pairs import SCHEMA, pair, replicate, run, silently
@@ -22,8 +23,8 @@ from tests.reconcile.pairs import SCHEMA, pair, replicate, run, silently
 pytestmark = pytest.mark.servers
 
 ROWS, PIECE = 20_000, 2000
-LONG = (
-    "CREATE TABLE long (id int PRIMARY KEY, other int, v text)",
+MADE = "CREATE TABLE long (id int PRIMARY KEY, other int, v text)"
+FILLED = (
     f"INSERT INTO long SELECT n, {ROWS} - n, 'v' || n FROM generate_series(1, {ROWS}) n",
     "VACUUM ANALYZE long",
 )
@@ -35,9 +36,10 @@ async def spec(blue16: Server, green18: Server, make_database: MakeDatabase) -> 
     for end in (blue, green):
         await run(end, SCHEMA)
     await replicate(blue, green)
-    for end in (blue, green):
-        await run(end, *LONG)
-    yield pair(blue, green)
+    made = pair(blue, green)
+    await both(made, MADE)
+    await both(made, *FILLED)
+    yield made
 
 
 class Readings:
@@ -47,6 +49,7 @@ class Readings:
         self.asked: list[tuple[Side, str]] = []
         self.before: dict[int, Callable[[], Awaitable[None]]] = {}
         self.pieces = 0
+        self.rows: list[int] = []
 
     def from_heap(self, side: Side) -> int:
         return sum("r.ctid" in sql and "AS strays" in sql for of, sql in self.asked if of is side)
@@ -69,6 +72,7 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> Readings:
             await act()
         seen.pieces += 1
         found = await sums(self, *args)
+        seen.rows.append(max(rows for rows, _ in found[0].values()))
         self.rate = 10 * PIECE
         return found
 
@@ -79,12 +83,12 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> Readings:
     return seen
 
 
-async def look(spec: PairSpec, share: float = 1.0) -> tuple[Found, Standing]:
+async def look(spec: PairSpec, share: float = 1.0, name: str = "public.long") -> tuple[Found, Standing]:
     looker = Looker(spec, Side.BLUE)
     looker._comparison._share, looker._comparison.rate = lambda: share, 10 * PIECE
     try:
-        found = await looker.look(lambda name: name == "public.long")
-        return found, looker._ledger.standings["public", "long"]
+        found = await looker.look(lambda shown: shown == name)
+        return found, next(iter(looker._ledger.standings.values()))
     finally:
         await looker.close()
 
@@ -116,7 +120,7 @@ async def test_the_server_scans_tids(spec: PairSpec, side: Side) -> None:
         tile = await tiles.opened(lines[side], table)
         assert tile is not None
         for bounds in ((None, ("2000",)), (("2000",), ("4000",)), (("18000",), None)):
-            sql, parameters = tiles.ask(table, bounds, tile)
+            sql, parameters = tiles.ask(table, bounds, tile, PIECE)
             plan = "\n".join(str(row["QUERY PLAN"]) for row in await lines[side].fetch(f"EXPLAIN {sql}", *parameters))
             assert "Tid Range Scan" in plan
             assert "Seq Scan" not in plan
@@ -187,7 +191,7 @@ async def test_one_side_is_read_from_the_heap_and_the_other_by_its_keys(spec: Pa
     assert readings.from_heap(side.other) > 5
 
 
-@pytest.mark.parametrize("turned", [("CLUSTER long USING around",), ("TRUNCATE long", *LONG[1:2])])
+@pytest.mark.parametrize("turned", [("CLUSTER long USING around",), ("TRUNCATE long", FILLED[0])])
 async def test_a_heap_that_is_written_anew_meanwhile_is_read_anew(spec: PairSpec, readings: Readings, turned: tuple[str, ...]) -> None:
     """Turned round between two readings, every row that was ahead lies behind."""
     await both(spec, "CREATE INDEX around ON long (other)")
@@ -212,6 +216,82 @@ async def test_what_was_never_analysed_is_read_by_its_keys(spec: PairSpec, readi
     await both(spec, "DELETE FROM pg_statistic WHERE starelid = 'long'::regclass")
     assert keys((await look(spec))[0]) == set()
     assert readings.pieces == readings.by_key(Side.BLUE)
+
+
+async def test_a_stretch_whose_end_was_moved_far_away_is_not_long(spec: PairSpec, readings: Readings) -> None:
+    """The row behind the fourth range lies at the table's end: all that is between would be read in one statement."""
+    await both(spec, f"UPDATE long SET v = 'far' WHERE id = {PIECE // 4 * 7 + 1}")
+    await silently(spec.green.control, "UPDATE long SET v = 'drift' WHERE id IN (3000, 15000)")
+    found, standing = await look(spec)
+    assert keys(found) == {3000, 15000}
+    assert standing.strewn, "what is behind the stretch's end are strays"
+    assert max(readings.rows) < ROWS * 0.6
+
+
+async def test_a_stray_is_looked_for_in_the_heap_that_it_was_counted_in(
+    spec: PairSpec, readings: Readings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the counting and the look the heap is written anew: what is at those places now tells nothing."""
+    await both(spec, "CREATE INDEX around ON long (other)", "UPDATE long SET v = 'here' WHERE id IN (7000, 7001)")
+    await silently(spec.green.control, "UPDATE long SET v = 'there' WHERE id IN (7000, 7001)")
+    parted = tiles.parted
+
+    async def turned(*args: Any) -> Any:
+        await silently(spec.side(args[0].side).control, "CLUSTER long USING around")
+        return await parted(*args)
+
+    monkeypatch.setattr(tiles, "parted", turned)
+    found, standing = await look(spec)
+    assert keys(found) == {7000, 7001}
+    assert standing.strewn
+
+
+async def test_a_table_that_is_seen_to_be_updated_meanwhile_is_read_by_its_keys(spec: PairSpec, readings: Readings) -> None:
+    """Row 15000 differs, and moves to where was read already."""
+    await both(spec, "DELETE FROM long WHERE id < 1000", "VACUUM long")
+    await silently(spec.green.control, "DELETE FROM long WHERE id BETWEEN 15001 AND 15500")
+
+    async def write() -> None:
+        await silently(spec.blue.control, "UPDATE long SET v = 'meanwhile' WHERE id BETWEEN 15001 AND 15500")
+
+    readings.before = {5: write}
+    found, standing = await look(spec)
+    assert keys(found) == set(range(15001, 15501))
+    assert Side.BLUE in standing.strewn
+
+
+async def test_an_equal_table_is_given_up_where_the_other_side_does_not_move_on(
+    spec: PairSpec, readings: Readings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await both(spec, "UPDATE long SET v = 'here' WHERE id = 10")
+
+    async def never(*args: object) -> bool:
+        return False
+
+    monkeypatch.setattr(Passage, "passed", never)
+    found, _ = await look(spec)
+    assert "does not move on" in found.by_hand["public.long"]
+    assert readings.pieces < 40
+
+
+@pytest.mark.parametrize(
+    ("made", "from_heap"),
+    [
+        ('"Odd key" int PRIMARY KEY, other int, v text', True),
+        ("id int, other int, v text, PRIMARY KEY (id, other)", False),
+        ("id numeric PRIMARY KEY, other int, v text", True),
+        ("id timestamptz PRIMARY KEY, other int, v text", True),
+    ],
+)
+async def test_keys_of_every_kind(spec: PairSpec, readings: Readings, made: str, from_heap: bool) -> None:
+    key = "timestamptz '2026-01-01 UTC' + n * interval '1 minute'" if "timestamptz" in made else "n"
+    await both(spec, f'CREATE TABLE "Long one" ({made})')
+    await both(spec, f"INSERT INTO \"Long one\" SELECT {key}, 0, 'v' || n FROM generate_series(1, {ROWS}) n", 'VACUUM ANALYZE "Long one"')
+    await silently(spec.green.control, "UPDATE \"Long one\" SET v = 'drift' WHERE v IN ('v1', 'v9999', 'v20000')")
+    found, _ = await look(spec, name="public.Long one")
+    assert not found.by_hand
+    assert len(found.fixes) == 3
+    assert bool(readings.from_heap(Side.BLUE)) is from_heap
 
 
 def scattered(rng: random.Random) -> list[str]:
