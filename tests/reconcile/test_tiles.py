@@ -242,6 +242,7 @@ async def test_a_stray_is_looked_for_in_the_heap_that_it_was_counted_in(
 
     monkeypatch.setattr(tiles, "parted", turned)
     monkeypatch.setattr(compare, "MOST_SUSPECTS", ROWS)
+    monkeypatch.setattr(compare, "_reckoned", lambda table, work, rows: None)  # the range it happens in is the last one
     found, standing = await look(spec)
     assert keys(found) == {7000, 7001}
     assert standing.strewn
