@@ -55,7 +55,8 @@ def tiled(table: Table, low: bool, high: bool) -> str:
     name = f"${place + 1}::pg_catalog.text::pg_catalog.regclass"
     most = f"${place + 2}::pg_catalog.int8"
     long = f"{most} * pg_catalog.current_setting('block_size')::pg_catalog.int8 < pg_catalog.pg_relation_size({name})"
-    capped = f"CASE WHEN {long} THEN ('(' || {most} || ',0)')::tid ELSE '{LAST}'::tid END"
+    # A query of its own, so that it is asked once: a function that may answer anew each time bounds no scan.
+    capped = f"(SELECT CASE WHEN {long} THEN ('(' || {most} || ',0)')::tid ELSE '{LAST}'::tid END)"
     end = f"least(({_follower(table, low)}), {capped})" if high else capped
     return (
         f"SELECT {_sum(table.hash_sql)}, count(*) FILTER (WHERE NOT ({_inside(table, low, high)})) AS strays,"

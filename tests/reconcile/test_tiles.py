@@ -124,6 +124,10 @@ async def test_the_server_scans_tids(spec: PairSpec, side: Side) -> None:
             plan = "\n".join(str(row["QUERY PLAN"]) for row in await lines[side].fetch(f"EXPLAIN {sql}", *parameters))
             assert "Tid Range Scan" in plan
             assert "Seq Scan" not in plan
+            (bounds_used,) = [line for line in plan.splitlines() if "TID Cond" in line]
+            assert "ctid >=" in bounds_used
+            assert "ctid <" in bounds_used
+            assert "Filter:" not in plan
     finally:
         for line in lines.values():
             await line.close()
