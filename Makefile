@@ -28,13 +28,13 @@ help:
 drill: setup system
 	@$(BIN)/cockpit drill $(ARGS)
 
-# Tests that fly the rig or that look at a terminal come after the others, one at a time, so that they have the machine for themselves.
+# Tests that fly the rig or that look at a terminal come after the others, two files at a time: they wait as much as they work.
 # The simulator looks at no clock: niced, it takes what all of them leave.
 test: setup-test system
 	@$(MAKE) --no-print-directory -j 3 check test-flown test-simulated
 
 test-flown: test-together
-	$(BIN)/pytest -q -m "drill or pty"
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "drill or pty"
 
 # Once, before several processes would each compile every test anew.
 test-compiled: setup-test

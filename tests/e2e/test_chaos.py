@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
 
 SMALL = Wanted(
     rows=10_000,
-    rate=150.0,
+    rate=75.0,
     proxied=True,
     settings={"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"},
 )

@@ -36,7 +36,7 @@ from tests.quick import quick
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
 
-SMALL = Wanted(rows=10_000, apps=15, rate=150.0, settings={"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"})
+SMALL = Wanted(rows=10_000, apps=15, rate=75.0, settings={"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"})
 SERVED_AGAIN_S = 10.0
 KILLED = "the pilot was killed by signal 9"
 

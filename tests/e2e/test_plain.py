@@ -55,7 +55,7 @@ class Voice:
 @pytest.mark.timeout(240)
 def test_a_drill_is_flown_there_and_back_by_words(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    voice = Voice("drill", "--rows", "3000", "--runs", str(runs))
+    voice = Voice("drill", "--rows", "3000", "--rate", "75", "--runs", str(runs))
     try:
         voice.hears(b"The run is ready.", within_s=90)
         for _ in range(ARMS):

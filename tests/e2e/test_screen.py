@@ -162,7 +162,7 @@ async def test_a_second_person_approves_what_the_lead_then_flies(rig: Rig, tmp_p
 
 
 async def test_a_drill_is_shown_round_and_ended(no_rig_left: None, tmp_path: Path) -> None:
-    with tmux(SMALLEST, "drill", "--rows", "3000", "--runs", str(tmp_path / "runs")) as lead:
+    with tmux(SMALLEST, "drill", "--rows", "3000", "--rate", "75", "--runs", str(tmp_path / "runs")) as lead:
         lead.until("✓ ready", within_s=120)
         lead.until("T shows you round")
         lead.press("T")
