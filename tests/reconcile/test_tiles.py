@@ -253,7 +253,7 @@ async def test_a_stray_is_looked_for_in_the_heap_that_it_was_counted_in(
 
 
 async def test_a_table_that_is_seen_to_be_updated_meanwhile_is_read_by_its_keys(spec: PairSpec, readings: Readings) -> None:
-    """Row 15000 differs, and moves to where was read already."""
+    """Rows that are missing on green move on blue to where was read already."""
     await both(spec, "DELETE FROM long WHERE id < 1000", "VACUUM long")
     await silently(spec.green.control, "DELETE FROM long WHERE id BETWEEN 15001 AND 15500")
 
