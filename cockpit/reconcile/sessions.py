@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 APPLICATION = "cockpit-recon"
 CONNECT_S = 5.0
+RECENT = 8
 
 _SAME_TEXT = {
     "TimeZone": "UTC",
@@ -75,6 +76,8 @@ class Line:
         }
         self._connection: Any = None
         self._statements: dict[str, Any] = {}
+        self._recent: dict[str, None] = {}
+        """Of `again`, the last one behind."""
         self._names = 0
         self._turn = asyncio.Lock()
 
@@ -90,6 +93,17 @@ class Line:
         async with self._turn, self._border():
             async with asyncio.timeout(deadline):
                 statement = await self._prepared(sql)
+                return list(await statement.fetch(*args))
+
+    async def again(self, sql: str, *args: object, deadline: float = 6.0) -> list[Row]:
+        """As `run`, for what is asked many times now and then no more: of such statements the last `RECENT` are kept prepared."""
+        async with self._turn, self._border():
+            async with asyncio.timeout(deadline):
+                statement = await self._prepared(sql)
+                self._recent[sql] = self._recent.pop(sql, None)
+                for old in list(self._recent)[:-RECENT]:
+                    del self._recent[old]
+                    self._statements.pop(old, None)
                 return list(await statement.fetch(*args))
 
     async def warm(self, *sqls: str) -> None:
@@ -115,9 +129,9 @@ class Line:
         """The rows of `sql` in lists of at most `size`, so that a large result never is in memory as a whole."""
         async with self._turn, self._border():
             async with asyncio.timeout(deadline):
-                connection = await self._connected()
-                async with connection.transaction():
-                    cursor = await connection.cursor(sql, *args)
+                statement = await self._prepared(sql)
+                async with self._connection.transaction():
+                    cursor = await statement.cursor(*args)
                     while rows := await cursor.fetch(size):
                         yield list(rows)
 

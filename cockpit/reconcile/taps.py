@@ -23,7 +23,7 @@ from cockpit.reconcile.catalog import Carried, Table
 from cockpit.reconcile.durable import Member, Position
 from cockpit.reconcile.pace import DrainPace
 from cockpit.reconcile.rows import quoted
-from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.sessions import Line, Row
 from cockpit.reconcile.tap import FENCE, Batch, Decoder, Name, visible
 from cockpit.systems.postgres.pgoutput import Garbled
 
@@ -58,10 +58,23 @@ FROM pg_replication_slots WHERE slot_name = $1
 _OURS = "slot_name ~ $1 AND database = current_database()"
 _DROP_SLOTS = f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE {_OURS}"  # noqa: S608
 _STANDS = "(SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = $1)::pg_catalog.text AS at"
+_BEHIND = (
+    "(SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn) FROM pg_replication_slots WHERE slot_name = $1)::int8 AS behind"
+)
 _AFTER = f"""
 SELECT pg_current_snapshot()::text AS s, {_STANDS},
        (SELECT count(*) FROM pg_publication WHERE oid = ANY ($2::pg_catalog.oid[]))::int AS publications
 """  # noqa: S608
+
+
+SETTINGS = {"statement_timeout": "4s", "synchronous_commit": "local", "plan_cache_mode": "force_generic_plan"}
+"""Of the line beside the one that reads a slot: nobody waits for a standby, and what is asked twice a second is planned once."""
+
+
+FED = 1000
+"""Messages that are read before others of this process have their turn: some 5 ms."""
+LITTLE = 4 << 20
+"""Bytes of log, from where a slot's decoding begins, whose changes fit into memory: every change that it may show is in them."""
 
 
 def tap_name(pair: str) -> str:
@@ -124,8 +137,9 @@ class Tap:
         self.up = False
         self.why = "not made yet"
         self.pace = DrainPace()
-        self._line = Line(side, endpoint, writes=True, settings={"statement_timeout": "20s", "synchronous_commit": "local"})
-        self._admin = Line(side, endpoint, writes=True, settings={"statement_timeout": "4s"})
+        self._line = Line(side, endpoint, writes=True, settings={"statement_timeout": "20s"})
+        """Reads the slot, and nothing else: decoding begins by forgetting what the session knows of the catalogs, plans too (`logicalfuncs.c`)."""
+        self._admin = Line(side, endpoint, writes=True, settings=SETTINGS)
         self._decoder = Decoder({})
         self._published: dict[Name, Carried] = {}
         self._options: tuple[str, ...] = ()
@@ -222,8 +236,7 @@ class Tap:
         started = asyncio.get_running_loop().time()
         try:
             if fence is None:
-                await self._nudge()
-                await self._pull()
+                await self._pull(little=await self._nudge() <= LITTLE)
             else:
                 await self._pull_to(fence)
             batch = await self._seen(wait=fence is not None)
@@ -353,19 +366,22 @@ class Tap:
             if tables:
                 await self._admin.fetch(f"ALTER PUBLICATION {quoted(publication)} {verb} TABLE ONLY {', ONLY '.join(tables)}")
 
-    async def _nudge(self) -> None:
-        """Lets the slot's restart point move on, which otherwise only happens every 15 s, and flushes the log up to a whole record:
-        decoding waits for the rest of a record that asynchronous commits left half flushed (up to `wal_writer_delay`)."""
-        mark = f"pg_logical_emit_message(true, $2, '')::pg_catalog.text, {_STANDS}"
+    async def _nudge(self) -> int:
+        """Bytes of the log that is decoded next, more than `LITTLE` where the server does not say.
+
+        Lets the slot's restart point move on, which otherwise only happens every 15 s, and flushes the log up to a whole record: decoding
+        waits for the rest of a record that asynchronous commits left half flushed (up to `wal_writer_delay`)."""
+        mark = f"pg_logical_emit_message(true, $2, '')::pg_catalog.text, {_STANDS}, {_BEHIND}"
         sql = f"SELECT pg_log_standby_snapshot()::pg_catalog.text, {mark}" if self._nudges else f"SELECT {mark}"
         try:
-            (row,) = await self._line.run(sql, self.name, FENCE)
+            (row,) = await self._admin.run(sql, self.name, FENCE)
         except SystemFault as err:
             if err.code != "42501" or not self._nudges:
                 raise
             self._nudges = False
-        else:
-            self._untouched(row["at"])
+            return LITTLE + 1
+        self._untouched(row["at"])
+        return LITTLE + 1 if row["behind"] is None else int(row["behind"])
 
     def _untouched(self, at: str | None) -> None:
         """`LinkError` where the slot does not stand where the last drain left it."""
@@ -379,20 +395,27 @@ class Tap:
     def _changes(self) -> str:
         return changes_sql(self._options)
 
-    async def _pull(self) -> None:
+    async def _pull(self, *, little: bool) -> None:
+        """What was committed is in the decoder; `little` is asked for at once, in a quarter of the round trips."""
+        if little:
+            await self._feed(await self._line.run(self._changes(), self.name, self._publications()))
+            return
         async for rows in self._line.stream(self._changes(), self.name, self._publications()):
-            for row in rows:
-                self._decoder.feed(row["data"])
-            await asyncio.sleep(0)
+            await self._feed(rows)
+
+    async def _feed(self, rows: Sequence[Row]) -> None:
+        for number, row in enumerate(rows, 1):
+            self._decoder.feed(row["data"])
+            if number % FED == 0:
+                await asyncio.sleep(0)
 
     async def _pull_to(self, fence: str) -> None:
         """The mark is a transactional message: it commits, flushed, behind everything that committed before it was written."""
         sql = f"SELECT pg_logical_emit_message(true, $2, $3)::pg_catalog.text, {_STANDS}"
-        (row,) = await self._line.run(sql, self.name, FENCE, fence)
+        (row,) = await self._admin.run(sql, self.name, FENCE, fence)
         self._untouched(row["at"])
         while True:
-            for row in await self._line.run(self._changes(), self.name, self._publications()):
-                self._decoder.feed(row["data"])
+            await self._feed(await self._line.run(self._changes(), self.name, self._publications()))
             if not self._options or self._decoder.saw(fence):
                 return
 
@@ -402,7 +425,7 @@ class Tap:
         batch = Batch(changes=fresh.changes, end_lsn=fresh.end_lsn, fences=fresh.fences)
         self._unseen.append(fresh)
         while True:
-            (row,) = await self._line.run(_AFTER, self.name, self._publication_oids)
+            (row,) = await self._admin.run(_AFTER, self.name, self._publication_oids)
             self._at = row["at"]
             if row["publications"] != len(self._publication_oids):
                 remedy = "the tap is made anew and everything is proven again"

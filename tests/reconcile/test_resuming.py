@@ -505,13 +505,13 @@ async def test_what_was_drained_and_not_visible_yet_is_marked_again_by_the_next_
     tap = first.reconciler._taps[Side.BLUE]
     await run(runs.blue, "UPDATE account SET owner = 'late' WHERE id = 7")
     await drained(runs.blue, runs.green)
-    seen = tap._line.run
+    seen = tap._admin.run
 
     async def hidden(sql: str, *args: object) -> object:
         rows = await seen(sql, *args)
         return [dict(row) | {"s": "3:3:"} for row in rows] if "pg_current_snapshot" in sql else rows
 
-    tap._line.run = hidden  # type: ignore[assignment,method-assign]
+    tap._admin.run = hidden  # type: ignore[assignment,method-assign]
     await first.reconciler._watch.drain(first.reconciler._tables())
     assert tap._unseen
     now = asyncio.get_running_loop().time()

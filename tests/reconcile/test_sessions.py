@@ -11,7 +11,7 @@ from cockpit.drill.servers import Server
 from cockpit.errors import LinkError
 from cockpit.model.settings import Endpoint
 from cockpit.model.words import Side
-from cockpit.reconcile.sessions import Line, Row
+from cockpit.reconcile.sessions import RECENT, Line, Row
 from tests.conftest import MakeDatabase
 
 
@@ -53,5 +53,23 @@ async def test_a_snapshot_whose_end_is_cut_short_too_is_not_found_by_the_next_re
     monkeypatch.setattr(Line, "fetch", fetch)
     try:
         assert (await line.fetch("SHOW transaction_isolation"))[0][0] == "read committed"
+    finally:
+        await line.close()
+
+
+@pytest.mark.servers
+async def test_of_what_is_asked_again_the_last_few_are_kept_prepared(blue16: Server, make_database: MakeDatabase) -> None:
+    """The server keeps a plan for each: with ten thousand tables it could not keep one for every range of theirs."""
+    line = Line(Side.BLUE, await make_database(blue16, "again"))
+    try:
+        for number in range(3 * RECENT):
+            for _ in range(2):
+                assert (await line.again(f"SELECT {number} + $1::int AS n", 1))[0]["n"] == number + 1
+        kept = await line.fetch("SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%AS n'")
+        assert RECENT <= len(kept) <= RECENT + 1, "one may still be waiting to be given back"
+        assert f"SELECT {3 * RECENT - 1} + $1::int AS n" in {row["statement"] for row in kept}
+        await line.close()
+        assert (await line.again("SELECT 5 + $1::int AS n", 1))[0]["n"] == 6
+        assert len(await line.fetch("SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%AS n'")) == 1
     finally:
         await line.close()

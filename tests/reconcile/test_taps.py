@@ -11,7 +11,7 @@ from cockpit.drill.servers import Server
 from cockpit.errors import LinkError
 from cockpit.model.settings import Endpoint
 from cockpit.model.words import Known, Side
-from cockpit.reconcile import catalog
+from cockpit.reconcile import catalog, taps
 from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.cleaning import Gone
 from cockpit.reconcile.sessions import Line
@@ -64,6 +64,31 @@ async def test_a_drain_brings_what_changed_and_the_next_one_nothing_again(tap: T
     await run(database, "DELETE FROM account WHERE id = 2")
     assert set((await tap.drain("mark")).keys[ACCOUNT]) >= {("2",)}
     assert not (await tap.drain("another")).keys
+
+
+@pytest.mark.parametrize("little", [0, 1 << 40])
+async def test_a_drain_brings_the_same_whether_the_log_is_long_or_short(
+    tap: Tap, database: Endpoint, monkeypatch: pytest.MonkeyPatch, little: int
+) -> None:
+    monkeypatch.setattr(taps, "LITTLE", little)
+    await run(database, "INSERT INTO account SELECT n, n FROM generate_series(1, 6000) n", "INSERT INTO account VALUES (-1, 0)")
+    batch = await tap.drain()
+    assert (len(batch.keys[ACCOUNT]), batch.changes) == (6001, 6001)
+    assert not (await tap.drain("mark")).keys
+
+
+async def test_where_the_server_does_not_say_how_long_the_log_is_it_counts_as_long(
+    tap: Tap, database: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot that was lost has no place from which it would be decoded."""
+    asked = tap._admin.run
+
+    async def unsaid(sql: str, *args: object) -> object:
+        return [dict(row) | ({"behind": None} if "behind" in dict(row) else {}) for row in await asked(sql, *args)]
+
+    monkeypatch.setattr(tap._admin, "run", unsaid)
+    await run(database, "INSERT INTO account VALUES (1, 1)")
+    assert set((await tap.drain()).keys[ACCOUNT]) == {("1",)}
 
 
 @pytest.mark.parametrize("fence", [None, "mark"])
