@@ -22,6 +22,9 @@ from cockpit.reconcile.tap import Key, Name
 WIDTH = 64
 BATCH = 20_000
 """Keys of one table in one statement."""
+KEY_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "statement_timeout": "5s"}
+"""Of the lines that are asked. A plan is kept until its tables are analyzed again: one made while a table was small reads it whole, and would
+go on to do so once for each key when it has grown ("Planner Method Configuration", "PREPARE" in the manual)."""
 
 Hashes = dict[Key, tuple[int, ...]]
 """The hashes of the rows that a key has: none, one, or more where nothing keeps the key unique."""

@@ -34,7 +34,7 @@ from cockpit.reconcile.compare import Comparison
 from cockpit.reconcile.findings import beside, findings, waiver
 from cockpit.reconcile.keeping import Keeper
 from cockpit.reconcile.keyless import grows
-from cockpit.reconcile.keys import Bundles
+from cockpit.reconcile.keys import KEY_SETTINGS, Bundles
 from cockpit.reconcile.ledger import Ledger, Standing
 from cockpit.reconcile.parity import of_pair
 from cockpit.reconcile.passage import Passage
@@ -79,10 +79,7 @@ class PostgresReconciler:
         self._spec = spec
         self._throttle = Throttle(min(max(tuning.recon_duty, LEAST_DUTY), MOST_DUTY))
         self._scan = {side: Line(side, spec.side(side).control) for side in Side}
-        self._probe = {
-            side: Line(side, spec.side(side).control, settings={"plan_cache_mode": "force_generic_plan", "statement_timeout": "5s"})
-            for side in Side
-        }
+        self._probe = {side: Line(side, spec.side(side).control, settings=KEY_SETTINGS) for side in Side}
         self._strain = {side: Line(side, spec.side(side).control, settings={"statement_timeout": "2s"}) for side in Side}
         run = secrets.token_hex(4)
         self._taps = {side: Tap(side, spec.side(side).control, spec.name, run) for side in Side}

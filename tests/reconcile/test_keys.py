@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from cockpit.drill.servers import Server
+from cockpit.model.settings import Endpoint
 from cockpit.model.words import Side
+from cockpit.reconcile import catalog
 from cockpit.reconcile.catalog import KeyColumn, Table
-from cockpit.reconcile.keys import Bundles
+from cockpit.reconcile.keys import KEY_SETTINGS, Bundles
 from cockpit.reconcile.rows import Kind
+from cockpit.reconcile.sessions import Line
+from tests.conftest import MakeDatabase
+from tests.reconcile.pairs import connect, run, until
 
 
 def table(name: str) -> Table:
@@ -62,3 +70,36 @@ async def test_in_turn_one_side_is_asked_after_the_other() -> None:
     found = await proving
     assert found.equal == {("public", "a"): [("1",)]}
     assert found.seconds > 0
+
+
+@pytest.mark.servers
+async def test_keys_are_looked_up_in_the_index_of_a_table_that_was_small_when_the_statement_was_planned(
+    blue16: Server, green18: Server, make_database: MakeDatabase
+) -> None:
+    ends = {Side.BLUE: await make_database(blue16, "grown"), Side.GREEN: await make_database(green18, "grown")}
+    for end in ends.values():
+        await run(end, "CREATE TABLE t (id int PRIMARY KEY, v int) WITH (autovacuum_enabled = false)", "INSERT INTO t VALUES (1, 1)")
+        await run(end, "VACUUM ANALYZE t")
+    lines = {side: Line(side, end, settings=KEY_SETTINGS) for side, end in ends.items()}
+    bundles, name, keys = Bundles(lines), ("public", "t"), [(str(n),) for n in range(1, 3001)]
+    try:
+        bundles.adopt(list((await catalog.read(lines, (), Side.BLUE)).values()))
+        await bundles.warm()
+        for end in ends.values():
+            await run(end, "INSERT INTO t SELECT i, i FROM generate_series(2, 3000) i")
+        assert (await bundles.prove({name: keys})).equal == {name: keys}
+    finally:
+        for line in lines.values():
+            await line.close()
+    for end in ends.values():
+        await until(lambda end=end: _read(end, "seq_scan + idx_scan >= 3000"))
+        assert await _read(end, "seq_scan < 50"), f"read as a whole for each key on {end.port}"
+
+
+async def _read(end: Endpoint, condition: str) -> bool:
+    """Whether that holds for how often the table was read: sessions tell the server of it late."""
+    connection = await connect(end)
+    try:
+        return bool(await connection.fetchval(f"SELECT {condition} FROM pg_stat_user_tables WHERE relname = 't'"))
+    finally:
+        await connection.close()
