@@ -17,23 +17,25 @@ from functools import partial
 from cockpit.model.words import Side
 from cockpit.reconcile import statements, tiles
 from cockpit.reconcile.catalog import Table
+from cockpit.reconcile.distance import Distance
 from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Pass, Standing
 from cockpit.reconcile.pace import WEIGHT
 from cockpit.reconcile.passage import Passage
-from cockpit.reconcile.sessions import Line, both
+from cockpit.reconcile.sessions import Line, Row, both
 from cockpit.reconcile.suspects import Settled, Sum, settle
 from cockpit.reconcile.tails import End, read_end, read_growth, read_whole
 from cockpit.reconcile.tap import Key
+from cockpit.reconcile.throttle import gentle
 from cockpit.reconcile.tiles import Tile
 
 PIECE_S = 0.25
 PIECE_ROWS = 50_000
 """Rows of a short range. One that is unequal is read four times more to find the rows; a longer one is read again in short ones."""
-GENTLE = 0.25
-"""Up to this load limit the reading is gentle."""
-GENTLE_ROWS = 4_000
-"""Rows of a range then: about 5 ms. Half a million rows at once keep a processor busy for 0.5 s, and whoever waits for it."""
+GENTLE_BYTES = 128 << 10
+"""A range is of so many bytes where the reading is gentle, which take a server about 1 ms."""
+GENTLE_ROWS = 250
+"""Rows of such a range at least."""
 TRIPS = 4
 """A range takes at least so many times what its round trip takes: far servers are read in longer ones."""
 WHOLE_BYTES = 64 << 20
@@ -83,12 +85,12 @@ class Comparison:
         *,
         heap: bool = False,
     ) -> None:
-        """`share`: of a server's time, what may be taken now. `heap`: tables may be read from it, which is faster, and cannot be gone on
-        with in another process; a row that is updated meanwhile may be counted twice or not at all."""
+        """`share`: of a server's time, what may be taken now; of both servers', where they are on one machine. `heap`: tables may be read
+        from it, which is faster, and cannot be gone on with in another process; a row that is updated meanwhile may be counted twice or not
+        at all."""
         self.rate = 100_000.0
         self.growth_rate = 1_000_000.0
-        self.trip_s = 0.0
-        """Seconds of a statement that reads nothing: what the network takes."""
+        self.distance = Distance()
         self._tried: set[str] = set()
         self._spared = 0.0
         """Seconds of the present piece in which a server was not busy: the other had its turn, or was applying what this one had committed."""
@@ -119,18 +121,6 @@ class Comparison:
             return 0.0
         return loop.time() - started - self._spared
 
-    async def measure_trip(self) -> None:
-        """What the network takes of a statement to the farther side is known."""
-        self.trip_s = max(await asyncio.gather(*(self._trip(line) for line in self._lines.values())))
-
-    async def _trip(self, line: Line) -> float:
-        loop, took = asyncio.get_running_loop(), []
-        for _ in range(3):
-            started = loop.time()
-            await line.fetch("SELECT 1")
-            took.append(loop.time() - started)
-        return min(took)
-
     def cost(self, standing: Standing, *, grown: bool = False) -> float:
         """Predicted seconds of reading the whole table, or with `grown` of finding its new rows."""
         return standing.count() / (self.growth_rate if grown else self.rate)
@@ -144,18 +134,18 @@ class Comparison:
 
     def _short(self, standing: Standing) -> bool:
         """Whether the table is one piece."""
-        most = self._most() if standing.table.key and standing.table.ranged else self.rows_in(PIECE_S)
+        most = self._most(standing.table) if standing.table.key and standing.table.ranged else self.rows_in(PIECE_S)
         return standing.count() <= most and standing.table.size <= WHOLE_BYTES
 
     def _gentle(self) -> bool:
-        return self._share() <= GENTLE
+        return gentle(self._share())
 
-    def _most(self) -> int:
+    def _most(self, table: Table) -> int:
         """Rows of a key range that are read in one statement."""
-        return min(self.rows_in(PIECE_S), self._gentle_rows()) if self._gentle() else self.rows_in(PIECE_S)
+        return min(self.rows_in(PIECE_S), self._gentle_rows(table)) if self._gentle() else self.rows_in(PIECE_S)
 
-    def _gentle_rows(self) -> int:
-        return min(max(GENTLE_ROWS, int(self.rate * TRIPS * self.trip_s)), PIECE_ROWS)
+    def _gentle_rows(self, table: Table) -> int:
+        return min(max(GENTLE_ROWS, int(GENTLE_BYTES / _width(table)), int(self.rate * TRIPS * self.distance.trip_s)), PIECE_ROWS)
 
     async def _tiles(self, standing: Standing, work: Pass) -> dict[Side, Tile]:
         """The sides whose heap is read, from its start: a reading that has begun goes on as it began."""
@@ -166,19 +156,22 @@ class Comparison:
         return {side: tile for side, tile in zip(sides, found, strict=True) if tile is not None}
 
     async def _next(self, table: Table, work: Pass, serving: Side) -> Piece:
-        width = table.size / max(table.estimate, 1)
-        rows = min(self.rows_in(PIECE_S * 0.8), self._longest(work), max(int(WHOLE_BYTES / max(width, 1)), 100))
+        rows = min(self.rows_in(PIECE_S * 0.8), self._longest(table, work), max(int(WHOLE_BYTES / _width(table)), 100))
         last = work.until if work.closely else None
         if (high := _reckoned(table, work, rows)) is not None:
             return Piece(work.low, last if last is not None and int(last[0]) <= int(high[0]) else high)
         sql = statements.boundary(table, work.low is not None, rows, last is not None)
-        found = await self._lines[serving].fetch(sql, *(work.low or ()), *(last or ()))
+        found = await self._read_range(self._lines[serving], sql, *(work.low or ()), *(last or ()))
         return Piece(work.low, tuple(str(found[0][f"k{i}"]) for i in range(len(table.key))) if found else last)
 
-    def _longest(self, work: Pass) -> int:
+    async def _read_range(self, line: Line, sql: str, *bounds: object) -> list[Row]:
+        """Short ranges are many: what the server does before it reads one counts."""
+        return await (line.again if self._gentle() else line.fetch)(sql, *bounds)
+
+    def _longest(self, table: Table, work: Pass) -> int:
         """Rows of the next range at most."""
         if self._gentle():
-            return self._gentle_rows()
+            return self._gentle_rows(table)
         return PIECE_ROWS if work.closely else max(work.stride, PIECE_ROWS)
 
     async def _piece(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> None:
@@ -222,11 +215,12 @@ class Comparison:
         sides, bounds = (serving, serving.other), (piece.low, piece.high)
         by_key = statements.ranged(table, piece.low is not None, piece.high is not None), piece.bounds
         asked = {side: tiles.ask(table, bounds, read[side], self.rows_in(PIECE_S)) if side in read else by_key for side in sides}
-        asks = [partial(self._lines[side].fetch, sql, *parameters) for side, (sql, parameters) in asked.items()]
+        asks = [partial(self._read_range, self._lines[side], sql, *parameters) for side, (sql, parameters) in asked.items()]
         took, answers = await both(asks, in_turn=self._gentle() and table.ranged)
         # At most half of it: a network that was slow when it was measured must not make the servers seem quick.
-        took -= min(self.trip_s, took / 2)
-        self._spared += loop.time() - started - took
+        took -= min(self.distance.trip_s, took / 2)
+        if not self.distance.one_machine:
+            self._spared += loop.time() - started - took
         rows = {side: found[0] for side, found in zip(sides, answers, strict=True)}
         sums = {side: (int(row["n"]), str(row["h"])) for side, row in rows.items()}
         self._measured(max(n for n, _ in sums.values()), took)
@@ -432,6 +426,11 @@ def _reckoned(table: Table, work: Pass, rows: int) -> Key | None:
 
 def _counts(table: Table) -> bool:
     return len(table.key) == 1 and table.key[0].kind.built_in and table.key[0].kind.name in _MOST
+
+
+def _width(table: Table) -> float:
+    """Bytes of a row, and what a table that is mostly empty has beside them."""
+    return max(table.size / max(table.estimate, 1), 1.0)
 
 
 def _by_key(rows: list[Mapping[str, object]], width: int) -> dict[Key, tuple[int, ...]]:

@@ -31,6 +31,7 @@ from cockpit.reconcile.business import Business
 from cockpit.reconcile.cleaning import Gone
 from cockpit.reconcile.columns import MOST_ROWS, read_differences
 from cockpit.reconcile.compare import Comparison
+from cockpit.reconcile.distance import measure
 from cockpit.reconcile.findings import beside, findings, waiver
 from cockpit.reconcile.keeping import Keeper
 from cockpit.reconcile.keyless import grows
@@ -54,6 +55,8 @@ CATALOG_SOON_S = 2.0
 """Where a table was refused, or its first copy is not finished."""
 CATALOG_CHEAP_S = 0.1
 """Catalogs that are read within this are read once more before a window."""
+BURST_S = 0.025
+"""Short ranges are read for so long, then it rests: that disturbs fewer transactions than a rest after each, and more is read."""
 LONGEST_REST_S = 5.0
 CATCH_UP_ROUNDS = 3
 """A key is proven in the round after the one that saw it, when replication has had the time to carry it."""
@@ -62,8 +65,6 @@ CALM_AFTER_S = 1.0
 CUT_S = 0.05
 """How long a statement may go on after `hold`."""
 LEAST_DUTY, MOST_DUTY = 0.01, 0.5
-LEAST_PART = 0.5
-"""Of the load limit, what the scan takes in any case, however much the watch has to do."""
 
 NO_CHECKS = Checks()
 FOR_WINDOW = "given up for the window of a handover"
@@ -78,7 +79,7 @@ class PostgresReconciler:
         """`checks`: what both sides must agree on beside their rows. `proof`: the file in which what is proven outlives the process; without it, or where it cannot be written, it does not."""
         self._spec = spec
         self._throttle = Throttle(min(max(tuning.recon_duty, LEAST_DUTY), MOST_DUTY))
-        self._scan = {side: Line(side, spec.side(side).control) for side in Side}
+        self._scan = {side: Line(side, spec.side(side).control, settings={"plan_cache_mode": "force_custom_plan"}) for side in Side}
         self._probe = {side: Line(side, spec.side(side).control, settings=KEY_SETTINGS) for side in Side}
         self._strain = {side: Line(side, spec.side(side).control, settings={"statement_timeout": "2s"}) for side in Side}
         run = secrets.token_hex(4)
@@ -123,7 +124,7 @@ class PostgresReconciler:
         await self._keeper.open()
         self._hash_faults = await self._test_hash()
         await self._read_catalog()
-        await self._comparison.measure_trip()
+        self._comparison.distance = await measure(self._scan)
         await self._business.plan(serving)
 
     async def close(self) -> None:
@@ -300,11 +301,15 @@ class PostgresReconciler:
 
     async def _scanning(self) -> None:
         await self._tapped.wait()
+        busy = 0.0
         while True:
             await self._free.wait()
-            busy = await self._attended(self._step(), cut=True)
+            took = await self._attended(self._step(), cut=True)
             self._keeper.tell()
-            await self._rest(self._for_scan(), busy if busy is not None else 0.2)
+            busy += took if took is not None else 0.2
+            if busy >= BURST_S:
+                await self._rest(self._for_scan(), busy)
+                busy = 0.0
 
     async def _throttling(self) -> None:
         while True:
@@ -406,9 +411,8 @@ class PostgresReconciler:
         await asyncio.sleep(min(busy * (1 - share) / share, LONGEST_REST_S))
 
     def _for_scan(self) -> float:
-        """Of a server's time, what the watch leaves of the load limit."""
-        share = self._throttle.share
-        return max(share - self._watch.load(share), share * LEAST_PART)
+        """Of a server's time, what the watch leaves of the load limit, and on this machine the cockpit itself."""
+        return self._throttle.for_scan(self._watch.load(self._throttle.share), here=self._comparison.distance.here)
 
     # --- facts ---------------------------------------------------------------------
 

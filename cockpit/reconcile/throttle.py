@@ -7,6 +7,7 @@ many backends work. Any of them beyond its limit halves the share; while none is
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,12 @@ from cockpit.model.words import Side
 from cockpit.reconcile.sessions import Line
 
 EVERY_S = 2.0
+GENTLE = 0.25
+"""Up to this load limit the reading is gentle."""
+LEAST_PART = 0.5
+"""Of the load limit, what the scan takes in any case, however much the watch has to do."""
+LEAST_GENTLY = 0.3
+"""The same of a limit that asks for gentle reading."""
 GROWTH = 0.01
 LEAST = 0.005
 SLOW = 1.5
@@ -29,6 +36,8 @@ RETAINED_BYTES = 4 << 30
 BUSY = 0.6
 """Share of max_connections that may be at work."""
 _SLOWLY = 0.05
+OWN_EVERY_S = 1.0
+OWN_WEIGHT = 0.3
 
 _STATE = """
 SELECT (SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND backend_type = 'client backend')::int AS active,
@@ -51,6 +60,25 @@ class Strain:
     connections: int = 100
 
 
+class OwnTime:
+    """Of the time, in how much of it a processor works for this process."""
+
+    def __init__(self) -> None:
+        self._share = 0.0
+        self._at = time.monotonic()
+        self._worked = time.process_time()
+
+    def share(self) -> float:
+        """Of the last seconds."""
+        return self._took(time.monotonic(), time.process_time())
+
+    def _took(self, now: float, worked: float) -> float:
+        if now - self._at >= OWN_EVERY_S:
+            self._share += OWN_WEIGHT * ((worked - self._worked) / (now - self._at) - self._share)
+            self._at, self._worked = now, worked
+        return self._share
+
+
 class Throttle:
     """`share` is what may be taken now, `cause` why it is less than `allowed`; empty while it is not."""
 
@@ -58,6 +86,7 @@ class Throttle:
         self.allowed = allowed
         self.share = allowed
         self.cause = ""
+        self._own = OwnTime()
         self._usual: dict[Side, float] = {}
         self._answers: dict[Side, deque[float]] = {side: deque(maxlen=IN_A_ROW) for side in Side}
 
@@ -65,6 +94,12 @@ class Throttle:
         """The lead's word counts at once, unless the servers are under strain."""
         self.allowed = share
         self.share = min(self.share, share) if self.cause else share
+
+    def for_scan(self, watch: float, *, here: bool) -> float:
+        """Of a server's time, what is left for the scan while the watch takes `watch`, and this process its part if the server is `here`."""
+        if gentle(self.share):
+            return max(self.share - watch - (self._own.share() if here else 0.0), self.share * LEAST_GENTLY)
+        return max(self.share - watch, self.share * LEAST_PART)
 
     def judge(self, seen: tuple[Strain, ...]) -> None:
         """The share for the next while follows from what the servers show."""
@@ -90,6 +125,11 @@ class Throttle:
         if seen.active > seen.connections * BUSY:
             return f"{seen.active} backends work on {seen.side}"
         return ""
+
+
+def gentle(share: float) -> bool:
+    """Whether at this load limit nobody is to feel the reading; above it, it is to end soon."""
+    return share <= GENTLE
 
 
 async def look(lines: Mapping[Side, Line]) -> tuple[Strain, ...]:

@@ -23,7 +23,7 @@ MOST_KEYS = 20_000
 """Keys proven in one cycle."""
 FEW = 200
 """Fewer keys tell what a look takes at least, and nothing of how many fit into a second."""
-SHARE = 0.5
+SHARE = 0.3
 """Of the load limit, what the watch takes; the scan has what is left."""
 LONGEST_REST_S = 0.6
 """It takes more where a round is so long that even this rest is too short for its part: what the pane says is to stay young."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -52,7 +53,7 @@ def test_faster_readings_are_nearer_to_the_window_and_its_own_is_nearest() -> No
 
 @pytest.mark.parametrize(
     ("busy_s", "share", "rest_s"),
-    [(0.01, 0.5, Watch.EVERY_S), (0.025, 0.1, 0.475), (0.04, 0.5, Watch.EVERY_S), (2.0, 0.1, LONGEST_REST_S), (0.0, 0.01, Watch.EVERY_S)],
+    [(0.01, 0.5, Watch.EVERY_S), (0.015, 0.1, 0.485), (0.04, 0.5, Watch.EVERY_S), (2.0, 0.1, LONGEST_REST_S), (0.0, 0.01, Watch.EVERY_S)],
 )
 def test_the_watch_takes_its_part_of_the_load_limit_and_is_never_long_away(busy_s: float, share: float, rest_s: float) -> None:
     none = cast(Any, None)
@@ -63,12 +64,48 @@ def test_the_watch_takes_its_part_of_the_load_limit_and_is_never_long_away(busy_
 
 @pytest.mark.parametrize(
     ("busy_s", "share", "scan"),
-    [(0.0, 0.1, 0.1), (0.01, 0.1, 0.1 - 0.01 / 0.41), (0.025, 0.1, 0.05), (2.0, 0.1, 0.05), (0.01, 0.5, 0.5 - 0.01 / 0.41)],
+    [
+        (0.0, 0.1, 0.1),
+        (0.01, 0.1, 0.1 - 0.01 / 0.41),
+        (0.025, 0.1, 0.06),
+        (2.0, 0.1, 0.03),
+        (2.0, 0.5, 0.25),
+        (0.01, 0.5, 0.5 - 0.01 / 0.41),
+    ],
 )
 def test_watch_and_scan_together_take_the_load_limit(busy_s: float, share: float, scan: float) -> None:
-    """But for a watch that has more to do than half of it: the scan goes on with the other half."""
-    end = Endpoint("127.0.0.1", 1, "none", "nobody", None)
-    side = SideSpec(end, end)
-    reconciler = PostgresReconciler(PairSpec("pair", side, side, (), ()), Tuning(recon_duty=share))
+    """But for a watch that has more to do: the scan goes on, with a little where it is to be gentle and with half where it is not."""
+    reconciler = unopened(share)
     reconciler._watch.busy_s = busy_s
     assert reconciler._for_scan() == pytest.approx(scan)
+
+
+def unopened(share: float) -> PostgresReconciler:
+    end = Endpoint("127.0.0.1", 1, "none", "nobody", None)
+    side = SideSpec(end, end)
+    return PostgresReconciler(PairSpec("pair", side, side, (), ()), Tuning(recon_duty=share))
+
+
+async def test_the_scan_reads_short_ranges_one_after_the_other_and_rests_by_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    reconciler, rested, done = unopened(0.1), [], asyncio.Event()
+    took = iter([0.01, 0.01, 0.01, 0.3, 0.01, 0.02])
+
+    async def step() -> float:
+        return next(took)
+
+    async def rest(share: float | None, busy: float) -> None:
+        rested.append(round(busy, 3))
+        if len(rested) == 3:
+            done.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(reconciler, "_step", step)
+    monkeypatch.setattr(reconciler, "_rest", rest)
+    reconciler._tapped.set()
+    scanning = asyncio.create_task(reconciler._scanning())
+    try:
+        await asyncio.wait_for(done.wait(), 5.0)
+    finally:
+        scanning.cancel()
+        await asyncio.gather(scanning, return_exceptions=True)
+    assert rested == [0.03, 0.3, 0.03]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from functools import partial, partialmethod
 from typing import Any
 
 import pytest
@@ -13,8 +15,11 @@ from cockpit.drill.servers import Server
 from cockpit.model.settings import PairSpec
 from cockpit.model.words import Side
 from cockpit.reconcile import compare
+from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.differing import Found, Looker
+from cockpit.reconcile.distance import Distance, measure
 from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.throttle import GENTLE
 from tests.conftest import MakeDatabase
 from tests.reconcile.pairs import SCHEMA, pair, replicate, run, silently
 
@@ -49,11 +54,26 @@ def ranges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         read.append(max(rows for rows, _ in found[0].values()))
         return found
 
+    monkeypatch.setattr(compare, "GENTLE_BYTES", 0)
     monkeypatch.setattr(compare, "GENTLE_ROWS", GENTLY)
     monkeypatch.setattr(compare, "PIECE_ROWS", SHORT)
     monkeypatch.setattr(compare, "PIECE_S", LIMIT / (10 * LIMIT) / 0.8)
     monkeypatch.setattr(compare.Comparison, "_sums", noted)
     return read
+
+
+Ask = Callable[[], Awaitable[Any]]
+
+
+def around(monkeypatch: pytest.MonkeyPatch, wrapped: Callable[[Ask, Line, str], Awaitable[Any]]) -> None:
+    """Every statement of a line goes through `wrapped`, which is given what asks it."""
+    for name in ("fetch", "again"):
+        monkeypatch.setattr(Line, name, partialmethod(_asked, getattr(Line, name), wrapped))
+
+
+def _asked(line: Line, ask: Any, wrapped: Any, sql: str, *args: object, deadline: float = 6.0) -> Awaitable[Any]:
+    asked: Awaitable[Any] = wrapped(partial(ask, line, sql, *args, deadline=deadline), line, sql)
+    return asked
 
 
 async def look(spec: PairSpec, share: float = 1.0) -> Found:
@@ -73,68 +93,63 @@ async def test_they_grow_while_all_is_equal(spec: PairSpec, ranges: list[int]) -
 
 
 async def test_at_a_small_load_limit_none_is_long(spec: PairSpec, ranges: list[int]) -> None:
-    assert (await look(spec, compare.GENTLE)).fixes == ()
+    assert (await look(spec, GENTLE)).fixes == ()
     assert max(ranges) == GENTLY
     assert sum(ranges) == ROWS
 
 
-@pytest.mark.parametrize(("share", "most"), [(compare.GENTLE, 1), (1.0, 2)])
+@pytest.mark.parametrize(("share", "most"), [(GENTLE, 1), (1.0, 2)])
 async def test_at_a_small_load_limit_the_sides_are_read_one_after_the_other(
     spec: PairSpec, ranges: list[int], monkeypatch: pytest.MonkeyPatch, share: float, most: int
 ) -> None:
     reading: list[Side] = []
     at_once: list[int] = []
-    fetch = Line.fetch
 
-    async def noted(self: Line, sql: str, *args: object, deadline: float = 6.0) -> Any:
+    async def noted(ask: Ask, line: Line, sql: str) -> Any:
         if "sum(" not in sql:
-            return await fetch(self, sql, *args, deadline=deadline)
-        reading.append(self.side)
+            return await ask()
+        reading.append(line.side)
         at_once.append(len(reading))
         try:
-            return await fetch(self, sql, *args, deadline=deadline)
+            return await ask()
         finally:
-            reading.remove(self.side)
+            reading.remove(line.side)
 
-    monkeypatch.setattr(Line, "fetch", noted)
+    around(monkeypatch, noted)
     assert (await look(spec, share)).fixes == ()
     assert max(at_once) == most
 
 
 async def test_far_servers_are_read_in_longer_ranges_and_their_distance_is_no_work(spec: PairSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetch = Line.fetch
-
-    async def far(self: Line, sql: str, *args: object, deadline: float = 6.0) -> Any:
+    async def far(ask: Ask, line: Line, sql: str) -> Any:
         await asyncio.sleep(0.05)
-        return await fetch(self, sql, *args, deadline=deadline)
+        return await ask()
 
+    monkeypatch.setattr(compare, "GENTLE_BYTES", 0)
     monkeypatch.setattr(compare, "GENTLE_ROWS", GENTLY)
-    monkeypatch.setattr(Line, "fetch", far)
+    around(monkeypatch, far)
     looker = Looker(spec, Side.BLUE)
     comparison = looker._comparison
-    comparison._share = lambda: compare.GENTLE
+    comparison._share = lambda: GENTLE
     try:
-        await comparison.measure_trip()
-        assert 0.05 <= comparison.trip_s < 0.1
+        comparison.distance = replace(await measure(looker._lines), one_machine=False)
+        assert 0.05 <= comparison.distance.trip_s < 0.1
         assert (await looker.look(lambda name: name == "public.long")).fixes == ()
     finally:
         await looker.close()
-    assert comparison._gentle_rows() > 10 * GENTLY
+    assert comparison._gentle_rows(Table(("public", "long"), estimate=ROWS)) > 10 * GENTLY
     assert comparison.rate > 100_000, "20,000 rows take some 10 ms of a server, and 50 ms of the way"
 
 
 async def test_a_network_that_was_slow_once_does_not_make_the_servers_seem_quick(spec: PairSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetch = Line.fetch
+    async def slow(ask: Ask, line: Line, sql: str) -> Any:
+        await asyncio.sleep(0.1 if "sum(" in sql else 0)
+        return await ask()
 
-    async def slow(self: Line, sql: str, *args: object, deadline: float = 6.0) -> Any:
-        if "sum(" in sql:
-            await asyncio.sleep(0.1)
-        return await fetch(self, sql, *args, deadline=deadline)
-
-    monkeypatch.setattr(Line, "fetch", slow)
+    around(monkeypatch, slow)
     looker = Looker(spec, Side.BLUE)
     comparison = looker._comparison
-    comparison.trip_s = 30.0
+    comparison.distance = Distance(30.0)
     try:
         assert (await looker.look(lambda name: name == "public.long")).fixes == ()
     finally:
@@ -142,17 +157,19 @@ async def test_a_network_that_was_slow_once_does_not_make_the_servers_seem_quick
     assert 100_000 < comparison.rate <= 2 * ROWS / 0.1
 
 
-async def test_a_side_that_waits_for_its_turn_is_not_busy(spec: PairSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rest after a piece follows from what one server was kept busy."""
-    fetch = Line.fetch
+@pytest.mark.parametrize(("one_machine", "turns"), [(False, 1), (True, 2)])
+async def test_a_side_that_waits_for_its_turn_is_not_busy_unless_both_are_one_machine(
+    spec: PairSpec, monkeypatch: pytest.MonkeyPatch, one_machine: bool, turns: int
+) -> None:
+    """The rest after a piece follows from what one server was kept busy, or one machine by both."""
 
-    async def slow(self: Line, sql: str, *args: object, deadline: float = 6.0) -> Any:
-        if "sum(" in sql:
-            await asyncio.sleep(0.2)
-        return await fetch(self, sql, *args, deadline=deadline)
+    async def slow(ask: Ask, line: Line, sql: str) -> Any:
+        await asyncio.sleep(0.2 if "sum(" in sql else 0)
+        return await ask()
 
     looker = Looker(spec, Side.BLUE)
-    looker._comparison._share = lambda: compare.GENTLE
+    looker._comparison._share = lambda: GENTLE
+    looker._comparison.distance = Distance(one_machine=one_machine)
     busy: list[float] = []
     advance = looker._comparison.advance
 
@@ -160,14 +177,16 @@ async def test_a_side_that_waits_for_its_turn_is_not_busy(spec: PairSpec, monkey
         busy.append(await advance(standing, serving))
         return busy[-1]
 
-    monkeypatch.setattr(Line, "fetch", slow)
+    monkeypatch.setattr(compare, "GENTLE_BYTES", 0)
+    monkeypatch.setattr(compare, "GENTLE_ROWS", ROWS // 4)
+    around(monkeypatch, slow)
     monkeypatch.setattr(looker._comparison, "advance", counted)
     try:
         assert (await looker.look(lambda name: name == "public.long")).fixes == ()
     finally:
         await looker.close()
-    assert len(busy) > 4, "in ranges of at most 4,000 rows, though all of it would be one piece"
-    assert all(0.2 <= each < 0.4 for each in busy)
+    assert len(busy) > 4, "in short ranges, though all of it would be one piece"
+    assert all(0.2 * turns <= each < 0.2 * turns + 0.2 for each in busy)
 
 
 async def test_where_a_row_is_unequal_they_are_short_and_then_long_again(spec: PairSpec, ranges: list[int]) -> None:
@@ -180,7 +199,7 @@ async def test_where_a_row_is_unequal_they_are_short_and_then_long_again(spec: P
     assert max(ranges[wide + 1 + len(closely) + 1 :]) > SHORT
 
 
-@pytest.mark.parametrize("share", [1.0, compare.GENTLE])
+@pytest.mark.parametrize("share", [1.0, GENTLE])
 async def test_a_range_that_holds_more_rows_than_was_reckoned_is_not_read_for_ever(spec: PairSpec, ranges: list[int], share: float) -> None:
     """Behind a range with gaps the next one is reckoned too wide where there are none."""
     for end in (spec.blue.control, spec.green.control):

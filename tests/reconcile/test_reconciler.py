@@ -15,8 +15,8 @@ from cockpit.errors import SystemFault
 from cockpit.model.settings import Endpoint, Tuning, Waiver
 from cockpit.model.words import Known, ProofState, Severity, Side
 from cockpit.reconcile import PostgresReconciler
-from cockpit.reconcile.compare import GENTLE
 from cockpit.reconcile.keyless import Keyless
+from cockpit.reconcile.throttle import GENTLE
 from tests.conftest import MakeDatabase
 from tests.reconcile.conftest import SmallPair
 from tests.reconcile.pairs import SCHEMA, Pane, connect, drained, load, pair, reconciling, run, silently, until

@@ -5,7 +5,20 @@ from __future__ import annotations
 import pytest
 
 from cockpit.model.words import Side
-from cockpit.reconcile.throttle import BUSY, GROWTH, IN_A_ROW, LAG_BYTES, LEAST, NOTICED_S, RETAINED_BYTES, Strain, Throttle
+from cockpit.reconcile.throttle import (
+    BUSY,
+    GENTLE,
+    GROWTH,
+    IN_A_ROW,
+    LAG_BYTES,
+    LEAST,
+    LEAST_GENTLY,
+    NOTICED_S,
+    RETAINED_BYTES,
+    OwnTime,
+    Strain,
+    Throttle,
+)
 
 WELL = Strain(Side.BLUE, 0.01)
 
@@ -81,3 +94,23 @@ def test_a_server_that_is_slower_for_good_is_usual_after_a_while() -> None:
         throttle.judge((Strain(Side.BLUE, 0.029),))
     throttle.judge((Strain(Side.BLUE, 0.040),))
     assert throttle.cause == ""
+
+
+def test_what_this_process_takes_of_the_servers_machine_is_within_the_limit() -> None:
+    throttle = Throttle(GENTLE)
+    throttle._own._share, throttle._own._at = 0.05, float("inf")
+    assert throttle.for_scan(0.08, here=False) == pytest.approx(GENTLE - 0.08)
+    assert throttle.for_scan(0.08, here=True) == pytest.approx(GENTLE - 0.08 - 0.05)
+    assert throttle.for_scan(0.24, here=True) == pytest.approx(GENTLE * LEAST_GENTLY)
+
+
+def test_own_time_is_of_the_last_seconds() -> None:
+    own = OwnTime()
+    start, worked = own._at, own._worked
+    assert own._took(start + 0.5, worked + 0.5) == 0.0, "too soon to tell"
+    for second in range(1, 21):
+        share = own._took(start + second, worked + 0.04 * second)
+    assert share == pytest.approx(0.04, rel=0.01)
+    for second in range(21, 41):
+        share = own._took(start + second, worked + 0.8)
+    assert share < 0.001
