@@ -22,7 +22,7 @@ from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Pass, Standing
 from cockpit.reconcile.pace import WEIGHT
 from cockpit.reconcile.passage import Passage
-from cockpit.reconcile.sessions import Line, Row, both
+from cockpit.reconcile.sessions import FETCH_TRIPS, Line, both
 from cockpit.reconcile.suspects import Settled, Sum, settle
 from cockpit.reconcile.tails import End, read_end, read_growth, read_whole
 from cockpit.reconcile.tap import Key
@@ -85,7 +85,7 @@ class Comparison:
         *,
         heap: bool = False,
     ) -> None:
-        """`share`: of a server's time, what may be taken now; of both servers', where they are on one machine. `heap`: tables may be read
+        """`share`: of a server's time, what may be taken now; of both servers' where they are on one machine and it is little. `heap`: tables may be read
         from it, which is faster, and cannot be gone on with in another process; a row that is updated meanwhile may be counted twice or not
         at all."""
         self.rate = 100_000.0
@@ -161,12 +161,8 @@ class Comparison:
         if (high := _reckoned(table, work, rows)) is not None:
             return Piece(work.low, last if last is not None and int(last[0]) <= int(high[0]) else high)
         sql = statements.boundary(table, work.low is not None, rows, last is not None)
-        found = await self._read_range(self._lines[serving], sql, *(work.low or ()), *(last or ()))
+        found = await self._lines[serving].fetch(sql, *(work.low or ()), *(last or ()))
         return Piece(work.low, tuple(str(found[0][f"k{i}"]) for i in range(len(table.key))) if found else last)
-
-    async def _read_range(self, line: Line, sql: str, *bounds: object) -> list[Row]:
-        """Short ranges are many: what the server does before it reads one counts."""
-        return await (line.again if self._gentle() else line.fetch)(sql, *bounds)
 
     def _longest(self, table: Table, work: Pass) -> int:
         """Rows of the next range at most."""
@@ -215,10 +211,13 @@ class Comparison:
         sides, bounds = (serving, serving.other), (piece.low, piece.high)
         by_key = statements.ranged(table, piece.low is not None, piece.high is not None), piece.bounds
         asked = {side: tiles.ask(table, bounds, read[side], self.rows_in(PIECE_S)) if side in read else by_key for side in sides}
-        asks = [partial(self._read_range, self._lines[side], sql, *parameters) for side, (sql, parameters) in asked.items()]
+        # Short ranges of a table are many: what the server does before it reads one counts.
+        kept = bool(piece.bounds) and self._gentle()
+        lines = {side: self._lines[side].again if kept else self._lines[side].fetch for side in sides}
+        asks = [partial(lines[side], sql, *parameters) for side, (sql, parameters) in asked.items()]
         took, answers = await both(asks, in_turn=self._gentle() and table.ranged)
         # At most half of it: a network that was slow when it was measured must not make the servers seem quick.
-        took -= min(self.distance.trip_s, took / 2)
+        took -= min(self.distance.trip_s * (1 if kept else FETCH_TRIPS), took / 2)
         if not self.distance.one_machine:
             self._spared += loop.time() - started - took
         rows = {side: found[0] for side, found in zip(sides, answers, strict=True)}
@@ -228,7 +227,7 @@ class Comparison:
 
     def _measured(self, rows: int, seconds: float) -> None:
         """A reading that took long tells more than one whose rows were few."""
-        if rows >= 1000 and seconds > 0:
+        if rows >= GENTLE_ROWS and seconds > 0:
             self.rate += min(seconds / TELLING_S, 1.0) * WEIGHT * (rows / seconds - self.rate)
 
     async def _settled(self, standing: Standing, work: Pass, piece: Piece, serving: Side) -> bool:

@@ -1,6 +1,7 @@
 """How far the servers are: what the network takes, and who shares a machine.
 
-That is the servers' word: where a tunnel or a container stands between, the host in the config tells neither.
+That is the servers' word: where a tunnel stands between, the host in the config tells neither. Two containers with addresses of their own
+count as two machines.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SELECT coalesce(inet_server_addr()::text, '') AS machine, inet_server_addr() IS 
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """`trip_s`: seconds of a statement to the farther side that reads nothing."""
+    """`trip_s`: seconds of a round trip to the farther side."""
 
     trip_s: float = 0.0
     one_machine: bool = False
@@ -35,7 +36,8 @@ async def measure(lines: Mapping[Side, Line]) -> Distance:
     Two servers that call themselves 127.0.0.1 at the ends of two tunnels count as one machine: they are read more slowly than they might be."""
     trips = await asyncio.gather(*(_trip(line) for line in lines.values()))
     told = [(await line.fetch(_WHERE))[0] for line in lines.values()]
-    return Distance(max(trips), len({row["machine"] for row in told}) == 1, any(row["here"] for row in told))
+    here = [row["here"] for row in told]
+    return Distance(max(trips), all(here) or len({row["machine"] for row in told}) == 1, any(here))
 
 
 async def _trip(line: Line) -> float:

@@ -1,8 +1,8 @@
 """The reconciler of one pair: opens the connections, keeps the taps drained, compares in the background, verifies in the window.
 
-Two tasks work while `samples` is iterated: the watch drains both taps, up to twice a second, and proves what changed; the scan reads
-tables, with what the watch (`Watch.rest_s`) leaves it of the load limit. What they find is kept in a file where there
-is one (`keeping`). Neither ends because a server does: it says so in the sample's note and goes on when the server is back.
+Two tasks work while `samples` is iterated: the watch drains both taps, up to twice a second, and proves what changed; the scan reads tables,
+with what the watch (`Watch.rest_s`) leaves it of the load limit. What they find is kept in a file where there is one (`keeping`). Neither ends
+because a server does: it says so in the sample's note and goes on when the server is back.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,14 +49,13 @@ from cockpit.reconcile.throttle import EVERY_S, Throttle, look
 from cockpit.reconcile.watch import Watch, drain
 from cockpit.reconcile.window import Window
 
-SAMPLE_S = 1.0
-CATALOG_S = 60.0
+SAMPLE_S, CATALOG_S = 1.0, 60.0
 CATALOG_SOON_S = 2.0
 """Where a table was refused, or its first copy is not finished."""
 CATALOG_CHEAP_S = 0.1
 """Catalogs that are read within this are read once more before a window."""
-BURST_S = 0.025
-"""Short ranges are read for so long, then it rests: that disturbs fewer transactions than a rest after each, and more is read."""
+BURST_S, LONGEST_BURST_S = 0.025, 0.1
+"""Short ranges are read for so long, far ones until the other, then it rests: fewer transactions are disturbed than by a rest after each."""
 LONGEST_REST_S = 5.0
 CATCH_UP_ROUNDS = 3
 """A key is proven in the round after the one that saw it, when replication has had the time to carry it."""
@@ -301,15 +300,15 @@ class PostgresReconciler:
 
     async def _scanning(self) -> None:
         await self._tapped.wait()
-        busy = 0.0
+        now, busy, until = asyncio.get_running_loop().time, 0.0, 0.0
         while True:
             await self._free.wait()
             took = await self._attended(self._step(), cut=True)
             self._keeper.tell()
             busy += took if took is not None else 0.2
-            if busy >= BURST_S:
+            if busy >= BURST_S or now() > until:
                 await self._rest(self._for_scan(), busy)
-                busy = 0.0
+                busy, until = 0.0, now() + LONGEST_BURST_S
 
     async def _throttling(self) -> None:
         while True:
@@ -322,8 +321,9 @@ class PostgresReconciler:
         now = asyncio.get_running_loop().time()
         if now - self._catalog_mono > CATALOG_S:
             await self._read_catalog()
-        await self._explain()
-        standing = next_table(self._ledger.provable(), self._not_ready, now)
+        provable = self._ledger.provable()
+        await self._explain(provable)
+        standing = next_table(provable, self._not_ready, now)
         if standing is None:
             return 0.05
         try:
@@ -341,9 +341,9 @@ class PostgresReconciler:
             return None
         return await self._aligned.prove(standing, self._serving, self._throttle.share)
 
-    async def _explain(self) -> None:
+    async def _explain(self, provable: Sequence[Standing]) -> None:
         """Rows that were newly confirmed to differ are told column by column."""
-        for standing in self._ledger.provable():
+        for standing in provable:
             keys = tuple(list(standing.differing)[:MOST_ROWS])
             if keys != standing.explained_for:
                 with contextlib.suppress(SystemFault):

@@ -28,6 +28,8 @@ T = TypeVar("T")
 APPLICATION = "cockpit-recon"
 CONNECT_S = 5.0
 RECENT = 8
+FETCH_TRIPS = 2
+"""Round trips of `Line.fetch`, which has its statement parsed each time."""
 
 _SAME_TEXT = {
     "TimeZone": "UTC",

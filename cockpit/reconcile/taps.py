@@ -74,7 +74,7 @@ SETTINGS = {"statement_timeout": "4s", "synchronous_commit": "local", "plan_cach
 FED = 1000
 """Messages that are read before others of this process have their turn: some 5 ms."""
 LITTLE = 4 << 20
-"""Bytes of log, from where a slot's decoding begins, whose changes fit into memory: every change that it may show is in them."""
+"""Bytes of log, from where a slot's decoding begins, whose changes fit into memory: every change that it showed when that was asked is in them."""
 
 
 def tap_name(pair: str) -> str:
@@ -398,7 +398,7 @@ class Tap:
     async def _pull(self, *, little: bool) -> None:
         """What was committed is in the decoder; `little` is asked for at once, in a quarter of the round trips."""
         if little:
-            await self._feed(await self._line.run(self._changes(), self.name, self._publications()))
+            await self._feed(await self._line.run(self._changes(), self.name, self._publications(), deadline=30.0))
             return
         async for rows in self._line.stream(self._changes(), self.name, self._publications()):
             await self._feed(rows)

@@ -46,6 +46,7 @@ class Told:
         (("10.0.0.4", False), ("10.0.0.4", False), (True, False)),
         (("10.0.0.4", True), ("10.0.0.5", False), (False, True)),
         (("", True), ("", True), (True, True)),
+        (("", True), ("127.0.0.1", True), (True, True)),
     ],
 )
 async def test_one_machine_is_one_address(blue: tuple[str, bool], green: tuple[str, bool], expected: tuple[bool, bool]) -> None:

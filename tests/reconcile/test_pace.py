@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from cockpit.model.settings import Endpoint, PairSpec, SideSpec, Tuning
+from cockpit.reconcile import reconciler as reconciler_module
 from cockpit.reconcile.ledger import Ledger
 from cockpit.reconcile.pace import BULK, DrainPace, KeyPace
 from cockpit.reconcile.reconciler import PostgresReconciler
@@ -86,9 +87,13 @@ def unopened(share: float) -> PostgresReconciler:
     return PostgresReconciler(PairSpec("pair", side, side, (), ()), Tuning(recon_duty=share))
 
 
-async def test_the_scan_reads_short_ranges_one_after_the_other_and_rests_by_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("longest_s", "rests"), [(60.0, [0.01, 0.03, 0.3]), (-1.0, [0.01, 0.01, 0.01])])
+async def test_the_scan_reads_short_ranges_one_after_the_other_and_rests_by_all_of_them(
+    monkeypatch: pytest.MonkeyPatch, longest_s: float, rests: list[float]
+) -> None:
+    """Or by what it has read after a while: servers that are far away, or tables that are many, are little work for a long time."""
     reconciler, rested, done = unopened(0.1), [], asyncio.Event()
-    took = iter([0.01, 0.01, 0.01, 0.3, 0.01, 0.02])
+    took = iter([0.01, 0.01, 0.01, 0.01, 0.3])
 
     async def step() -> float:
         return next(took)
@@ -99,6 +104,7 @@ async def test_the_scan_reads_short_ranges_one_after_the_other_and_rests_by_all_
             done.set()
             await asyncio.Event().wait()
 
+    monkeypatch.setattr(reconciler_module, "LONGEST_BURST_S", longest_s)
     monkeypatch.setattr(reconciler, "_step", step)
     monkeypatch.setattr(reconciler, "_rest", rest)
     reconciler._tapped.set()
@@ -108,4 +114,4 @@ async def test_the_scan_reads_short_ranges_one_after_the_other_and_rests_by_all_
     finally:
         scanning.cancel()
         await asyncio.gather(scanning, return_exceptions=True)
-    assert rested == [0.03, 0.3, 0.03]
+    assert rested == rests
