@@ -83,7 +83,12 @@ def shown(
         manner = Manner(arguments.every_event)
         return run_plain(folder.root, watch=watch, drill=drill, progress=progress, gone=gone, manner=manner)
     from cockpit.screen.app import run_screen
+    from cockpit.screen.options import Ending
+    from cockpit.screen.terminal import has_terminal
 
+    if not has_terminal():
+        # It was there when the curtain rose, and nobody may have been told: only who leads the terminal's session hears of its end.
+        return int(Ending.LOST)
     raised.hand_over()
     return run_screen(folder.root, watch=watch, drill=drill, progress=progress, gone=gone, taste=arguments.taste)
 

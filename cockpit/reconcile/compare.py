@@ -85,9 +85,9 @@ class Comparison:
         *,
         heap: bool = False,
     ) -> None:
-        """`share`: of a server's time, what may be taken now; of both servers' where they are on one machine and it is little. `heap`: tables may be read
-        from it, which is faster, and cannot be gone on with in another process; a row that is updated meanwhile may be counted twice or not
-        at all."""
+        """`share`: of a server's time, what may be taken now; of both servers' where they are on one machine and it is little.
+        `heap`: tables may be read from it, which is faster, and cannot be gone on with in another process; a row that is updated
+        meanwhile may be counted twice or not at all."""
         self.rate = 100_000.0
         self.growth_rate = 1_000_000.0
         self.distance = Distance()

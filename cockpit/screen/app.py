@@ -26,6 +26,7 @@ from cockpit.screen.look import wants_no_color
 from cockpit.screen.main import MainScreen
 from cockpit.screen.options import Ending, Options, options_of
 from cockpit.screen.taste import SHIPPED, Taste
+from cockpit.screen.terminal import Hangup, TerminalDriver, has_terminal
 from cockpit.screen.view import Link, Source
 from cockpit.timeline.folder import RunFolder
 from cockpit.timeline.follow import Follower
@@ -49,19 +50,24 @@ class CockpitApp(App[int], inherit_bindings=False):
     """
 
     def __init__(self, source: Source, link: Link | None, options: Options) -> None:
-        super().__init__(ansi_color=True)
+        super().__init__(driver_class=TerminalDriver, ansi_color=True)
         self.theme = "ansi-dark"
         self._parts = (source, link, options)
-        self._lost = False
+        self._lost = threading.Lock()
         self._handlers: dict[signal.Signals, Any] = {}
-        self._last_resort: threading.Timer | None = None
+        self._hangup: Hangup | None = None
+        self._last_resort = threading.Timer(PATIENCE_S, os._exit, (int(Ending.LOST),))
+        self._last_resort.daemon = True
         self.animation_level = "none"
 
     def on_mount(self) -> None:
         source, link, options = self._parts
         self.push_screen(MainScreen(source, link, options, self.leave))
+        loop = asyncio.get_running_loop()
         with contextlib.suppress(ValueError):
-            self._hear_signals(asyncio.get_running_loop())
+            self._hear_signals(loop)
+        if not self.is_headless and sys.__stdin__ is not None:
+            self._hangup = Hangup(sys.__stdin__.fileno(), lambda: self._lose(loop))
 
     def _hear_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         """A lost terminal ends the screen. `ValueError` outside the main thread, where no signal can be heard.
@@ -71,33 +77,38 @@ class CockpitApp(App[int], inherit_bindings=False):
         draw_again = signal.getsignal(signal.SIGCONT)
 
         def lose(number: int, frame: FrameType | None) -> None:
-            self._lost = True
-            loop.call_soon_threadsafe(self.leave, Ending.LOST)
+            self._lose(loop)
 
         def go_on(number: int, frame: FrameType | None) -> None:
-            if not self._lost and callable(draw_again):
+            if not self._lost.locked() and callable(draw_again):
                 draw_again(number, frame)
 
         heard = {signal.SIGHUP: lose, signal.SIGTERM: lose, signal.SIGCONT: go_on}
         self._handlers = {number: signal.signal(number, handler) for number, handler in heard.items()}
 
+    def _lose(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The terminal is gone: nothing is waited for longer than `PATIENCE_S`, not even the loop, which waits for a terminal that takes nothing.
+
+        From any thread and from within a signal's handler; only the first call does anything."""
+        if self._lost.acquire(blocking=False):
+            self._last_resort.start()
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self.leave, Ending.LOST)
+
     def on_unmount(self) -> None:
         """Signals are whose they were."""
+        if self._hangup is not None:
+            self._hangup.stop()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
 
     def settle(self) -> None:
         """The program goes on after the screen: nothing of the screen ends it any more."""
-        if self._last_resort is not None:
-            self._last_resort.cancel()
+        self._last_resort.cancel()
 
     def leave(self, ending: Ending) -> None:
-        """The screen ends; the pilot flies on. Where the terminal is gone, nothing is waited for longer than `PATIENCE_S`."""
-        if ending is Ending.LOST:
-            self._last_resort = threading.Timer(PATIENCE_S, os._exit, (int(Ending.LOST),))
-            self._last_resort.daemon = True
-            self._last_resort.start()
+        """The screen ends; the pilot flies on."""
         self.exit(int(ending), return_code=int(ending))
 
     def _fatal_error(self) -> None:
@@ -138,7 +149,7 @@ def run_screen(
     """Shows the run in `folder` until the lead leaves; returns an `Ending`. With `watch` it has no rights at all.
 
     While the run has not begun, `gone` is asked whether it never will."""
-    if not sys.__stderr__ or not sys.__stderr__.isatty() or not sys.__stdin__ or not sys.__stdin__.isatty():
+    if not has_terminal():
         sys.stderr.write(NO_TERMINAL + "\n")
         return int(Ending.REFUSED)
     plain = wants_no_color(os.environ) if no_color is None else no_color

@@ -78,6 +78,9 @@ class Terminal:
         self.seen = b""
         os.write(self.master, key)
 
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
     def processor_s(self) -> float:
         return process_s(self.pid)
 

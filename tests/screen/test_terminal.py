@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -47,6 +48,13 @@ ending = app.run()
 sys.exit(1 if ending is None else ending)
 """
 
+UNDER_MAKE = """
+import signal, subprocess, sys
+signal.signal(signal.SIGHUP, lambda *_: None)
+sys.exit(subprocess.run([sys.executable, *sys.argv[1:]]).returncode)
+"""
+"""A closing terminal signals who leads its session alone ("termio(7)"): `make` catches it and waits for its child, which hears nothing."""
+
 
 def select_pause() -> None:
     """Gives the other process the processor for a moment."""
@@ -65,17 +73,54 @@ def test_a_lost_terminal_ends_the_screen_cleanly(number: signal.Signals) -> None
     os.close(terminal.master)
 
 
+def fill(terminal: Terminal) -> None:
+    """Makes it repaint what nobody reads, until it has stood still through fifty changes of its size."""
+    still, used = 0, 0.0
+    for columns in itertools.cycle((100, 101)):
+        terminal.resize(columns, 40)
+        select_pause()
+        before, used = used, terminal.processor_s()
+        still = still + 1 if used == before else 0
+        if still == 50:
+            return
+
+
+def ended_within(terminal: Terminal, seconds: float) -> bool:
+    """Whether the program in the terminal ended by itself; it has ended in any case."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if os.waitpid(terminal.pid, os.WNOHANG)[0]:
+            return True
+        select_pause()
+    os.killpg(terminal.pid, signal.SIGKILL)
+    os.waitpid(terminal.pid, 0)
+    return False
+
+
 @pytest.mark.pty
 def test_a_closed_terminal_leaves_no_process_behind() -> None:
     terminal = Terminal(80, 24, "-m", "tests.screen.demo", "30")
     terminal.wait_for(b"PROCEDURE", 20)
     os.close(terminal.master)
-    deadline = time.monotonic() + 10
-    pid = 0
-    while not pid and time.monotonic() < deadline:
-        pid, _ = os.waitpid(terminal.pid, os.WNOHANG)
-        select_pause()
-    assert pid == terminal.pid
+    assert ended_within(terminal, 10)
+
+
+@pytest.mark.pty
+def test_a_closed_terminal_is_noticed_though_its_signal_reaches_another_process_alone() -> None:
+    terminal = Terminal(80, 24, "-c", UNDER_MAKE, "-m", "tests.screen.demo", "30")
+    terminal.wait_for(b"PROCEDURE", 20)
+    os.close(terminal.master)
+    assert ended_within(terminal, 10)
+
+
+@pytest.mark.pty
+def test_a_terminal_that_takes_nothing_more_is_left_when_told_to() -> None:
+    terminal = Terminal(80, 24, "-m", "tests.screen.demo", "30")
+    terminal.wait_for(b"PROCEDURE", 20)
+    fill(terminal)
+    os.kill(terminal.pid, signal.SIGTERM)
+    assert ended_within(terminal, 10)
+    os.close(terminal.master)
 
 
 @pytest.mark.pty
@@ -115,7 +160,7 @@ def test_the_way_to_first_paint_imports_no_driver() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     loaded, _, count = ran.stdout.strip().rpartition(" ")
     assert loaded == "[]"
-    assert int(count) <= 480
+    assert int(count) <= 490
 
 
 @pytest.fixture
