@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from cockpit.model.words import Side
-from cockpit.reconcile.rows import INTEGERS, Kind, expression, key_hash, quoted, row_hash, text_of
+from cockpit.reconcile.rows import INTEGERS, Kind, expression, key_hash, quoted, root, row_hash, text_of
 from cockpit.reconcile.sessions import Line, Row
 from cockpit.reconcile.tap import Name
 
@@ -35,9 +35,10 @@ WHERE c.relkind IN ('r', 'm', 'f') AND c.relpersistence <> 't'
 
 COLUMNS = """
 SELECT a.attrelid::int8 AS oid, a.attname AS name, a.atttypid::int8 AS type, format_type(a.atttypid, a.atttypmod) AS shown,
-       CASE WHEN a.attcollation = 0 THEN '' ELSE co.collname END AS collation, a.attgenerated <> '' AS generated, a.attidentity = 'a' AS numbered
+       CASE WHEN co.collisdeterministic THEN format('%I.%I', cn.nspname, co.collname) ELSE '' END AS collation,
+       a.attgenerated <> '' AS generated, a.attidentity = 'a' AS numbered
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_collation co ON co.oid = a.attcollation
+LEFT JOIN pg_collation co ON co.oid = a.attcollation LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace
 WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND a.attnum > 0 AND NOT a.attisdropped
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', $1)
 ORDER BY a.attrelid, a.attname COLLATE "C"
@@ -58,9 +59,10 @@ FROM used JOIN pg_type t ON t.oid = used.oid JOIN pg_namespace n ON n.oid = t.ty
 
 KEYS = """
 SELECT i.indrelid::int8 AS oid, i.indisprimary AS primary, i.indisreplident AS identity,
-       array_agg(a.attname::text ORDER BY k.n) AS columns, array_agg(format('OPERATOR(%I.%s)', n.nspname, o.oprname) ORDER BY k.n) AS equals
+       array_agg(a.attname::text ORDER BY k.n) AS columns, array_agg(format('OPERATOR(%I.%s)', n.nspname, o.oprname) ORDER BY k.n) AS equals,
+       bool_and(oc.opcdefault AND k.sorts = a.attcollation) AS native
 FROM pg_index i
-CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS k(att, class, n)
+CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[], i.indcollation::oid[]) WITH ORDINALITY AS k(att, class, sorts, n)
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.att
 JOIN pg_opclass oc ON oc.oid = k.class
 JOIN pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3 AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype
@@ -77,8 +79,10 @@ SELECT current_setting('server_version_num')::int AS version, datcollate AS coll
 FROM pg_database WHERE datname = current_database()
 """
 
-_ORDERED = INTEGERS | {"oid", "date", "timestamp", "timestamptz", "time", "uuid", "numeric", "bytea", "bool"}
-"""Key types that sort the same on every server."""
+_ORDERED = INTEGERS | {"oid", "date", "timestamp", "timestamptz", "time", "uuid", "numeric", "bytea", "bool", "name"}
+"""Key types that sort the same on every server, and so do domains over them."""
+_BYTES = {'pg_catalog."C"', 'pg_catalog."POSIX"', "pg_catalog.ucs_basic"}
+"""Collations that sort by bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,9 @@ class KeyColumn:
     equals: str
     """The operator the key's index looks up by, qualified: extension types keep theirs in schemas off the search path."""
     ordered: bool
+    """It sorts the same on every server."""
+    collation: str = ""
+    """By which it sorts otherwise, as SQL; empty where none can be asked for. Two servers that have it may sort unlike by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,12 @@ class Table:
 
     @property
     def ranged(self) -> bool:
-        """Whether key ranges hold the same rows on both sides."""
+        """Whether it can be read by key ranges, which hold the same rows on both sides or most of them."""
+        return bool(self.key) and all(c.ordered or c.collation for c in self.key)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether key ranges hold the same rows on both sides, whatever the servers' collations are."""
         return bool(self.key) and all(c.ordered for c in self.key)
 
     def key_names(self) -> tuple[str, ...]:
@@ -159,6 +171,7 @@ class Seen(NamedTuple):
     type: int
     shown: str
     collation: str
+    """As SQL; empty where the type has none, and where it calls texts equal that are not."""
     generated: bool
     numbered: bool
 
@@ -317,23 +330,30 @@ def _made(seen: Seen, kind: Kind) -> tuple[Column, str]:
 
 def _key(blue: Shape, green: Shape, left: SideCatalog, right: SideCatalog) -> tuple[tuple[KeyColumn, ...], str]:
     """The columns that name a row on both sides: what the stream shows first, else the primary key, else another unique index."""
-    both = {tuple(u["columns"]) for u in green.uniques}
+    both: dict[tuple[str, ...], bool] = {}
+    for unique in green.uniques:
+        columns = tuple(unique["columns"])
+        both[columns] = both.get(columns, False) or unique["native"]
     usable = [u for u in blue.uniques if tuple(u["columns"]) in both]
     if not usable:
         return (), "no unique index on green" if blue.uniques else "no key"
     by_index = blue.row["identity"] == "i"
     best = min(usable, key=lambda u: (not (by_index and u["identity"]), not u["primary"]))
-    same_order = left.collation == right.collation and left.encoding == right.encoding
-    columns = {c.name: c for c in blue.columns}
+    native = best["native"] and both[tuple(best["columns"])]
+    same_bytes = left.encoding == right.encoding
+    here, there = ({c.name: c for c in shape.columns} for shape in (blue, green))
     named = zip(best["columns"], best["equals"], strict=True)
-    return tuple(_key_column(columns[c], equals, left.kinds[columns[c].type], same_order) for c, equals in named), ""
+    made = ((here[c], there[c].collation, equals, left.kinds[here[c].type], native, same_bytes) for c, equals in named)
+    return tuple(_key_column(*each) for each in made), ""
 
 
 @lru_cache(maxsize=4096)
-def _key_column(column: Seen, equals: str, kind: Kind, same_order: bool) -> KeyColumn:
-    byte_order = column.collation in {"C", "POSIX", "ucs_basic"}
-    ordered = kind.built_in and (kind.name in _ORDERED or (kind.name in {"text", "varchar"} and byte_order and same_order))
-    return KeyColumn(column.name, kind, column.shown, equals, ordered)
+def _key_column(column: Seen, there: str, equals: str, kind: Kind, native: bool, same_bytes: bool) -> KeyColumn:
+    """`native`: the indexes of both sides are in the order by which `<` and ORDER BY sort; another one is no help in reading a range."""
+    name = root(kind).name if native and root(kind).built_in else ""
+    text = name in {"text", "varchar", "bpchar"} and column.collation == there
+    ordered = name in _ORDERED or (text and same_bytes and name != "bpchar" and column.collation in _BYTES)
+    return KeyColumn(column.name, kind, column.shown, equals, ordered, column.collation if text and not ordered else "")
 
 
 def _carried(side: SideCatalog, name: Name, key: tuple[KeyColumn, ...]) -> Carried:

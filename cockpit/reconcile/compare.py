@@ -3,8 +3,12 @@
 A piece is the whole table where that is short, else a key range of the size that takes about `PIECE_S`, or less: twice as long a one after
 each that is equal, and short ones where rows are unequal. It is read from the heap where the rows lie in the order of their keys (`tiles`).
 Where little load is allowed key ranges are shorter still, and the sides are asked one after the other: servers that share a machine are then
-never both at work for it. Tables whose keys do not sort alike on both sides, and tables without a key, are walked by blocks inside one
-snapshot: sums of blocks add up only within one.
+never both at work for it.
+
+Texts sort as a server's collation has it, and that changes with the system under it ("Collation Support"). Ranges by such keys prove all the same:
+every row of a side lies in some range as long as their ends ascend by its order, which each statement says; a row that sorts into another range
+on the other side makes two ranges unequal, and is looked up by its key. Where that is so of many rows, and where keys have no order to go by, or
+a table no key, it is walked by blocks inside one snapshot: sums of blocks add up only within one.
 """
 
 from __future__ import annotations
@@ -41,8 +45,12 @@ TRIPS = 4
 WHOLE_BYTES = 64 << 20
 LEASE_S = 600.0
 """How long a walk by blocks may hold its snapshot."""
+SKEWED_S = 600.0
+"""How long a table of skewed ranges is not read by ranges. Rows that were deleted or changed by the thousand and are not applied yet look alike."""
 SOON = 0.1
 """Part of a table up to which it is read again by its keys, where rows lie out of their order, rather than asked for each of them."""
+MOST_TIMES = 2
+"""Times the rows that a range is to hold, which it may hold on the other side where that may sort otherwise."""
 MOST_SUSPECTS = 2000
 MOST_ROWS = 50_000
 """Rows fetched to find the differing ones of a piece."""
@@ -65,10 +73,16 @@ class Piece:
 
     low: Key | None = None
     high: Key | None = None
+    rows: int = 0
+    """About so many; 0 where nobody looked."""
 
     @property
     def bounds(self) -> tuple[str, ...]:
         return (*(self.low or ()), *(self.high or ()))
+
+
+class Skewed(Exception):
+    """Most of the rows of a range lie outside it by the order of the other side."""
 
 
 class Comparison:
@@ -112,14 +126,23 @@ class Comparison:
             return loop.time() - started - self._spared if self._short(standing) else 0.0
         if work.low is None and not work.closely and self._short(standing):
             await self._piece(standing, work, Piece(), serving)
-        elif standing.table.ranged:
-            if work.tiles is None:
-                work.tiles = await self._tiles(standing, work)
-            await self._piece(standing, work, await self._next(standing.table, work, serving), serving)
+        elif self._by_ranges(standing):
+            await self._range(standing, work, serving)
         else:
             await self._walked(standing, work, serving)
             return 0.0
         return loop.time() - started - self._spared
+
+    def _by_ranges(self, standing: Standing) -> bool:
+        return standing.table.ranged and asyncio.get_running_loop().time() - standing.skewed_mono > SKEWED_S
+
+    async def _range(self, standing: Standing, work: Pass, serving: Side) -> None:
+        if work.tiles is None:
+            work.tiles = await self._tiles(standing, work)
+        try:
+            await self._piece(standing, work, await self._next(standing.table, work, serving), serving)
+        except Skewed:
+            standing.skewed_mono, standing.work = asyncio.get_running_loop().time(), None
 
     def cost(self, standing: Standing, *, grown: bool = False) -> float:
         """Predicted seconds of reading the whole table, or with `grown` of finding its new rows."""
@@ -134,7 +157,7 @@ class Comparison:
 
     def _short(self, standing: Standing) -> bool:
         """Whether the table is one piece."""
-        most = self._most(standing.table) if standing.table.key and standing.table.ranged else self.rows_in(PIECE_S)
+        most = self._most(standing.table) if self._by_ranges(standing) else self.rows_in(PIECE_S)
         return standing.count() <= most and standing.table.size <= WHOLE_BYTES
 
     def _gentle(self) -> bool:
@@ -149,7 +172,7 @@ class Comparison:
 
     async def _tiles(self, standing: Standing, work: Pass) -> dict[Side, Tile]:
         """The sides whose heap is read, from its start: a reading that has begun goes on as it began."""
-        if not self._heap or work.low is not None or self._gentle():
+        if not (self._heap and standing.table.ordered) or work.low is not None or self._gentle():
             return {}
         sides = [side for side in Side if side not in standing.strewn]
         found = await asyncio.gather(*(tiles.opened(self._lines[side], standing.table) for side in sides))
@@ -159,10 +182,10 @@ class Comparison:
         rows = min(self.rows_in(PIECE_S * 0.8), self._longest(table, work), max(int(WHOLE_BYTES / _width(table)), 100))
         last = work.until if work.closely else None
         if (high := _reckoned(table, work, rows)) is not None:
-            return Piece(work.low, last if last is not None and int(last[0]) <= int(high[0]) else high)
+            return Piece(work.low, last if last is not None and int(last[0]) <= int(high[0]) else high, rows)
         sql = statements.boundary(table, work.low is not None, rows, last is not None)
         found = await self._lines[serving].fetch(sql, *(work.low or ()), *(last or ()))
-        return Piece(work.low, tuple(str(found[0][f"k{i}"]) for i in range(len(table.key))) if found else last)
+        return Piece(work.low, tuple(str(found[0][f"k{i}"]) for i in range(len(table.key))) if found else last, rows)
 
     def _longest(self, table: Table, work: Pass) -> int:
         """Rows of the next range at most."""
@@ -209,7 +232,8 @@ class Comparison:
         loop = asyncio.get_running_loop()
         started = loop.time()
         sides, bounds = (serving, serving.other), (piece.low, piece.high)
-        by_key = statements.ranged(table, piece.low is not None, piece.high is not None), piece.bounds
+        most = 0 if table.ordered else piece.rows * MOST_TIMES
+        by_key = statements.ranged(table, piece.low is not None, piece.high is not None, most), piece.bounds
         asked = {side: tiles.ask(table, bounds, read[side], self.rows_in(PIECE_S)) if side in read else by_key for side in sides}
         # Short ranges of a table are many: what the server does before it reads one counts.
         kept = bool(piece.bounds) and self._gentle()
@@ -221,6 +245,8 @@ class Comparison:
         if not self.distance.one_machine:
             self._spared += loop.time() - started - took
         rows = {side: found[0] for side, found in zip(sides, answers, strict=True)}
+        if most and any(row["n"] >= most or not row["ascending"] for row in rows.values()):
+            raise Skewed
         sums = {side: (int(row["n"]), str(row["h"])) for side, row in rows.items()}
         self._measured(max(n for n, _ in sums.values()), took)
         return sums, *tiles.moved(read, rows, last=piece.high is None)
@@ -234,6 +260,8 @@ class Comparison:
         """Whether everything in the unequal piece is accounted for: equal, changing and marked dirty, or confirmed different."""
         suspects, complete = await self._suspects(standing.table, piece)
         settled = await self._judged_by_key(standing, suspects, serving)
+        if settled is not None and not complete and not standing.table.ordered and len(settled.clean) > len(settled.confirmed):
+            raise Skewed
         if settled is not None and not complete:
             standing.more = bool(settled.confirmed)
             standing.touch_whole(asyncio.get_running_loop().time())

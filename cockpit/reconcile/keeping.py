@@ -233,7 +233,7 @@ def _proof(standing: Standing, fingerprint: str) -> Proof:
     """The proof as it may be taken up; the wall clock is read now."""
     named = len(standing.differing) <= MOST_DIFFERING
     work, rows = standing.work, standing.rows
-    goes_on = work is not None and named and standing.table.ranged and (work.epoch, work.hard) == (standing.epoch, standing.hard)
+    goes_on = work is not None and named and standing.table.ordered and (work.epoch, work.hard) == (standing.epoch, standing.hard)
     read = work.read if work is not None and goes_on else {}
     wall = time.time() - asyncio.get_running_loop().time()
     return Proof(
@@ -257,7 +257,7 @@ def _restore(standing: Standing, proof: Proof, dirty: Collection[Key], differing
     standing.proven, standing.whole_since = proof.proven, None if proof.proven else NEVER
     standing.old, standing.old_since = dict.fromkeys(dirty), NEVER if dirty else None
     standing.differing, standing.more, standing.differs = dict(differing), proof.more, proof.differs
-    if proof.low is not None and standing.table.ranged:
+    if proof.low is not None and standing.table.ordered:
         read = {Side.BLUE: proof.read[0], Side.GREEN: proof.read[1]}
         standing.work = Pass(standing.epoch, standing.hard, proof.low, read=read)
 

@@ -109,6 +109,8 @@ class Standing:
     """Whether content can be compared; else counts alone."""
     strewn: set[Side] = field(default_factory=set)
     """Where its rows were found not to lie in the order of their keys."""
+    skewed_mono: float = NEVER
+    """When key ranges of it were last found to hold other rows on the other side."""
     unsaved: dict[Key, bool] | None = None
     """Keys that became dirty (True) or proven (False) since this was last taken; None where nobody takes it, or where it got too long."""
     wiped: bool = False

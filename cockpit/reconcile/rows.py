@@ -118,8 +118,8 @@ def _by_text(column: str) -> Expression:
 
 def text_of(column: str, kind: Kind) -> str:
     """`column` as text from which the same value can be made again: a cast of bpchar would drop its trailing blanks."""
-    root = _root(kind)
-    if root.built_in and root.name == "bpchar":
+    base = root(kind)
+    if base.built_in and base.name == "bpchar":
         return f"pg_catalog.textin(pg_catalog.bpcharout({column}))"
     return f"{column}::pg_catalog.text"
 
@@ -136,7 +136,7 @@ def row_hash(expressions: Sequence[str], key: Sequence[tuple[str, Kind]]) -> str
 def _seed(row: str, key: Sequence[tuple[str, Kind]]) -> str:
     if not key:
         return f"pg_catalog.hash_record_extended({row}, 1)"
-    if len(key) == 1 and _root(key[0][1]).name in INTEGERS and _root(key[0][1]).built_in:
+    if len(key) == 1 and root(key[0][1]).name in INTEGERS and root(key[0][1]).built_in:
         return f"{key[0][0]}::pg_catalog.int8"
     return key_hash(key)
 
@@ -146,5 +146,6 @@ def key_hash(key: Sequence[tuple[str, Kind]]) -> str:
     return f"pg_catalog.hash_record_extended(ROW({', '.join(expression(sql, kind).sql for sql, kind in key)}), 1)"
 
 
-def _root(kind: Kind) -> Kind:
-    return _root(kind.base) if kind.typtype == "d" and kind.base is not None else kind
+def root(kind: Kind) -> Kind:
+    """What a domain stands on in the end; any other type itself."""
+    return root(kind.base) if kind.typtype == "d" and kind.base is not None else kind

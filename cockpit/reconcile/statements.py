@@ -27,9 +27,24 @@ def allowed(table: Table) -> str:
     return f"SELECT {table.hash_sql} FROM ONLY {table.sql} r LIMIT 0"
 
 
-def ranged(table: Table, low: bool, high: bool) -> str:
-    """Count and sum of the rows behind the low bound, up to and with the high one; parameters are the bounds that there are."""
-    return f"SELECT {_sum(table.hash_sql)} FROM ONLY {table.sql} r{between(table, low, high)}"
+def ranged(table: Table, low: bool, high: bool, most: int = 0) -> str:
+    """Count and sum of the rows behind the low bound, up to and with the high one; parameters are the bounds that there are.
+
+    With `most`, of so many rows at most, and where there are two bounds, whether they are `ascending` in the order of this server."""
+    if not most:
+        return f"SELECT {_sum(table.hash_sql)} FROM ONLY {table.sql} r{between(table, low, high)}"
+    source = f"(SELECT r.* FROM ONLY {table.sql} r{between(table, low, high)} LIMIT {most}) r"
+    return f"SELECT {_sum(table.hash_sql)}, {_ascending(table) if low and high else 'true'} AS ascending FROM {source}"
+
+
+def _ascending(table: Table) -> str:
+    def bound(first: int) -> str:
+        sorts = (f" COLLATE {c.collation}" if c.collation else "" for c in table.key)
+        return ", ".join(
+            f"(${first + i}::pg_catalog.text::{c.type_sql}){by}" for i, (c, by) in enumerate(zip(table.key, sorts, strict=True))
+        )
+
+    return f"({bound(1)}) < ({bound(1 + len(table.key))})"
 
 
 def between(table: Table, low: bool, high: bool) -> str:
