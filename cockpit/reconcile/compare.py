@@ -26,7 +26,7 @@ from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Pass, Standing
 from cockpit.reconcile.pace import WEIGHT
 from cockpit.reconcile.passage import Passage
-from cockpit.reconcile.sessions import FETCH_TRIPS, Line, both
+from cockpit.reconcile.sessions import FETCH_TRIPS, Line, both, together
 from cockpit.reconcile.suspects import Settled, Sum, settle
 from cockpit.reconcile.tails import End, read_end, read_growth, read_whole
 from cockpit.reconcile.tap import Key
@@ -342,14 +342,14 @@ class Comparison:
 
     async def _judged(self, standing: Standing, work: Pass, serving: Side) -> None:
         table, other = standing.table, serving.other
-        first, there = await asyncio.gather(self._ended(table, serving), self._ended(table, other))
+        first, there = await together(self._ended(table, serving), self._ended(table, other))
         if first[0] == there[0]:
             return self._same(standing, work, serving, first, there)
         now = asyncio.get_running_loop().time
         began = now()
         passed = await self._passage.passed(serving, 2.0)
         self._spared += now() - began
-        there, again = await asyncio.gather(self._ended(table, other), self._ended(table, serving))
+        there, again = await together(self._ended(table, other), self._ended(table, serving))
         for here in (first, again):
             if here[0] == there[0]:
                 return self._same(standing, work, serving, here, there)
@@ -390,7 +390,7 @@ class Comparison:
 
     async def _walked(self, standing: Standing, work: Pass, serving: Side) -> None:
         """A long table whose key does not sort alike on both sides is read on both at once; the resting is inside."""
-        blue, green = await asyncio.gather(self._total(standing.table, Side.BLUE), self._total(standing.table, Side.GREEN))
+        blue, green = await together(self._total(standing.table, Side.BLUE), self._total(standing.table, Side.GREEN))
         work.read.update({Side.BLUE: blue[0], Side.GREEN: green[0]})
         if blue == green or await self._settled(standing, work, Piece(), serving):
             standing.proven_whole(work, asyncio.get_running_loop().time())

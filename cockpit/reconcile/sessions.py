@@ -82,6 +82,8 @@ class Line:
         """Of `again`, the last one behind."""
         self._names = 0
         self._turn = asyncio.Lock()
+        self._held = False
+        """Whether its connection holds a snapshot."""
 
     async def fetch(self, sql: str, *args: object, deadline: float = 6.0) -> list[Row]:
         """Every row of `sql`, within `deadline` seconds. `LinkError` where the side cannot be reached, `SystemFault` where it refuses."""
@@ -140,16 +142,19 @@ class Line:
     @asynccontextmanager
     async def snapshot(self, lease_s: float, begin: str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") -> AsyncIterator[Line]:
         """One snapshot for every read inside the block, for at most `lease_s` seconds: it holds back vacuum on the server. `begin` opens
-        its transaction; where that fails the connection is gone, with whatever it held."""
+        its transaction; where that fails the connection is gone, with whatever it held. Where the connection breaks, every read inside the
+        block is a `LinkError` from then on."""
         try:
             async with asyncio.timeout(lease_s):
                 await self._begin(begin)
+                self._held = True
                 yield self
         except TimeoutError as err:
             raise LinkError(
                 f"the reading outlasted its snapshot of {lease_s:g} s", where=str(self.side), remedy="raise the load limit"
             ) from err
         finally:
+            self._held = False
             await self._end()
 
     async def _begin(self, script: str) -> None:
@@ -186,7 +191,7 @@ class Line:
     async def _end(self) -> None:
         """Committed, though nothing was written: reading prunes pages, and the log of that is flushed soon after a commit, but after a
         rollback not before somebody else's, so that on a quiet server nothing would pass the position up to which it was inserted."""
-        if self._connection is None:
+        if self._connection is None or self._connection.is_closed():
             return
         try:
             await self.fetch("COMMIT", deadline=2.0)
@@ -212,6 +217,8 @@ class Line:
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
+            if self._held:
+                raise LinkError("the connection that held the snapshot is gone", where=str(self.side), remedy="the table is read anew")
             self._statements = {}
             self._connection = await _connect(self._endpoint, self._settings)
         return self._connection
@@ -222,6 +229,8 @@ class Line:
         try:
             yield
         except TimeoutError as err:
+            # A server whose machine is gone answers nothing ever again, not even that a statement was cancelled.
+            self.drop()
             raise LinkError("no answer within the deadline", where=where, remedy="look at the server's load and the network") from err
         except _GONE as err:
             await self.close()
@@ -247,12 +256,23 @@ async def _connect(endpoint: Endpoint, settings: Mapping[str, str]) -> Any:
     )
 
 
+async def together(*works: Awaitable[T]) -> list[T]:
+    """What each gives. Where one fails, or the whole is cancelled, the others are cancelled and have ended."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def both(asks: Sequence[Callable[[], Awaitable[T]]], *, in_turn: bool) -> tuple[float, list[T]]:
     """Seconds of the slowest, and what each said. `in_turn` asks one after the other: servers that share a machine are not both at work then."""
     now = asyncio.get_running_loop().time
     if not in_turn:
         started = now()
-        answers = await asyncio.gather(*(ask() for ask in asks))
+        answers = await together(*(ask() for ask in asks))
         return now() - started, answers
     took, said = 0.0, []
     for ask in asks:

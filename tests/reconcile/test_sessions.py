@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from cockpit.drill.servers import Server
 from cockpit.errors import LinkError
 from cockpit.model.settings import Endpoint
 from cockpit.model.words import Side
-from cockpit.reconcile.sessions import RECENT, Line, Row
+from cockpit.reconcile.sessions import RECENT, Line, Row, together
 from tests.conftest import MakeDatabase
 
 
@@ -55,6 +56,60 @@ async def test_a_snapshot_whose_end_is_cut_short_too_is_not_found_by_the_next_re
         assert (await line.fetch("SHOW transaction_isolation"))[0][0] == "read committed"
     finally:
         await line.close()
+
+
+@pytest.mark.servers
+async def test_a_snapshot_that_broke_is_not_gone_on_with_by_another_connection(blue16: Server, make_database: MakeDatabase) -> None:
+    end = await make_database(blue16, "broken")
+    line, other = Line(Side.BLUE, end), Line(Side.BLUE, end)
+
+    async def read() -> None:
+        async with line.snapshot(10.0):
+            (row,) = await line.fetch("SELECT pg_backend_pid() AS pid")
+            await other.fetch("SELECT pg_terminate_backend($1, 5000)", row["pid"])
+            with contextlib.suppress(LinkError):
+                await line.fetch("SELECT 1")
+            await line.fetch("SELECT 1")
+
+    try:
+        with pytest.raises(LinkError, match="held the snapshot is gone"):
+            await read()
+        assert (await line.fetch("SHOW transaction_isolation"))[0][0] == "read committed"
+    finally:
+        await line.close()
+        await other.close()
+
+
+@pytest.mark.servers
+async def test_a_line_that_was_not_answered_in_time_is_made_anew(blue16: Server, make_database: MakeDatabase) -> None:
+    """Its server's machine may be gone, and another one may have its name."""
+    line = Line(Side.BLUE, await make_database(blue16, "late"))
+    try:
+        (before,) = await line.fetch("SELECT pg_backend_pid() AS pid")
+        with pytest.raises(LinkError, match="no answer within the deadline"):
+            await line.fetch("SELECT pg_sleep(3)", deadline=0.05)
+        (after,) = await line.fetch("SELECT pg_backend_pid() AS pid")
+        assert after["pid"] != before["pid"]
+    finally:
+        await line.close()
+
+
+async def test_what_is_done_together_ends_together() -> None:
+    ended: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append("the other")
+
+    async def fails() -> None:
+        raise LinkError("gone", where="blue")
+
+    with pytest.raises(LinkError):
+        await together(waits(), fails())
+    assert ended == ["the other"]
 
 
 @pytest.mark.servers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ import pytest
 import pytest_asyncio
 
 from cockpit.drill.servers import Server
+from cockpit.errors import LinkError
 from cockpit.model.settings import PairSpec
 from cockpit.model.words import Side
 from cockpit.reconcile import catalog, compare
 from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.differing import Found, Looker
-from cockpit.reconcile.ledger import NEVER, Standing
+from cockpit.reconcile.ledger import NEVER, Pass, Standing
 from cockpit.reconcile.sessions import Line
 from tests.conftest import MakeDatabase
 from tests.reconcile.pairs import SCHEMA, pair, replicate, run, silently
@@ -149,6 +151,29 @@ async def test_another_order_is_noticed_before_much_is_read_and_the_table_is_wal
     assert len(read.ranges) < ROWS / RANGE / 2
     assert set(limits) == {compare.MOST_TIMES * RANGE}
     assert len(read.standing.differing) == 1
+
+
+async def test_a_walk_that_breaks_on_one_side_holds_no_snapshot_on_the_other(spec: PairSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every later reading through that connection would be of a moment long gone."""
+    waiting = asyncio.Event()
+
+    async def blocks(self: compare.Comparison, table: Table, line: Line) -> compare.Sum:
+        await line.fetch("SELECT 1")
+        if line.side is Side.GREEN:
+            waiting.set()
+            await asyncio.Event().wait()
+        await waiting.wait()
+        raise LinkError("gone", where="blue")
+
+    monkeypatch.setattr(compare.Comparison, "_read", blocks)
+    looker = Looker(spec, Side.BLUE)
+    try:
+        with pytest.raises(LinkError):
+            await looker._comparison._walked(Standing(Table(("public", "word"))), Pass(0), Side.BLUE)
+        for line in looker._lines.values():
+            assert (await line.fetch("SHOW transaction_isolation"))[0][0] == "read committed"
+    finally:
+        await looker.close()
 
 
 @pytest.mark.parametrize(
