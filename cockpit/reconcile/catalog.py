@@ -141,6 +141,11 @@ class Table:
     tapped: Mapping[Side, Carried] | None = None
     """How a side's tap carries it."""
     columns: tuple[Column, ...] = ()
+    oids: tuple[int, ...] = ()
+    """Blue's and green's of a table that both have: another table by the same name has another one."""
+
+    def oid(self, side: Side) -> int:
+        return self.oids[side is Side.GREEN]
 
     @property
     def shown(self) -> str:
@@ -317,6 +322,7 @@ def _comparable(name: Name, blue: SideCatalog, green: SideCatalog, estimate: int
         reason="; ".join(r for r in reasons if r),
         tapped={side.side: _carried(side, name, key) for side in (blue, green)},
         columns=tuple(column for column, _ in made),
+        oids=tuple(int(side.shapes[name].row["oid"]) for side in (blue, green)),
     )
 
 

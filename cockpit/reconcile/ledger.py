@@ -103,6 +103,8 @@ class Standing:
     """Why it cannot be compared now, though it can be later."""
     waived: bool = False
     """Whether the config accepts by name that it is not compared."""
+    unwatched: bool = False
+    """Not every change of it shows: what is read of it proves nothing for longer than a moment."""
     sensitive: Sensitive = never
     """Which columns' values may not be shown."""
     content: bool = True
@@ -202,7 +204,8 @@ class Standing:
             self.tracked, self.proven_mono, self.whole_since, self.unequal, self.rows = not self.table.key, now, now, 0, dict(work.read)
             return
         self.rows = dict(work.read)
-        self.proven, self.proven_mono, self.whole_since, self.unequal, self.waiting = True, now, None, 0, ""
+        self.proven, self.proven_mono, self.unequal, self.waiting = not self.unwatched, now, 0, ""
+        self.whole_since = now if self.unwatched else None
         self.work, self.tracked, self.more = None, False, False
 
     def state(self, now: float) -> ProofState:
@@ -210,6 +213,8 @@ class Standing:
             return ProofState.DIFFERS
         if self.unprovable:
             return ProofState.UNVERIFIABLE
+        if self.unwatched:
+            return ProofState.PENDING
         if not self.proven:
             return self._unproven(now)
         since = self.old_since if self.old else self.young_since if self.young else None
@@ -245,6 +250,7 @@ class Standing:
             least = "at least " if self.more else ""
             return f"{least}{len(self.differing)} rows differ: {'; '.join(self.named(3))}"
         changed = "rows changed since it was proven" if self.whole_since is not None and self.proven_mono is not None else ""
+        changed = "not every change of it shows yet" if self.unwatched else changed
         how = "proven with both sides at one commit" if self.aligned and self.proven_mono is not None else ""
         return self.differs or self.unprovable or self.waiting or "; ".join(why for why in (changed or self.table.reason, how) if why)
 
@@ -324,12 +330,10 @@ class Ledger:
 
 
 def _same(one: Table, other: Table) -> bool:
-    return (one.hash_sql, one.key_names(), one.unprovable, one.missing_on) == (
-        other.hash_sql,
-        other.key_names(),
-        other.unprovable,
-        other.missing_on,
-    )
+    def what(table: Table) -> tuple[object, ...]:
+        return table.hash_sql, table.key_names(), table.unprovable, table.missing_on, table.oids
+
+    return what(one) == what(other)
 
 
 def _differs(last: TableProof, proof: TableProof) -> bool:

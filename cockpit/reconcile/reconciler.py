@@ -24,7 +24,7 @@ from cockpit.model.plan import Statement
 from cockpit.model.settings import PairSpec, Tuning
 from cockpit.model.telemetry import ReconSample
 from cockpit.model.text import plain
-from cockpit.model.words import ProofState, Side
+from cockpit.model.words import Side
 from cockpit.reconcile import catalog, meeting, statements
 from cockpit.reconcile.aligned import Aligned, waits
 from cockpit.reconcile.business import Business
@@ -34,17 +34,18 @@ from cockpit.reconcile.compare import Comparison
 from cockpit.reconcile.distance import measure
 from cockpit.reconcile.findings import beside, findings, waiver
 from cockpit.reconcile.keeping import Keeper
-from cockpit.reconcile.keyless import grows
 from cockpit.reconcile.keys import KEY_SETTINGS, Bundles
 from cockpit.reconcile.ledger import Ledger, Standing
 from cockpit.reconcile.parity import of_pair
 from cockpit.reconcile.passage import Passage
+from cockpit.reconcile.publications import inserts_name
 from cockpit.reconcile.schedule import next_table
 from cockpit.reconcile.selftest import faults
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.shapes import shapes
 from cockpit.reconcile.tap import Name
-from cockpit.reconcile.taps import Tap, inserts_name, tap_name
+from cockpit.reconcile.taps import Tap, tap_name
+from cockpit.reconcile.telling import Telling
 from cockpit.reconcile.throttle import EVERY_S, Throttle, look
 from cockpit.reconcile.watch import Watch, drain
 from cockpit.reconcile.window import Window
@@ -90,11 +91,13 @@ class PostgresReconciler:
         self._comparison = Comparison(self._scan, self._bundles, self._passage, partial(self._rest, None), lambda: self._throttle.share)
         self._keeper = Keeper(proof, self._ledger, self._taps, spec.is_sensitive)
         self._watch = Watch(self._ledger, self._taps, self._bundles, self._passage, self._keeper.take_up)
+        self._telling = Telling(self._ledger, self._taps, self._watch, self._comparison)
         self._business = Business(spec, checks)
         self._beside: Parity | None = None
         self._serving = Side.BLUE
-        self._free, self._calm = _set_event(), _set_event()
-        """Whether the background works; whether it also writes down what is proven, and holds apply."""
+        self._free, self._calm, self._tapped = _set_event(), _set_event(), asyncio.Event()
+        """Whether the background works; whether it also writes down what is proven, and holds apply; set when the taps were tried: a table read
+        before that would have to be read again."""
         self._gates = {side: Line(side, spec.side(side).control, writes=True, settings=meeting.SETTINGS) for side in Side}
         parts = (self._ledger, self._taps, self._watch, self._passage, self._comparison, self._scan, self._gates)
         self._aligned = Aligned(*parts, self._calm, self._refused)
@@ -102,8 +105,6 @@ class PostgresReconciler:
         """Where a catch-up was not followed by a window."""
         self._last_drain: asyncio.Task[int] | None = None
         """Since the origin is quiet: what it changed last is being marked."""
-        self._tapped = asyncio.Event()
-        """Set when the taps were tried: a table read before that would have to be read again."""
         self._at_work: set[asyncio.Task[Any]] = set()
         self._uncut: set[asyncio.Task[Any]] = set()
         self._readings: set[asyncio.Task[Any]] = set()
@@ -293,6 +294,8 @@ class PostgresReconciler:
             self._watch.serving = self._serving
             await self._attended(self._watch.drain(self._tables(), in_turn=True), cut=False)
             self._tapped.set()
+            if any(tap.outdated for tap in self._taps.values()):
+                self._soon()
             self._keeper.tell()
             if self._free.is_set():
                 await self._attended(self._watch.prove(self._free, in_turn=True), cut=True)
@@ -358,10 +361,13 @@ class PostgresReconciler:
         if err.code == "42501":
             standing.blocked = f"may not be read: {plain(err.what, 150)}"
         if err.code.startswith("42"):
-            soon = asyncio.get_running_loop().time() - CATALOG_S + CATALOG_SOON_S
-            self._catalog_mono = min(self._catalog_mono, soon)
+            self._soon()
         elif err.code == "57014":
             self._comparison.rate = max(self._comparison.rate / 2, 1000.0)
+
+    def _soon(self) -> None:
+        """The catalogs are read again soon."""
+        self._catalog_mono = min(self._catalog_mono, asyncio.get_running_loop().time() - CATALOG_S + CATALOG_SOON_S)
 
     async def _attended(self, work: Coroutine[Any, Any, Any], *, cut: bool) -> Any:
         """The work's result; None where `hold` cut it short or a side could not be reached, which the note then says."""
@@ -416,6 +422,12 @@ class PostgresReconciler:
 
     # --- facts ---------------------------------------------------------------------
 
+    def _sample(self) -> ReconSample:
+        counts = f"counts only: {plain(self._hash_faults[0], 120)}" if self._hash_faults else ""
+        held = f"load held back: {self._throttle.cause}" if self._throttle.cause else ""
+        notes = [note for note in (counts, held, self._keeper.note, self._trouble) if note]
+        return self._telling.sample(self._serving, self._throttle.share, *notes)
+
     def _tables(self) -> dict[Name, catalog.Table]:
         return {name: s.table for name, s in self._ledger.standings.items()}
 
@@ -448,50 +460,6 @@ class PostgresReconciler:
                 standing.blocked = standing.waiting = ""
             except SystemFault as err:
                 standing.blocked = f"may not be read: {plain(err.what, 150)}"
-
-    def _sample(self) -> ReconSample:
-        now = asyncio.get_running_loop().time()
-        provable = self._ledger.provable()
-        owing = self._ledger.owing()
-        proven = [s.proven_mono for s in provable]
-        return ReconSample(
-            now,
-            proven_rows=sum(int(s.count() * s.coverage) for s in provable),
-            all_rows=sum(s.count() for s in provable) + sum(max(s.count(), 1) for s in owing),
-            tables_equal=sum(1 for s in provable if s.state(now) is ProofState.EQUAL),
-            tables_total=len(provable) + len(owing) + sum(1 for s in self._ledger.standings.values() if s.missing),
-            dirty_keys=sum(s.dirty for s in provable) if self._taps[self._serving].up else None,
-            differences=sum(s.differences for s in self._ledger.standings.values()),
-            oldest_mono=min((m for m in proven if m is not None), default=None) if None not in proven else None,
-            freeze_cost_s=self._freeze_cost(),
-            duty=round(self._throttle.share, 4),
-            tables=self._ledger.changed(now),
-            note=self._note(),
-        )
-
-    def _freeze_cost(self) -> float | None:
-        """Seconds the verification would take now, from measured rates; None before anything was measured, and while a table cannot be
-        proven at all."""
-        provable = self._ledger.provable()
-        if not self._taps[self._serving].up or not provable or self._ledger.owing():
-            return None
-        now = asyncio.get_running_loop().time()
-        drain = sum(tap.pace.next_s(now) for tap in self._taps.values())  # one process reads both
-        keys = sum(s.dirty for s in provable if s.proven) / self._watch.pace.keys_s
-        tables = sum(self._comparison.cost(s, grown=grows(s, self._serving)) for s in provable if not s.proven)
-        return round(drain + self._watch.round_trip_s + max(keys, tables), 4)
-
-    def _note(self) -> str:
-        notes = [f"no tap on {side}: {plain(tap.why, 120)}" for side, tap in self._taps.items() if not tap.up]
-        if self._hash_faults:
-            notes.append(f"counts only: {plain(self._hash_faults[0], 120)}")
-        if owing := self._ledger.owing():
-            more = f" and {len(owing) - 1} more" if len(owing) > 1 else ""
-            notes.append(f"cannot be proven: {plain(owing[0].table.shown, 100)}{more}, {plain(owing[0].unprovable, 120)}")
-        if self._throttle.cause:
-            notes.append(f"load held back: {self._throttle.cause}")
-        notes += [note for note in (self._keeper.note, self._trouble) if note]
-        return "; ".join(notes)
 
 
 def _set_event() -> asyncio.Event:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from cockpit.model.plan import Statement
 from cockpit.reconcile.catalog import KeyColumn, Table
+from cockpit.reconcile.publications import inserts_name
 from cockpit.reconcile.rows import Kind
 from cockpit.reconcile.statements import bundle, whole
 from cockpit.reconcile.tap import FENCE
-from cockpit.reconcile.taps import OPTIONS, changes_sql, inserts_name, tap_name
+from cockpit.reconcile.taps import OPTIONS, changes_sql, tap_name
 from cockpit.systems.postgres import hold
 
 BOTH = "blue and green"

@@ -19,9 +19,10 @@ from cockpit.errors import CockpitError, LinkError, SystemFault
 from cockpit.model.plan import Statement
 from cockpit.model.settings import Endpoint
 from cockpit.model.words import Side
-from cockpit.reconcile.catalog import Carried, Table
+from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.durable import Member, Position
 from cockpit.reconcile.pace import DrainPace
+from cockpit.reconcile.publications import Publications, inserts_name, mark_of, members_of, named
 from cockpit.reconcile.rows import quoted
 from cockpit.reconcile.sessions import Line, Row
 from cockpit.reconcile.tap import FENCE, Batch, Decoder, Name, visible
@@ -29,8 +30,6 @@ from cockpit.systems.postgres.pgoutput import Garbled
 
 RETAINED_BUDGET = 1 << 30
 """Bytes of WAL the tap may hold back on a server."""
-
-_BATCH = 100
 
 _LEFT = """
 SELECT confirmed_flush_lsn::text AS at, active, coalesce(wal_status, '') AS wal_status, plugin, database = current_database() AS here
@@ -40,16 +39,6 @@ _DATABASE = """
 SELECT (SELECT system_identifier::text FROM pg_control_system()) || '/' || (SELECT timeline_id::text FROM pg_control_checkpoint()) || '/'
        || (SELECT oid::text FROM pg_database WHERE datname = current_database()) AS database
 """
-_PUBLICATIONS = (
-    "SELECT md5(coalesce(string_agg(to_jsonb(p)::text, ',' ORDER BY p.oid), '')) AS mark FROM pg_publication p WHERE p.pubname ~ $1"
-)
-_MEMBERS = """
-SELECT n.nspname AS schema, c.relname AS name, c.oid::int8 AS oid, md5(to_jsonb(pr)::text) AS mark,
-       coalesce(pg_relation_filenode(c.oid), 0)::int8 AS node
-FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid
-JOIN pg_class c ON c.oid = pr.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname ~ $1
-"""
-
 _SLOT = """
 SELECT active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8 AS retained,
        current_setting('server_version_num')::int AS version
@@ -63,7 +52,8 @@ _BEHIND = (
 )
 _AFTER = f"""
 SELECT pg_current_snapshot()::text AS s, {_STANDS},
-       (SELECT count(*) FROM pg_publication WHERE oid = ANY ($2::pg_catalog.oid[]))::int AS publications
+       (SELECT count(*) FROM pg_publication WHERE oid = ANY ($2::pg_catalog.oid[]))::int AS publications,
+       (SELECT count(*) FROM pg_publication_rel WHERE prpubid = ANY ($2::pg_catalog.oid[]))::int AS tables
 """  # noqa: S608
 
 
@@ -91,11 +81,6 @@ def changes_sql(options: Sequence[str]) -> str:
     """What drains a tap: $1 is its slot, $2 its publications."""
     more = "".join(f", '{option}'" for option in options)
     return f"SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', $2{more})"  # noqa: S608
-
-
-def inserts_name(tap: str) -> str:
-    """The publication beside the tap's own that carries tables without a replica identity: their inserts and truncates alone."""
-    return f"{tap}_inserts"
 
 
 def any_run(tap: str) -> str:
@@ -141,21 +126,18 @@ class Tap:
         """Reads the slot, and nothing else: decoding begins by forgetting what the session knows of the catalogs, plans too (`logicalfuncs.c`)."""
         self._admin = Line(side, endpoint, writes=True, settings=SETTINGS)
         self._decoder = Decoder({})
-        self._published: dict[Name, Carried] = {}
+        self._publications = Publications(side, self._admin, self.name)
         self._options: tuple[str, ...] = ()
         self._nudges = True
         self._unseen: list[Batch] = []
         self._tried = False
         self._at = ""
         """Where the slot stood after the last drain."""
-        self._publication_oids: list[int] = []
         self._swept = False
         self._database = ""
-        self._mark = ""
-        """Of the publications as they were made."""
-        self._members: Mapping[Name, Member] = {}
         self._position: Position | None = None
-        self._added: set[Name] = set()
+        self._found: Mapping[Name, Member] = {}
+        """In the publications that another process left."""
 
     @property
     def position(self) -> Position | None:
@@ -164,9 +146,9 @@ class Tap:
 
     def marked(self) -> None:
         """What the last drain brought is marked: what is kept of it is complete up to here."""
-        whole = self._database and self._members.keys() == self._published.keys()
-        unseen = tuple(self._unseen)
-        self._position = Position(self.name, self._database, self._mark, self._at, unseen, self._members) if whole else None
+        carried, unseen = self._publications, tuple(self._unseen)
+        whole = self._database and carried.whole
+        self._position = Position(self.name, self._database, carried.mark, self._at, unseen, carried.members) if whole else None
 
     async def why_not(self, left: Position) -> str:
         """Why it is not certain that the tap shows every change since `left`; empty where it is. Nothing is changed. `LinkError` where
@@ -185,25 +167,25 @@ class Tap:
             return "changes were taken from the tap's slot that are not in the file"
         if await self._identity() != left.database:
             return "it is another database"
-        if await self._look(left.name) != left.publications:
+        if await mark_of(self._admin, left.name) != left.publications:
             return "the tap's publications are not as they were"
-        members = await self._read_members(left.name, left.members)
+        members = await members_of(self._admin, left.name, left.members)
         if any(name not in left.members or _placed(left.members[name]) != _placed(member) for name, member in members.items()):
             return "the tap's publications carry other tables"
-        self._members = members
+        self._found = members
         return ""
 
     async def take_up(self, left: Position) -> None:
         """The tap is the one that another process left, `why_not` having nothing against it: up, with what is still to be seen again."""
         self.name, self._tried, self._at, self._unseen = left.name, True, left.at, list(left.unseen)
-        self._database, self._mark = left.database, left.publications
-        self._published = {name: Carried(m.columns, m.inserts) for name, m in self._members.items()}
-        await self._prepare()
+        self._database = left.database
+        await self._publications.take_up(left.name, left.publications, self._found)
+        await self._learn()
         self.up, self.why = True, ""
 
     def unbroken(self, left: Position) -> set[Name]:
         """The tables whose every change since `left` the tap shows: carried all the time, and not rewritten as a whole meanwhile."""
-        return {name for name, member in self._members.items() if member == left.members.get(name)}
+        return {name for name, member in self._publications.members.items() if member == left.members.get(name)}
 
     async def ensure(self, tables: Mapping[Name, Table]) -> bool:
         """Slot and publication exist and carry every table that can be carried. True when it is new: what was proven before is stale."""
@@ -214,7 +196,7 @@ class Tap:
             if fresh:
                 await self._make(tables)
             else:
-                await self._publish(tables)
+                await self._publications.publish(tables)
         except CockpitError as err:
             self._broken(err)
             return False
@@ -222,12 +204,25 @@ class Tap:
 
     def carries(self, name: Name) -> bool:
         """Whether changes of the table show."""
-        return self.up and name in self._published
+        return self.up and self._publications.carries(name)
 
-    def added(self) -> set[Name]:
-        """The tables that it carries only since the last call: what changed in them before did not show."""
-        added, self._added = self._added, set()
-        return added
+    def unsure(self) -> set[Name]:
+        """The tables of which, since the last call, changes may have happened that did not show."""
+        return self._publications.unsure()
+
+    def blind(self) -> set[Name]:
+        """The tables whose changes do not all show, though they should; for a tap that is up."""
+        return self._publications.blind() if self.up else set()
+
+    @property
+    def held(self) -> set[Name]:
+        """Those of them that something else holds (VACUUM, ANALYZE, CREATE INDEX CONCURRENTLY)."""
+        return self._publications.held if self.up else set()
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a table was dropped since the catalogs were read that the publications were made by."""
+        return self.up and self._publications.outdated
 
     async def drain(self, fence: str | None = None) -> Batch:
         """What was dirtied since the last drain; with `fence`, up to a mark written now, behind which nothing older can follow.
@@ -240,6 +235,7 @@ class Tap:
             else:
                 await self._pull_to(fence)
             batch = await self._seen(wait=fence is not None)
+            await self._publications.settle()
         except Garbled as err:
             self._broken(err)
             raise LinkError(str(err), where=str(self.side), remedy="the tap is made anew") from err
@@ -280,14 +276,12 @@ class Tap:
         self._decoder.take()
         self._unseen = []
 
-    async def _prepare(self) -> None:
-        """What the server can do is known, and which publications are to stand."""
+    async def _learn(self) -> None:
+        """What the server can do is known."""
         (row,) = await self._admin.fetch("SELECT current_setting('server_version_num')::int AS version")
         version = int(row["version"])
         self._options = OPTIONS if version >= 160000 else ("messages", "true") if version >= 140000 else ()
         self._nudges = version >= 160000
-        found = await self._admin.fetch("SELECT oid::int8 AS oid FROM pg_publication WHERE pubname ~ $1", self._mine())
-        self._publication_oids = [row["oid"] for row in found]
 
     async def _identity(self) -> str:
         """Empty where the server does not say: then nobody can go on where this process ends."""
@@ -297,35 +291,15 @@ class Tap:
             return ""
         return str(row["database"])
 
-    async def _look(self, name: str) -> str:
-        (row,) = await self._admin.fetch(_PUBLICATIONS, _of(name))
-        return str(row["mark"])
-
-    async def _read_members(self, name: str, known: Mapping[Name, Member]) -> dict[Name, Member]:
-        """What the publications carry; how, is told by `known`."""
-        members = {}
-        for row in await self._admin.fetch(_MEMBERS, _of(name)):
-            table = (row["schema"], row["name"])
-            how = known.get(table, _NO_MEMBER)
-            members[table] = Member(row["oid"], row["mark"], row["node"], how.inserts, how.columns)
-        return members
-
     async def _make(self, tables: Mapping[Name, Table]) -> None:
-        self._position, self._members = None, {}
-        await self._clear()
-        await self._admin.fetch(f"CREATE PUBLICATION {quoted(self.name)}")
-        await self._admin.fetch(f"CREATE PUBLICATION {quoted(inserts_name(self.name))} WITH (publish = 'insert, truncate')")
-        self._published = {}
-        await self._prepare()
-        self._database, self._mark = await self._identity(), await self._look(self.name)
-        await self._publish(tables)
+        """The slot comes last: making it waits for every transaction that is under way, so that all changes of what is published by then show."""
+        self._position, self._tried = None, True
+        await self._admin.fetch(_DROP_SLOTS, self._mine())
+        await self._learn()
+        self._database = await self._identity()
+        await self._publications.make(tables)
         (row,) = await self._admin.fetch("SELECT lsn::text AS at FROM pg_create_logical_replication_slot($1, 'pgoutput')", self.name)
         self._at, self.up, self.why = row["at"], True, ""
-
-    async def _clear(self) -> None:
-        """Nothing of this tap exists."""
-        self._tried = True
-        await remove(self._admin, self._mine())
 
     async def _sweep(self) -> None:
         """Nothing of dead runs' taps exists: whoever makes a tap is the pair's one pilot."""
@@ -334,37 +308,7 @@ class Tap:
             self._swept = True
 
     def _mine(self) -> str:
-        return _of(self.name)
-
-    async def _publish(self, tables: Mapping[Name, Table]) -> None:
-        """Small batches: one statement that locks thousands of tables would not fit the server's lock table."""
-        wanted = {name: t.tapped[self.side] for name, t in tables.items() if t.tapped}
-        gone = [n for n in self._published if wanted.get(n) != self._published[n]]
-        for batch in _batches([n for n in gone if n in tables]):
-            await self._alter("DROP", batch, self._published)
-        self._published = {n: c for n, c in self._published.items() if n not in gone}
-        for batch in _batches([n for n in wanted if n not in self._published]):
-            await self._alter("ADD", batch, wanted)
-            self._published.update({n: wanted[n] for n in batch})
-            self._added.update(batch)
-        if self._members.keys() != self._published.keys() or gone:
-            await self._note_members(set(gone))
-
-    async def _note_members(self, again: set[Name]) -> None:
-        """What is carried now is known; of a table that was carried before the first file it had then: a later one hides a rewriting."""
-        before = {name: member for name, member in self._members.items() if name not in again}
-        found = await self._read_members(self.name, {})
-        self._members = {
-            n: before.get(n) or Member(m.oid, m.mark, m.node, self._published[n].inserts, self._published[n].columns)
-            for n, m in found.items()
-            if n in self._published
-        }
-
-    async def _alter(self, verb: str, names: Sequence[Name], how: Mapping[Name, Carried]) -> None:
-        for inserts, publication in ((False, self.name), (True, inserts_name(self.name))):
-            tables = [_table(n) + (_list(how[n].columns) if verb == "ADD" else "") for n in names if how[n].inserts is inserts]
-            if tables:
-                await self._admin.fetch(f"ALTER PUBLICATION {quoted(publication)} {verb} TABLE ONLY {', ONLY '.join(tables)}")
+        return named(self.name)
 
     async def _nudge(self) -> int:
         """Bytes of the log that is decoded next, more than `LITTLE` where the server does not say.
@@ -389,7 +333,7 @@ class Tap:
             what = "the tap's slot is gone" if at is None else "somebody else read or replaced the tap's slot"
             raise LinkError(what, where=str(self.side), remedy="the tap is made anew and everything is proven again")
 
-    def _publications(self) -> str:
+    def _names(self) -> str:
         return f"{quoted(self.name)},{quoted(inserts_name(self.name))}"
 
     def _changes(self) -> str:
@@ -398,9 +342,9 @@ class Tap:
     async def _pull(self, *, little: bool) -> None:
         """What was committed is in the decoder; `little` is asked for at once, in a quarter of the round trips."""
         if little:
-            await self._feed(await self._line.run(self._changes(), self.name, self._publications(), deadline=30.0))
+            await self._feed(await self._line.run(self._changes(), self.name, self._names(), deadline=30.0))
             return
-        async for rows in self._line.stream(self._changes(), self.name, self._publications()):
+        async for rows in self._line.stream(self._changes(), self.name, self._names()):
             await self._feed(rows)
 
     async def _feed(self, rows: Sequence[Row]) -> None:
@@ -415,7 +359,7 @@ class Tap:
         (row,) = await self._admin.run(sql, self.name, FENCE, fence)
         self._untouched(row["at"])
         while True:
-            await self._feed(await self._line.run(self._changes(), self.name, self._publications()))
+            await self._feed(await self._line.run(self._changes(), self.name, self._names()))
             if not self._options or self._decoder.saw(fence):
                 return
 
@@ -425,11 +369,12 @@ class Tap:
         batch = Batch(changes=fresh.changes, end_lsn=fresh.end_lsn, fences=fresh.fences)
         self._unseen.append(fresh)
         while True:
-            (row,) = await self._admin.run(_AFTER, self.name, self._publication_oids)
+            (row,) = await self._admin.run(_AFTER, self.name, self._publications.oids)
             self._at = row["at"]
-            if row["publications"] != len(self._publication_oids):
+            if row["publications"] != len(self._publications.oids):
                 remedy = "the tap is made anew and everything is proven again"
                 raise LinkError("a publication of the tap is gone", where=str(self.side), remedy=remedy)
+            await self._publications.seen(row["tables"])
             for earlier in self._unseen:
                 batch.absorb(earlier)
             self._unseen = [b for b in self._unseen if not visible(b.xids, row["s"])]
@@ -437,25 +382,5 @@ class Tap:
                 return batch
 
 
-_NO_MEMBER = Member(0, "", 0, False)
-
-
-def _of(tap: str) -> str:
-    """What matches the slot and the publications of this one tap."""
-    return f"^{tap}(_inserts)?$"
-
-
 def _placed(member: Member) -> tuple[int, str]:
     return member.oid, member.mark
-
-
-def _table(name: Name) -> str:
-    return f"{quoted(name[0])}.{quoted(name[1])}"
-
-
-def _list(columns: tuple[str, ...] | None) -> str:
-    return "" if columns is None else f" ({', '.join(quoted(c) for c in columns)})"
-
-
-def _batches(names: Sequence[Name]) -> list[Sequence[Name]]:
-    return [names[i : i + _BATCH] for i in range(0, len(names), _BATCH)]

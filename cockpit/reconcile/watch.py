@@ -54,9 +54,16 @@ async def drain(ledger: Ledger, taps: Mapping[Side, Tap], *, fenced: bool = Fals
         if isinstance(batch, Batch):
             ledger.dirty(tap.side, batch, loop.time())
             tap.marked()
+    _void(ledger, taps)
     if failed:
         raise failed[0]
     return sum(batch.changes for batch in batches if isinstance(batch, Batch))
+
+
+def _void(ledger: Ledger, taps: Mapping[Side, Tap]) -> None:
+    """What was proven of tables whose changes may not have shown is void."""
+    for name in set().union(*(tap.unsure() for tap in taps.values())):
+        ledger.unwatched(name, asyncio.get_running_loop().time())
 
 
 class Watch:
@@ -94,8 +101,7 @@ class Watch:
         now = asyncio.get_running_loop().time()
         if any(fresh):
             self._ledger.stale(now)
-        for name in set().union(*(tap.added() for tap in self._taps.values())):
-            self._ledger.unwatched(name, now)
+        _void(self._ledger, self._taps)
 
     def renew(self) -> None:
         """The next drain sees to it that the taps carry the tables that there are now."""
@@ -139,6 +145,11 @@ class Watch:
         loop = asyncio.get_running_loop()
         started = loop.time()
         await drain(self._ledger, self._taps, in_turn=in_turn)
+        blind = self._taps[self.serving].blind()
+        for name, standing in self._ledger.standings.items():
+            standing.unwatched = name in blind
+            if standing.unwatched:
+                self._ledger.unwatched(name, loop.time())
         self.busy_s = loop.time() - started
         self.drains += 1
 

@@ -205,9 +205,56 @@ async def test_a_table_whose_new_rows_take_too_long_to_find_stays_unproven(pane:
     assert verification.equal is None, verification
     assert verification.unproven == ("public.click",)
     assert verification.seconds < 1.5
-    cost = pane.reconciler._freeze_cost()
+    cost = pane.reconciler._sample().freeze_cost_s
     assert cost is not None
     assert cost >= 30, "3000 rows, 100 a second"
+
+
+MADE_ANEW = ("DROP TABLE part_1", "CREATE TABLE part_1 (id bigint, at date, v text, PRIMARY KEY (id, at))")
+"""Its definition is as it was; its rows are gone."""
+
+
+async def test_a_table_that_was_made_anew_is_read_anew(pane: Pane) -> None:
+    await pane.all_equal()
+    for endpoint in (pane.green, pane.blue):
+        await run(endpoint, *MADE_ANEW)
+    await silently(pane.green, "INSERT INTO part_1 VALUES (1, '2024-06-01', 'nobody saw it')")
+    await pane.until(lambda s: pane.tables["public.part_1"].state is ProofState.DIFFERS)
+    await silently(pane.green, "DELETE FROM part_1")
+    await pane.all_equal()
+
+
+async def test_a_table_that_was_made_anew_just_now_is_read_inside_the_window(pane: Pane) -> None:
+    """The catalogs were read before that."""
+    await pane.all_equal()
+    await _held(pane)
+    for endpoint in (pane.green, pane.blue):
+        await run(endpoint, *MADE_ANEW)
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.equal is True, verification
+    assert verification.tables >= 1
+    await silently(pane.green, "INSERT INTO part_1 VALUES (1, '2024-06-01', 'nobody saw it')")
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.equal is False, verification
+
+
+async def test_a_table_that_is_not_watched_is_not_proven_and_the_note_says_why(pane: Pane) -> None:
+    await pane.all_equal()
+    for endpoint in (pane.green, pane.blue):
+        await run(endpoint, "CREATE TABLE fresh (id int PRIMARY KEY)")
+    holder = await connect(pane.blue)
+    try:
+        await holder.execute("BEGIN; LOCK TABLE fresh IN SHARE UPDATE EXCLUSIVE MODE")
+        pane.reconciler._catalog_mono = float("-inf")
+        await pane.until(lambda s: "not watched yet on blue: public.fresh, which VACUUM" in s.note)
+        await pane.until(lambda s: s.tables_equal == s.tables_total - 1)
+        assert pane.tables["public.fresh"].state is not ProofState.EQUAL
+        await holder.execute("COMMIT; BEGIN; INSERT INTO account VALUES (-7, 'slow', 0)")
+        await pane.until(lambda s: "not watched yet on blue: public.fresh, until transactions older" in s.note)
+        await holder.execute("COMMIT")
+        await pane.all_equal()
+    finally:
+        await holder.close()
 
 
 async def test_catching_up_proves_what_changed_and_meets_new_tables(pane: Pane) -> None:
