@@ -14,7 +14,7 @@ a table no key, it is walked by blocks inside one snapshot: sums of blocks add u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,7 +26,7 @@ from cockpit.reconcile.keys import Bundles
 from cockpit.reconcile.ledger import Pass, Standing
 from cockpit.reconcile.pace import WEIGHT
 from cockpit.reconcile.passage import Passage
-from cockpit.reconcile.sessions import FETCH_TRIPS, Line, both, together
+from cockpit.reconcile.sessions import FETCH_TRIPS, Line, Row, both, together
 from cockpit.reconcile.suspects import Settled, Sum, settle
 from cockpit.reconcile.tails import End, read_end, read_growth, read_whole
 from cockpit.reconcile.tap import Key
@@ -62,6 +62,9 @@ TELLING_S = 0.05
 
 Ended = tuple[Sum, End]
 """A whole table's count and sum, and its end, of one snapshot."""
+
+Made = Callable[[Table, str, int], str]
+"""A statement about the rows that a condition names, whose next parameter has that number."""
 
 Rest = Callable[[float], Awaitable[None]]
 """Sleeps as long as the load limit asks for after that many busy seconds."""
@@ -119,11 +122,10 @@ class Comparison:
         """One more piece of the table is proven, settled, or found unequal; returns the seconds that a server was busy."""
         loop = asyncio.get_running_loop()
         started, self._spared = loop.time(), 0.0
-        standing.attempted_mono = started
         work = standing.work = standing.work or Pass(standing.epoch, standing.hard)
         if not standing.table.key:
             await self._unkeyed(standing, work, serving)
-            return loop.time() - started - self._spared if self._short(standing) else 0.0
+            return loop.time() - started - self._spared if self.at_once(standing.table) else 0.0
         if work.low is None and not work.closely and self._short(standing):
             await self._piece(standing, work, Piece(), serving)
         elif self._by_ranges(standing):
@@ -313,17 +315,29 @@ class Comparison:
 
     async def _suspects(self, table: Table, piece: Piece) -> tuple[list[Key], bool]:
         """The keys whose rows read unequal in the piece, and whether these are all of them."""
-        condition = statements.between(table, piece.low is not None, piece.high is not None)
-        found = await asyncio.gather(*(self._lines[s].fetch(statements.buckets(table, condition), *piece.bounds) for s in Side))
-        blue, green = ({row["b"]: (row["n"], row["h"]) for row in rows} for rows in found)
+        inside = self._in_range if piece.bounds or self.at_once(table) else self._in_heap
+        found = await together(*(inside(table, piece, side, statements.buckets) for side in Side))
+        blue, green = (_by_bucket(rows) for rows in found)
         unequal = sorted(b for b in blue.keys() | green.keys() if blue.get(b) != green.get(b))
         each = max(sum(n for n, _ in blue.values()), sum(n for n, _ in green.values())) / statements.BUCKETS
         chosen = unequal[: max(int(MOST_ROWS / max(each * 1.5, 1)), 1)]
-        sql = statements.bucket_rows(table, condition, len(piece.bounds) + 1, 2 * MOST_ROWS)
-        rows = await asyncio.gather(*(self._lines[s].fetch(sql, *piece.bounds, chosen) for s in Side))
+        rows = await together(*(inside(table, piece, side, statements.bucket_rows, chosen) for side in Side))
         one, other = (_by_key(part, len(table.key)) for part in rows)
         keys = [key for key in one.keys() | other.keys() if one.get(key) != other.get(key)]
         return keys[:MOST_SUSPECTS], len(keys) <= MOST_SUSPECTS and len(chosen) == len(unequal)
+
+    async def _in_range(self, table: Table, piece: Piece, side: Side, made: Made, *more: object) -> list[Row]:
+        """What the statement that is `made` says of the piece."""
+        condition = statements.between(table, piece.low is not None, piece.high is not None)
+        return await self._lines[side].fetch(made(table, condition, len(piece.bounds) + 1), *piece.bounds, *more)
+
+    async def _in_heap(self, table: Table, piece: Piece, side: Side, made: Made, *more: object) -> list[Row]:
+        """The same of a table that is too long for one statement: of all its stretches, within one snapshot."""
+        sql, rows = made(table, statements.PLACED, 3), []
+        async with self._lines[side].snapshot(LEASE_S) as line:
+            async for stretch in self._stretches(table, line):
+                rows += await line.fetch(sql, *stretch, *more)
+        return rows
 
     async def _unkeyed(self, standing: Standing, work: Pass, serving: Side) -> None:
         """A table without a key is judged as a whole, by the three readings that settle a key where the first two are unequal."""
@@ -415,19 +429,26 @@ class Comparison:
         return await self._walk(table, line)
 
     async def _walk(self, table: Table, line: Line) -> Sum:
+        count, total = 0, 0
+        async for stretch in self._stretches(table, line):
+            (row,) = await line.fetch(statements.blocks(table), *stretch)
+            count, total = count + int(row["n"]), total + int(row["h"])
+        return count, str(total)
+
+    async def _stretches(self, table: Table, line: Line) -> AsyncIterator[tuple[str, str]]:
+        """Where each stretch of the heap begins, and before which place it ends; rests by the load limit behind each that was read."""
         loop = asyncio.get_running_loop()
         (row,) = await line.fetch(
             "SELECT (pg_relation_size($1::text::regclass) / current_setting('block_size')::int)::int8 AS n", table.sql
         )
-        end, at, count, total = int(row["n"]), 0, 0, 0
-        step = max(int(self.rows_in(PIECE_S) * max(end, 1) / max(table.estimate, 1)), 1)
+        end, at = int(row["n"]), 0
+        rows = min(self.rows_in(PIECE_S), max(int(WHOLE_BYTES / _width(table)), 1))
+        step = max(int(rows * max(end, 1) / max(table.estimate, 1)), 1)
         while at <= end:
             started = loop.time()
-            last = "(4294967295,0)" if at + step > end else f"({at + step},0)"
-            (row,) = await line.fetch(statements.blocks(table), f"({at},0)", last)
-            count, total, at = count + int(row["n"]), total + int(row["h"]), at + step
+            yield f"({at},0)", statements.LAST if at + step > end else f"({at + step},0)"
+            at += step
             await self._rest(loop.time() - started)
-        return count, str(total)
 
 
 _MOST = {"int2": 2**15 - 1, "int4": 2**31 - 1, "int8": 2**63 - 1}
@@ -458,6 +479,15 @@ def _counts(table: Table) -> bool:
 def _width(table: Table) -> float:
     """Bytes of a row, and what a table that is mostly empty has beside them."""
     return max(table.size / max(table.estimate, 1), 1.0)
+
+
+def _by_bucket(rows: Sequence[Row]) -> dict[int, tuple[int, int]]:
+    """Count and sum of each bucket, of however many parts."""
+    found: dict[int, tuple[int, int]] = {}
+    for row in rows:
+        n, h = found.get(row["b"], (0, 0))
+        found[row["b"]] = n + int(row["n"]), h + int(row["h"])
+    return found
 
 
 def _by_key(rows: list[Mapping[str, object]], width: int) -> dict[Key, tuple[int, ...]]:

@@ -67,6 +67,11 @@ class Standing:
     proven: bool = False
     proven_mono: float | None = None
     attempted_mono: float = NEVER
+    """When it was last read, or a try to read it ended."""
+    refusals: int = 0
+    """Tries to read it, one after the other, that failed."""
+    again_mono: float = NEVER
+    """Before that it is not tried again."""
     rows: dict[Side, int] = field(default_factory=dict)
     epoch: int = 0
     hard: int = 0

@@ -39,7 +39,7 @@ from cockpit.reconcile.ledger import Ledger, Standing
 from cockpit.reconcile.parity import of_pair
 from cockpit.reconcile.passage import Passage
 from cockpit.reconcile.publications import inserts_name
-from cockpit.reconcile.schedule import next_table
+from cockpit.reconcile.schedule import next_table, refused
 from cockpit.reconcile.selftest import faults
 from cockpit.reconcile.sessions import Line
 from cockpit.reconcile.shapes import shapes
@@ -321,22 +321,26 @@ class PostgresReconciler:
 
     async def _step(self) -> float:
         """One piece of one table; returns the seconds that a server was busy with it."""
-        now = asyncio.get_running_loop().time()
-        if now - self._catalog_mono > CATALOG_S:
+        now = asyncio.get_running_loop().time
+        if now() - self._catalog_mono > CATALOG_S:
             await self._read_catalog()
         provable = self._ledger.provable()
         await self._explain(provable)
-        standing = next_table(provable, self._not_ready, now)
+        standing = next_table(provable, self._not_ready, now())
         if standing is None:
             return 0.05
+        started = now()
         try:
             busy = await self._at_one_commit(standing)
-            return await self._comparison.advance(standing, self._serving) if busy is None else busy
+            busy = await self._comparison.advance(standing, self._serving) if busy is None else busy
+            standing.refusals = 0
+            return busy
         except SystemFault as err:
             self._refused(standing, err)
-            return 0.1
+            refused(standing, now() - started, now())
+            return now() - started
         finally:
-            standing.moved = True
+            standing.moved, standing.attempted_mono = True, now()
 
     async def _at_one_commit(self, standing: Standing) -> float | None:
         """None where the table is not to be read so, or not now: shortly before a window apply is left alone."""

@@ -9,6 +9,14 @@ from cockpit.reconcile.tap import Name
 
 AGAIN_S = 3.0
 """A table is not begun again sooner than this after it was last read."""
+LATEST_S = 300.0
+"""How long a table that could not be read is left alone at most, or as long as the try took."""
+
+
+def refused(standing: Standing, took_s: float, now: float) -> None:
+    """A try to read it failed after so many seconds: twice as long a pause as after the last one."""
+    standing.refusals += 1
+    standing.again_mono = now + max(min(AGAIN_S * 2**standing.refusals, LATEST_S), took_s)
 
 
 def next_table(standings: Iterable[Standing], not_ready: Collection[Name], now: float) -> Standing | None:
@@ -28,7 +36,7 @@ def next_table(standings: Iterable[Standing], not_ready: Collection[Name], now: 
 def _rank(standing: Standing, now: float) -> tuple[float, ...] | None:
     if standing.work is not None and standing.work.low is not None:
         return (0,)
-    if now - standing.attempted_mono < AGAIN_S:
+    if now - standing.attempted_mono < AGAIN_S or now < standing.again_mono:
         return None
     if standing.proven_mono is None:
         return (1, standing.count())

@@ -150,7 +150,7 @@ class Line:
                 self._held = True
                 yield self
         except TimeoutError as err:
-            raise LinkError(
+            raise SystemFault(
                 f"the reading outlasted its snapshot of {lease_s:g} s", where=str(self.side), remedy="raise the load limit"
             ) from err
         finally:

@@ -9,8 +9,11 @@ from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.rows import quoted
 
 BUCKETS = 1024
+MOST_BUCKET_ROWS = 100_000
 LAST = "(4294967295,65535)"
 """Behind every row of a heap."""
+PLACED = " WHERE r.ctid >= $1::pg_catalog.text::tid AND r.ctid < $2::pg_catalog.text::tid"
+"""The rows of a stretch of the heap, as a condition."""
 
 
 def _sum(hash_sql: str) -> str:
@@ -121,17 +124,17 @@ def boundary(table: Table, low: bool, rows: int, high: bool = False) -> str:
 
 def blocks(table: Table) -> str:
     """Count and sum of a stretch of blocks; only sums of one snapshot add up ("System Columns": ctid)."""
-    return f"SELECT {_sum(table.hash_sql)} FROM ONLY {table.sql} r WHERE r.ctid >= $1::pg_catalog.text::tid AND r.ctid < $2::pg_catalog.text::tid"
+    return f"SELECT {_sum(table.hash_sql)} FROM ONLY {table.sql} r{PLACED}"
 
 
-def buckets(table: Table, condition: str) -> str:
-    """Count and sum of each of `BUCKETS` buckets by the key's hash, inside `condition`."""
+def buckets(table: Table, condition: str, parameter: int = 0) -> str:
+    """Count and sum of each of `BUCKETS` buckets by the key's hash, inside `condition`; takes no parameter but those of that."""
     bucket = f"({table.key_hash_sql} & {BUCKETS - 1})"
     return f"SELECT {bucket} AS b, {_sum(table.hash_sql)} FROM ONLY {table.sql} r{condition} GROUP BY 1"
 
 
-def bucket_rows(table: Table, condition: str, parameter: int, limit: int) -> str:
-    """Key and hash of the rows in the buckets of parameter `parameter`."""
+def bucket_rows(table: Table, condition: str, parameter: int, limit: int = MOST_BUCKET_ROWS) -> str:
+    """Key and hash of the rows in the buckets of parameter `parameter`, of so many rows at most."""
     shown = ", ".join(f"r.{quoted(c.name)}::pg_catalog.text AS k{i}" for i, c in enumerate(table.key))
     glue = " AND" if condition else " WHERE"
     chosen = f"({table.key_hash_sql} & {BUCKETS - 1}) = ANY (${parameter}::pg_catalog.int8[])"
