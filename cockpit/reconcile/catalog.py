@@ -20,9 +20,23 @@ from cockpit.reconcile.tap import Name
 
 CONTROL_SCHEMA = "cockpit_control"
 
-RELATIONS = """
+SHUT = """
+WITH held AS MATERIALIZED (
+  SELECT l.relation AS oid FROM pg_locks l WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'
+  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+), shut AS MATERIALIZED (
+  SELECT oid FROM held UNION SELECT i.indrelid FROM pg_index i JOIN held ON held.oid = i.indexrelid
+)
+"""
+"""Begins a query with the relations that are `shut`: nobody can open them now, for they or an index of theirs are locked so, or shall be."""
+
+RELATIONS = f"""{SHUT}
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c.relpersistence::text AS persistence,
-       c.relreplident::text AS identity, greatest(c.reltuples, 0)::int8 AS rows, pg_table_size(c.oid) AS size,
+       c.relreplident::text AS identity, greatest(c.reltuples, 0)::int8 AS rows,
+       CASE WHEN c.oid IN (SELECT oid FROM shut) OR c.reltoastrelid IN (SELECT oid FROM shut)
+         THEN (c.relpages::int8 + coalesce((SELECT t.relpages FROM pg_class t WHERE t.oid = c.reltoastrelid), 0))
+           * current_setting('block_size')::int8
+         ELSE pg_table_size(c.oid) END AS size,
        EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS extension,
        has_schema_privilege(n.oid, 'USAGE') AND (has_table_privilege(c.oid, 'SELECT') OR NOT EXISTS (
          SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -31,7 +45,9 @@ SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind::te
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm', 'f') AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', $1)
-"""
+"""  # noqa: S608 - made of constants
+"""`pg_table_size` opens the table and what is stored beside it: the first that is shut would let all of this wait, and fail. Such a one has
+the size that it had when it was last vacuumed or analyzed."""
 
 COLUMNS = """
 SELECT a.attrelid::int8 AS oid, a.attname AS name, a.atttypid::int8 AS type, format_type(a.atttypid, a.atttypmod) AS shown,

@@ -131,6 +131,29 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0)
             await asyncio.sleep(0.05)
 
 
+@contextlib.asynccontextmanager
+async def locked(end: Endpoint, held: str, awaited: str = "") -> AsyncIterator[None]:
+    """A transaction that did what `held` says is open, and another one waits to do what `awaited` says."""
+    holder, waiter, looker = [await connect(end) for _ in range(3)]
+    waiting: asyncio.Task[str] | None = None
+
+    async def waits() -> bool:
+        return bool(await looker.fetchval("SELECT count(*) > 0 FROM pg_locks WHERE pid = $1 AND NOT granted", waiter.get_server_pid()))
+
+    try:
+        await holder.execute(f"BEGIN; {held}")
+        if awaited:
+            waiting = asyncio.create_task(waiter.execute(f"BEGIN; {awaited}"))
+            await until(waits)
+        yield
+    finally:
+        await holder.execute("ROLLBACK")
+        if waiting is not None:
+            await waiting
+        for connection in (holder, waiter, looker):
+            await connection.close()
+
+
 async def drained(origin: Endpoint, target: Endpoint) -> None:
     """Everything that `origin` committed is applied on `target`."""
     here, there = await connect(origin), await connect(target)

@@ -17,8 +17,9 @@ from cockpit.model.words import Side
 from cockpit.reconcile import catalog
 from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.tap import Name
 from tests.conftest import MakeDatabase
-from tests.reconcile.pairs import run
+from tests.reconcile.pairs import locked, run
 
 pytestmark = pytest.mark.servers
 
@@ -62,3 +63,46 @@ async def test_what_the_role_may_not_read_whole_is_said_and_still_owed(guest: En
     assert "row-level security" in found["public.hidden"].unprovable
     assert found["public.hidden"].owed
     assert not found["public.cache"].owed
+
+
+WIDE = """
+CREATE TABLE wide (id int PRIMARY KEY, v text);
+ALTER TABLE wide ALTER v SET STORAGE EXTERNAL;
+INSERT INTO wide SELECT i, repeat('v', 10000) FROM generate_series(1, 100) i;
+VACUUM wide;
+"""
+
+
+@pytest.mark.parametrize(
+    ("held", "awaited"),
+    [
+        ("LOCK TABLE wide IN ACCESS EXCLUSIVE MODE", ""),
+        ("LOCK TABLE wide IN ACCESS SHARE MODE", "LOCK TABLE wide IN ACCESS EXCLUSIVE MODE"),
+        ("REINDEX TABLE wide", ""),
+    ],
+)
+async def test_a_table_that_is_locked_keeps_nobody_from_reading_the_catalogs(
+    blue16: Server, green18: Server, make_database: MakeDatabase, held: str, awaited: str
+) -> None:
+    """VACUUM FULL, REFRESH MATERIALIZED VIEW and ALTER TABLE lock a table like that, for as long as they take."""
+    ends = {Side.BLUE: await make_database(blue16, "locked"), Side.GREEN: await make_database(green18, "locked")}
+    for end in ends.values():
+        await run(end, *WIDE.strip().split("\n"))
+    before = await _read(ends)
+    async with contextlib.AsyncExitStack() as stack:
+        for end in ends.values():
+            await stack.enter_async_context(locked(end, held, awaited))
+        found = await _read(ends)
+    assert {name: replace(table, size=0) for name, table in found.items()} == {
+        name: replace(table, size=0) for name, table in before.items()
+    }
+    assert found["public", "wide"].size == pytest.approx(before["public", "wide"].size, rel=0.2), "with what is stored beside it"
+
+
+async def _read(ends: dict[Side, Endpoint]) -> dict[Name, Table]:
+    lines = {side: Line(side, end) for side, end in ends.items()}
+    try:
+        return await catalog.read(lines, (), Side.BLUE)
+    finally:
+        for line in lines.values():
+            await line.close()
