@@ -1,6 +1,7 @@
 """Proving given rows: sums of many tables in one round trip a side, single rows only where a sum differs.
 
 Tables are bundled: one prepared statement holds up to `WIDTH` tables, each fed by arrays of keys that are empty where nothing is asked.
+Where a server refuses it, most often for one of them, they are asked for one by one: what is left unproven is what cannot be read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from cockpit.errors import SystemFault
 from cockpit.model.words import Side
-from cockpit.reconcile.catalog import Table
+from cockpit.reconcile.catalog import SHUT, Table
 from cockpit.reconcile.sessions import Line, both
 from cockpit.reconcile.statements import bundle, columns_of, keyed_names, keyed_rows
 from cockpit.reconcile.tap import Key, Name
@@ -26,19 +27,28 @@ KEY_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"
 """Of the lines that are asked. A plan is kept until its tables are analyzed again: one made while a table was small reads it whole, and would
 go on to do so once for each key when it has grown ("Planner Method Configuration", "PREPARE" in the manual)."""
 
+PATIENCE_S = 6.0
+"""Seconds that one side's refusals of one proof may take in all, which is one statement that is stopped at its time: then it is asked no more."""
+LOCKED = "55P03"
+_SHUT = f"""{SHUT}
+SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid IN (SELECT oid FROM shut) OR c.reltoastrelid IN (SELECT oid FROM shut)
+"""  # noqa: S608 - made of constants
+
 Hashes = dict[Key, tuple[int, ...]]
 """The hashes of the rows that a key has: none, one, or more where nothing keeps the key unique."""
 
 
 @dataclass(slots=True)
 class Proven:
-    """What a look at given keys found."""
+    """What a look at given keys found; of those of a table that a side refused it says nothing."""
 
     equal: dict[Name, list[Key]] = field(default_factory=dict)
     unequal: dict[Name, list[Key]] = field(default_factory=dict)
+    refused: dict[Name, SystemFault] = field(default_factory=dict)
     keys: int = 0
     seconds: float = 0.0
-    """What the slower side took."""
+    """What the slower side took, but for what it refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,87 @@ class _Question:
     sql: str
     tables: Sequence[Table]
     wanted: Mapping[int, Sequence[Key]]
+    alone: bool = False
+    """It is asked for one table of a bundle."""
+
+    @property
+    def keys(self) -> int:
+        return sum(len(keys) for keys in self.wanted.values())
+
+    def names(self) -> list[Name]:
+        return [self.tables[place].name for place in self.wanted]
+
+    def one_by_one(self) -> list[_Question]:
+        """The same keys, by a statement for each table; none where that would be the same statement."""
+        if len(self.tables) == 1:
+            return []
+        return [_Question(bundle([self.tables[place]]), [self.tables[place]], {0: keys}, True) for place, keys in self.wanted.items()]
+
+    async def put(self, line: Line) -> dict[Name, tuple[int, str]]:
+        """Count and sum of the rows of each table's keys."""
+        arguments: list[Any] = []
+        for place, table in enumerate(self.tables):
+            arguments.extend(columns_of(self.wanted.get(place, ()), len(table.key)))
+        rows = await (line.again if self.alone else line.run)(self.sql, *arguments)
+        return {self.tables[row["t"]].name: (row["n"], row["h"]) for row in rows if row["t"] in self.wanted}
+
+
+@dataclass(slots=True)
+class _Answers:
+    """Of one side: each table that was asked for is in one of the two."""
+
+    sums: dict[Name, tuple[int, str]] = field(default_factory=dict)
+    refused: dict[Name, SystemFault] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class _Asker:
+    """One side in one proof."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._lost_s = 0.0
+        """Seconds until it refused."""
+        self._last: SystemFault | None = None
+        self._shut: dict[Name, SystemFault] = {}
+        """The tables that were found to be locked: the next one would cost another lock timeout."""
+
+    async def ask(self, questions: Sequence[_Question]) -> _Answers:
+        """All bundles, then the tables of those that were refused, the fewest keys first: what takes too long keeps no other waiting."""
+        answers, apart = _Answers(), list[_Question]()
+        for question in questions:
+            if not await self._ask(question, answers):
+                apart += question.one_by_one()
+        for question in sorted(apart, key=lambda each: each.keys):
+            await self._ask(question, answers)
+        return answers
+
+    async def _ask(self, question: _Question, answers: _Answers) -> bool:
+        """Whether it was answered."""
+        now = asyncio.get_running_loop().time
+        if (known := self._refuses(question)) is not None:
+            answers.refused.update(dict.fromkeys(question.names(), known))
+            return False
+        started = now()
+        try:
+            sums = await question.put(self._line)
+        except SystemFault as err:
+            self._last, self._lost_s = err, self._lost_s + now() - started
+            answers.refused.update(dict.fromkeys(question.names(), err))
+            if err.code == LOCKED:
+                self._shut |= {(row["schema"], row["name"]): err for row in await self._line.fetch(_SHUT)}
+            return False
+        answers.seconds += now() - started
+        answers.sums |= sums
+        for name in sums:
+            answers.refused.pop(name, None)
+        return True
+
+    def _refuses(self, question: _Question) -> SystemFault | None:
+        """Why there is no need to ask."""
+        if self._lost_s > PATIENCE_S:
+            return self._last
+        return next((self._shut[table.name] for table in question.tables if table.name in self._shut), None)
 
 
 class Bundles:
@@ -81,24 +172,26 @@ class Bundles:
                 await asyncio.gather(*(line.run(sql, *nothing) for line in self._lines.values()))
 
     async def prove(self, asked: Mapping[Name, Sequence[Key]], *, in_turn: bool = False) -> Proven:
-        """Which of the asked keys are equal on both sides, which are asked at the same time or one after the other. `LinkError`,
-        `SystemFault` where a side cannot be read."""
-        found = Proven()
+        """Which of the asked keys are equal on both sides, which are asked at the same time or one after the other. `LinkError`;
+        `SystemFault` where nothing of what was asked can be read."""
+        found, askers = Proven(), [_Asker(self._lines[side]) for side in Side]
         for part in _parts(asked):
-            await self._prove(part, found, in_turn)
+            await self._prove(part, found, askers, in_turn)
+        if found.refused and not found.keys:
+            raise next(iter(found.refused.values()))
         return found
 
-    async def _prove(self, asked: Mapping[Name, Sequence[Key]], found: Proven, in_turn: bool) -> None:
+    async def _prove(self, asked: Mapping[Name, Sequence[Key]], found: Proven, askers: Sequence[_Asker], in_turn: bool) -> None:
         # Bound before the first answer is awaited: other tables may be adopted meanwhile.
         questions = self._questions(asked)
-        took, answers = await both([partial(self._ask, side, questions) for side in Side], in_turn=in_turn)
-        found.seconds += took
-        blue, green = answers
-        for question, here, there in zip(questions, blue, green, strict=True):
-            for place, keys in question.wanted.items():
-                target = found.equal if here[place] == there[place] else found.unequal
-                target.setdefault(question.tables[place].name, []).extend(keys)
-                found.keys += len(keys)
+        _, (blue, green) = await both([partial(asker.ask, questions) for asker in askers], in_turn=in_turn)
+        found.seconds += max(blue.seconds, green.seconds)
+        found.refused |= blue.refused | green.refused
+        for name, here in blue.sums.items():
+            if (there := green.sums.get(name)) is not None:
+                target = found.equal if here == there else found.unequal
+                target.setdefault(name, []).extend(asked[name])
+                found.keys += len(asked[name])
 
     def _questions(self, asked: Mapping[Name, Sequence[Key]]) -> list[_Question]:
         by_bundle: dict[int, dict[int, Sequence[Key]]] = {}
@@ -107,17 +200,6 @@ class Bundles:
                 number, place = self._place[name]
                 by_bundle.setdefault(number, {})[place] = keys
         return [_Question(self._sql[number], self._tables[number], wanted) for number, wanted in by_bundle.items()]
-
-    async def _ask(self, side: Side, questions: Sequence[_Question]) -> list[list[tuple[int, str]]]:
-        answers = []
-        for question in questions:
-            arguments: list[Any] = []
-            for place, table in enumerate(question.tables):
-                arguments.extend(columns_of(question.wanted.get(place, ()), len(table.key)))
-            rows = await self._lines[side].run(question.sql, *arguments)
-            by_table = {row["t"]: (row["n"], row["h"]) for row in rows}
-            answers.append([by_table[i] for i in range(len(by_table))])
-        return answers
 
     async def hashes(self, table: Table, keys: Sequence[Key], side: Side) -> Hashes:
         """Each key's row hashes on one side; a key without a row is absent."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cockpit.errors import CockpitError
+from cockpit.errors import CockpitError, SystemFault
 from cockpit.handover.ports import Verification
 from cockpit.model.text import plain
 from cockpit.model.words import Side
@@ -139,12 +139,21 @@ class Window:
         started = loop.time()
         if not tally.open_keys:
             return
-        proven = await self._bundles.prove(tally.open_keys)
+        try:
+            proven = await self._bundles.prove(tally.open_keys)
+        except SystemFault as err:  # of all that was asked: their keys stay open, and whole tables may still be read
+            tally.trouble = plain(err.brief, 200)
+            return
         tally.keys = proven.keys
         for name, keys in proven.equal.items():
             self._close_keys(name, keys, loop.time())
         for name, keys in proven.unequal.items():
-            await self._name_differing(name, keys, origin)
+            try:
+                await self._name_differing(name, keys, origin)
+            except SystemFault as err:
+                proven.refused[name] = err
+        for name, why in proven.refused.items():
+            tally.trouble = plain(f"{self._ledger.standings[name].table.shown}: {why.brief}", 200)
         tally.keys_s = loop.time() - started
 
     async def _name_differing(self, name: Name, keys: list[Key], origin: Side) -> None:

@@ -19,7 +19,7 @@ from cockpit.reconcile.keyless import Keyless
 from cockpit.reconcile.throttle import GENTLE
 from tests.conftest import MakeDatabase
 from tests.reconcile.conftest import SmallPair
-from tests.reconcile.pairs import SCHEMA, Pane, connect, drained, load, pair, reconciling, run, silently, until
+from tests.reconcile.pairs import SCHEMA, Pane, connect, drained, load, locked, pair, reconciling, run, silently, until
 
 pytestmark = pytest.mark.servers
 
@@ -499,6 +499,40 @@ async def test_a_table_that_may_not_be_read_is_unproven_until_it_may(pane: Pane)
     await pane.reconciler._read_catalog()
     verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
     assert verification.equal is True, verification
+
+
+async def test_a_table_that_is_locked_in_the_window_is_all_that_it_leaves_unproven(pane: Pane) -> None:
+    await pane.all_equal()
+    await _held(pane)
+    await run(pane.blue, "UPDATE account SET owner = 'x' WHERE id < 20", "UPDATE entry SET note = 'x' WHERE account < 20")
+    await run(pane.blue, "UPDATE part SET v = 'x' WHERE id = 2")
+    await drained(pane.blue, pane.green)
+    await silently(pane.green, "DELETE FROM part WHERE id = 2")
+    async with locked(pane.green, "LOCK TABLE account"):
+        verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.unproven == ("public.account",)
+    assert verification.keys == 19 * 4 + 1
+    assert verification.differing == ("public.part_1 (id=2, at=2024-06-01) missing on green",)
+    assert "public.account: green: canceling statement due to lock timeout" in str(verification.evidence["trouble"])
+    await silently(pane.green, "INSERT INTO part VALUES (2, '2024-06-01', 'x')")
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.equal is True, verification
+
+
+async def test_where_all_keys_are_refused_whole_tables_are_proven_all_the_same(pane: Pane, monkeypatch: pytest.MonkeyPatch) -> None:
+    await pane.all_equal()
+    await _held(pane)
+    await run(pane.blue, "INSERT INTO log VALUES (now(), 'x')")
+    await drained(pane.blue, pane.green)
+
+    async def refuse(asked: object) -> object:
+        raise SystemFault("canceling statement due to lock timeout", where="green", code="55P03")
+
+    monkeypatch.setattr(pane.reconciler._bundles, "prove", refuse)
+    verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.unproven == ("public.account",)
+    assert verification.evidence["tables_by_new_rows"] == 1, verification
+    assert verification.evidence["trouble"] == "green: canceling statement due to lock timeout"
 
 
 @pytest.mark.parametrize(("waivers", "equal"), [((), None), ((Waiver("P11", "public.odd", "an old report"),), True)])
