@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cockpit.errors import SystemFault
 from cockpit.model.words import Side
 from cockpit.reconcile.compare import Comparison
 from cockpit.reconcile.ledger import Ledger, Pass, Standing
@@ -46,6 +47,8 @@ class Keyless:
         self._taps = taps
         self._comparison = comparison
         self._scan = scan
+        self.refused: dict[Name, SystemFault] = {}
+        """The tables that a side would not let be read; they are not asked for again."""
 
     async def read_early(self, origin: Side, until: float) -> dict[Name, Reading]:
         """The tables of which it is known already that they changed, smallest first, as far as the time reaches."""
@@ -58,16 +61,22 @@ class Keyless:
         return readings
 
     async def read(self, standing: Standing, origin: Side, until: float) -> Reading | None:
-        """The table on both sides; None where a tap does not show it, where it is known to differ, or where it would take too long."""
-        watched = all(tap.up and tap.carries(standing.table.name) for tap in self._taps.values())
-        if not watched or not standing.content or standing.differs:
+        """The table on both sides; None where a tap does not show it, where it is known to differ, where it would take too long, or where a
+        side refuses it."""
+        name = standing.table.name
+        watched = all(tap.up and tap.carries(name) for tap in self._taps.values())
+        if not watched or not standing.content or standing.differs or name in self.refused:
             return None
         grown, tail = grows(standing, origin), standing.tail
         started = asyncio.get_running_loop().time()
         if started + self._comparison.cost(standing, grown=grown) > until:
             return None
         ends, lost, hard = (dict(tail.ends) if grown else {}), tail.lost, standing.hard
-        found = await asyncio.gather(*(self._read(standing, side, ends) for side in Side))
+        try:
+            found = await asyncio.gather(*(self._read(standing, side, ends) for side in Side))
+        except SystemFault as err:
+            self.refused[name] = err
+            return None
         if grown:
             self._comparison.measured_growth(standing.count(), asyncio.get_running_loop().time() - started)
         return Reading(dict(zip(Side, found, strict=True)), ends, tail, lost, hard)

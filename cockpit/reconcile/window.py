@@ -153,8 +153,12 @@ class Window:
             except SystemFault as err:
                 proven.refused[name] = err
         for name, why in proven.refused.items():
-            tally.trouble = plain(f"{self._ledger.standings[name].table.shown}: {why.brief}", 200)
+            self._refused(name, why)
         tally.keys_s = loop.time() - started
+
+    def _refused(self, name: Name, why: SystemFault) -> None:
+        """The table stays unproven; all others are looked at."""
+        self._tally.trouble = plain(f"{self._ledger.standings[name].table.shown}: {why.brief}", 200)
 
     async def _name_differing(self, name: Name, keys: list[Key], origin: Side) -> None:
         standing = self._ledger.standings[name]
@@ -186,8 +190,13 @@ class Window:
         for standing in list(tally.open_tables):
             if not standing.table.key and await self._without_key(standing, origin, until, readings.get(standing.table.name)):
                 tally.open_tables.remove(standing)
+            elif standing.table.name in self._keyless.refused:
+                self._refused(standing.table.name, self._keyless.refused[standing.table.name])
             elif standing.content and loop.time() + self._comparison.cost(standing) <= until:
-                await self._prove_table(standing)
+                try:
+                    await self._prove_table(standing)
+                except SystemFault as err:
+                    self._refused(standing.table.name, err)
             tally.tables_s = loop.time() - started
 
     async def _without_key(self, standing: Standing, origin: Side, until: float, early: Reading | None) -> bool:

@@ -535,6 +535,36 @@ async def test_where_all_keys_are_refused_whole_tables_are_proven_all_the_same(p
     assert verification.evidence["trouble"] == "green: canceling statement due to lock timeout"
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_table_without_a_key_that_is_locked_in_the_window_is_all_that_it_leaves_unproven(pane: Pane, known: bool) -> None:
+    """Whether or not it is known beforehand that it changed, which lets it be read early."""
+    await pane.all_equal()
+    await _held(pane)
+    await run(pane.blue, "INSERT INTO log VALUES (now(), 'x')", "INSERT INTO click VALUES (now(), '{}')")
+    await drained(pane.blue, pane.green)
+    if known:
+        await pane.reconciler._watch.drain(pane.reconciler._tables())
+    async with locked(pane.green, "LOCK TABLE log"):
+        verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.unproven == ("public.log",)
+    assert verification.keys == 1
+    assert verification.evidence["tables_by_new_rows"] == 1, verification
+    assert "public.log: green: canceling statement due to lock timeout" in str(verification.evidence["trouble"])
+
+
+async def test_a_table_that_has_to_be_read_whole_and_is_locked_leaves_the_others_to_be_read(pane: Pane) -> None:
+    await pane.all_equal()
+    await _held(pane)
+    now = asyncio.get_running_loop().time()
+    for name in ("account", "entry"):
+        pane.reconciler._ledger.unwatched(("public", name), now)
+    async with locked(pane.green, "LOCK TABLE entry"):
+        verification = await pane.reconciler.verify_changed(Side.BLUE, Side.GREEN, 2.0)
+    assert verification.unproven == ("public.entry",)
+    assert verification.evidence["rows_read_whole"] == 5000, verification
+    assert "public.entry: green: canceling statement due to lock timeout" in str(verification.evidence["trouble"])
+
+
 @pytest.mark.parametrize(("waivers", "equal"), [((), None), ((Waiver("P11", "public.odd", "an old report"),), True)])
 async def test_a_table_that_cannot_be_compared_blocks_unless_the_config_accepts_it(
     blue16: Server, green18: Server, make_database: MakeDatabase, waivers: tuple[Waiver, ...], equal: bool | None
