@@ -54,13 +54,13 @@ class Passage:
 
     async def _await(self, origin: Side, mark: int) -> bool | None:
         while True:
-            reached = await self._reached(origin)
+            reached = await self.reached(origin)
             if reached is None or reached >= mark:
                 return None if reached is None else True
             await asyncio.sleep(POLL_S)
 
-    async def _reached(self, origin: Side) -> int | None:
-        """The position up to which the slowest subscription to `origin` has applied."""
+    async def reached(self, origin: Side) -> int | None:
+        """The position up to which the slowest subscription to `origin` has applied; None where there is none."""
         subscriptions, slots = await asyncio.gather(self._subscriptions(origin.other), self._lines[origin].run(_SLOTS))
         if not subscriptions:
             return None

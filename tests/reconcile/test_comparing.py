@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ from cockpit.reconcile import compare as compare_rows
 from cockpit.scenario import load_scenario
 from cockpit.systems.postgres import PostgresPair
 from tests.reconcile.conftest import SmallPair
-from tests.reconcile.pairs import load, pair, run, silently
+from tests.reconcile.pairs import load, pair, run, silently, until
 
 pytestmark = pytest.mark.servers
 
@@ -32,8 +33,10 @@ async def order(small_pair: SmallPair) -> AsyncIterator[wiring.Order]:
     yield wiring.Order(Config({}, "", ""), load_scenario("arp"), pair(blue, green))
 
 
-async def compared(order: wiring.Order, within_s: float = 60.0, *, parity: bool = False) -> tuple[Compared, list[ReconSample]]:
-    heard: list[ReconSample] = []
+async def compared(
+    order: wiring.Order, within_s: float = 60.0, *, parity: bool = False, heard: list[ReconSample] | None = None
+) -> tuple[Compared, list[ReconSample]]:
+    heard = [] if heard is None else heard
     found = await compare(order, 0.5, within_s, lambda sample, left: heard.append(sample), Side.BLUE, parity=parity)
     return found, heard
 
@@ -105,6 +108,58 @@ async def test_a_scenarios_totals_count_too(order: wiring.Order) -> None:
 async def test_time_that_is_over_is_no_proof(order: wiring.Order) -> None:
     found, _ = await compared(order, within_s=0.0)
     assert (found.verdict, found.exit_code) == ("not proven", 3)
+
+
+Comparing = asyncio.Task[tuple[Compared, list[ReconSample]]]
+
+
+@pytest_asyncio.fixture
+async def left_behind(order: wiring.Order, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Comparing]:
+    """It compares; since all was proven green follows no more, and rows have changed on blue."""
+    settled, heard, changed = comparing._settled, list[ReconSample](), asyncio.Event()
+    monkeypatch.setattr(comparing, "_settled", lambda proof: changed.is_set() and settled(proof))
+
+    async def proven() -> bool:
+        return bool(heard) and 0 < heard[-1].tables_total == heard[-1].tables_equal and heard[-1].dirty_keys == 0
+
+    task = asyncio.create_task(compared(order, heard=heard))
+    try:
+        await until(proven)
+        await run(order.spec.green.control, "ALTER SUBSCRIPTION cockpit_t_fwd DISABLE")
+        await run(order.spec.blue.control, "UPDATE account SET owner = 'new' WHERE id < 10")
+        changed.set()
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_rows_that_changed_and_are_not_applied_are_not_proven(left_behind: Comparing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "STILL_S", 6.0)
+    found, _ = await left_behind
+    assert (found.verdict, found.exit_code, found.differences) == ("not proven", 3, 0)
+    (why,) = found.unproven
+    assert why.startswith(
+        "public.account: rows changed and are not proven again: replication does not move on, green has applied nothing of blue for "
+    )
+    assert f"? {why}" in render(found)
+    assert "9 rows changed and not proven again" in render(found)
+
+
+async def test_what_is_applied_late_is_waited_for(order: wiring.Order, left_behind: Comparing, monkeypatch: pytest.MonkeyPatch) -> None:
+    stood = asyncio.Event()
+    behind = comparing.Following.behind
+
+    async def noted(self: comparing.Following) -> str:
+        if why := await behind(self):
+            stood.set()
+        return why
+
+    monkeypatch.setattr(comparing.Following, "behind", noted)
+    await asyncio.wait_for(stood.wait(), 30)
+    await run(order.spec.green.control, "ALTER SUBSCRIPTION cockpit_t_fwd ENABLE")
+    found, _ = await left_behind
+    assert (found.verdict, found.exit_code, found.unproven) == ("equal", 0, ())
 
 
 async def test_it_waits_for_no_pilot(order: wiring.Order) -> None:
