@@ -55,6 +55,8 @@ class CockpitApp(App[int], inherit_bindings=False):
         self._parts = (source, link, options)
         self._lost = threading.Lock()
         self._handlers: dict[signal.Signals, Any] = {}
+        self._before = {number: signal.getsignal(number) for number in (signal.SIGTSTP, signal.SIGCONT)}
+        """The driver takes these when it is made, and never gives them back."""
         self._hangup: Hangup | None = None
         self._last_resort = threading.Timer(PATIENCE_S, os._exit, (int(Ending.LOST),))
         self._last_resort.daemon = True
@@ -104,8 +106,11 @@ class CockpitApp(App[int], inherit_bindings=False):
         self._handlers = {}
 
     def settle(self) -> None:
-        """The program goes on after the screen: nothing of the screen ends it any more."""
+        """The program goes on after the screen: nothing of the screen ends it any more, and ctrl-z and fg do not bring the screen back."""
         self._last_resort.cancel()
+        with contextlib.suppress(ValueError):  # outside the main thread, where the driver could not take them either
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def leave(self, ending: Ending) -> None:
         """The screen ends; the pilot flies on."""

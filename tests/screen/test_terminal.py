@@ -55,6 +55,39 @@ sys.exit(subprocess.run([sys.executable, *sys.argv[1:]]).returncode)
 """
 """A closing terminal signals who leads its session alone ("termio(7)"): `make` catches it and waits for its child, which hears nothing."""
 
+SHELL = """
+import os, signal, sys
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpgrp())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+status = os.waitpid(child, os.WUNTRACED)[1]
+if os.WIFSTOPPED(status):
+    os.tcsetpgrp(0, os.getpgrp())
+    print("stopped", flush=True)
+    os.tcsetpgrp(0, child)
+    os.killpg(child, signal.SIGCONT)
+    status = os.waitpid(child, 0)[1]
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""As much of a shell as ctrl-z and fg need: nothing stops a process that nobody could continue ("setpgid(2)", orphaned process groups)."""
+
+AND_THEN = """
+import asyncio, sys
+from pathlib import Path
+from cockpit.screen.app import run_screen
+run_screen(Path(sys.argv[1]), watch=True, drill=False)
+def wait():
+    print("the screen has ended", flush=True)
+    print("read", sys.stdin.readline(), flush=True)
+async def wait_in_loop():
+    await asyncio.to_thread(wait)
+wait() if sys.argv[2] == "plainly" else asyncio.run(wait_in_loop())
+"""
+
 
 def select_pause() -> None:
     """Gives the other process the processor for a moment."""
@@ -120,6 +153,24 @@ def test_a_terminal_that_takes_nothing_more_is_left_when_told_to() -> None:
     fill(terminal)
     os.kill(terminal.pid, signal.SIGTERM)
     assert ended_within(terminal, 10)
+    os.close(terminal.master)
+
+
+@pytest.mark.pty
+@pytest.mark.parametrize("how", ["plainly", "in a loop"])
+def test_what_is_stopped_after_the_screen_goes_on_without_it(tmp_path: Path, how: str) -> None:
+    """ctrl-z and fg while a drill stops its servers: the screen that has ended must not come back."""
+    terminal = Terminal(80, 24, "-c", SHELL, "-c", AND_THEN, str(create(tmp_path, "arp").root), how)
+    terminal.wait_for(b"waiting", 20)
+    terminal.press(b"q")
+    terminal.wait_for(b"the screen has ended", 10)
+    terminal.press(b"\x1a")
+    terminal.wait_for(b"stopped", 10)
+    terminal.press(b"on\r")
+    terminal.wait_for(b"read on", 10)
+    assert b"read on" in terminal.seen
+    assert b"\x1b[?1049h" not in terminal.seen
+    assert terminal.ended() == 0
     os.close(terminal.master)
 
 
