@@ -116,7 +116,8 @@ class PostgresReconciler:
         self._catalog_s = 0.0
         """Seconds that reading them took."""
         self._not_ready: set[tuple[str, str]] = set()
-        self._trouble = ""
+        self._trouble = {"drain": "", "prove": "", "scan": ""}
+        """What stood in the way of each lately."""
 
     async def open(self, serving: Side) -> None:
         """Catalogs are read and the hash is tested on both servers, which stay as they are; `LinkError` names a side out of reach."""
@@ -292,13 +293,13 @@ class PostgresReconciler:
         while True:
             await self._free.wait()
             self._watch.serving = self._serving
-            await self._attended(self._watch.drain(self._tables(), in_turn=True), cut=False)
+            await self._attended(self._watch.drain(self._tables(), in_turn=True), "drain", cut=False)
             self._tapped.set()
             if any(tap.outdated for tap in self._taps.values()):
                 self._soon()
             self._keeper.tell()
             if self._free.is_set():
-                await self._attended(self._watch.prove(self._free, in_turn=True), cut=True)
+                await self._attended(self._watch.prove(self._free, in_turn=True), "prove", cut=True)
             await asyncio.sleep(self._watch.rest_s(self._throttle.share))
 
     async def _scanning(self) -> None:
@@ -306,7 +307,7 @@ class PostgresReconciler:
         now, busy, until = asyncio.get_running_loop().time, 0.0, 0.0
         while True:
             await self._free.wait()
-            took = await self._attended(self._step(), cut=True)
+            took = await self._attended(self._step(), "scan", cut=True)
             self._keeper.tell()
             busy += took if took is not None else 0.2
             if busy >= BURST_S or now() > until:
@@ -373,15 +374,15 @@ class PostgresReconciler:
         """The catalogs are read again soon."""
         self._catalog_mono = min(self._catalog_mono, asyncio.get_running_loop().time() - CATALOG_S + CATALOG_SOON_S)
 
-    async def _attended(self, work: Coroutine[Any, Any, Any], *, cut: bool) -> Any:
+    async def _attended(self, work: Coroutine[Any, Any, Any], what: str, *, cut: bool) -> Any:
         """The work's result; None where `hold` cut it short or a side could not be reached, which the note then says."""
         try:
             result = await self._carried(work, cut=cut)
         except CockpitError as err:
-            self._trouble = plain(err, 200)
+            self._trouble[what] = plain(err, 200)
             await asyncio.sleep(0.5)
             return None
-        self._trouble = ""
+        self._trouble[what] = ""
         return result
 
     async def _carried(self, work: Coroutine[Any, Any, Any], *, cut: bool) -> Any:
@@ -429,7 +430,7 @@ class PostgresReconciler:
     def _sample(self) -> ReconSample:
         counts = f"counts only: {plain(self._hash_faults[0], 120)}" if self._hash_faults else ""
         held = f"load held back: {self._throttle.cause}" if self._throttle.cause else ""
-        notes = [note for note in (counts, held, self._keeper.note, self._trouble) if note]
+        notes = [note for note in (counts, held, self._keeper.note, *dict.fromkeys(self._trouble.values())) if note]
         return self._telling.sample(self._serving, self._throttle.share, *notes)
 
     def _tables(self) -> dict[Name, catalog.Table]:

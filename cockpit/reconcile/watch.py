@@ -115,7 +115,8 @@ class Watch:
             await self._drain(in_turn)
 
     async def prove(self, free: asyncio.Event, *, in_turn: bool = False) -> None:
-        """What is old is proven or stays dirty. `free` is cleared when the window begins: then nothing more is looked at."""
+        """What is old is proven or stays dirty. `free` is cleared when the window begins: then nothing more is looked at. `SystemFault` where
+        a side refuses a table: all others were asked before."""
         async with self.turn:
             await self._prove(free, in_turn)
 
@@ -184,6 +185,8 @@ class Watch:
             if not free.is_set():
                 return
             await self._look(name, keys)
+        if proven.refused:
+            raise next(iter(proven.refused.values()))
 
     def window_took(self, keys: int, seconds: float) -> None:
         """So many rows were proven by their keys in the window, in which nothing else is read."""

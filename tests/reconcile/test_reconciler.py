@@ -257,6 +257,23 @@ async def test_a_table_that_is_not_watched_is_not_proven_and_the_note_says_why(p
         await holder.close()
 
 
+async def test_a_table_that_cannot_be_asked_for_is_told_and_others_are_proven_meanwhile(pane: Pane) -> None:
+    await pane.all_equal()
+    holder = await connect(pane.blue)
+    try:
+        await holder.execute("BEGIN; LOCK TABLE entry IN ACCESS EXCLUSIVE MODE")
+        pane.reconciler._ledger.standings["public", "entry"].touch([("1", "1")], 0.0)
+        await pane.until(lambda s: "lock timeout" in s.note)
+        await run(pane.blue, "UPDATE account SET balance = balance + 1 WHERE id < 100")
+        account = pane.reconciler._ledger.standings["public", "account"]
+        await pane.until(lambda s: account.dirty > 0)
+        await pane.until(lambda s: account.dirty == 0 and "lock timeout" in s.note)
+        await holder.execute("COMMIT")
+        await pane.until(lambda s: s.dirty_keys == 0 and not s.note)
+    finally:
+        await holder.close()
+
+
 async def test_catching_up_proves_what_changed_and_meets_new_tables(pane: Pane) -> None:
     await pane.all_equal()
     for endpoint in (pane.green, pane.blue):
