@@ -70,7 +70,7 @@ def _beat(like: Latest, beat: int, apps: int, names: list[str]) -> Iterator[Samp
 def _app(apps: tuple[AppRoute, ...], number: int, beat: int) -> AppRoute:
     like = apps[number % len(apps)]
     name = like.app if number < len(apps) else f"{like.app}-{number:03d}"
-    return replace(like, app=name, writes_s=like.writes_s * (1 + 0.2 * math.sin(beat / 3 + number)))
+    return replace(like, app=name, writes_s=(like.writes_s or 0.0) * (1 + 0.2 * math.sin(beat / 3 + number)))
 
 
 def _proven(moved: list[str], names: list[str], beat: int) -> ReconSample:

@@ -97,7 +97,7 @@ async def _known(spec: PairSpec, background: Proving, number: int) -> tuple[floa
     await _held(background)
     await _changed(spec, number)
     await reconciler._watch.drain(reconciler._tables())
-    predicted = reconciler._freeze_cost()
+    predicted = reconciler._sample().freeze_cost_s
     if predicted is None:
         raise RuntimeError("nothing was predicted")
     found = await reconciler.verify_changed(Side.BLUE, Side.GREEN, BOX_S)

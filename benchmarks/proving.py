@@ -24,7 +24,7 @@ class Proving:
     async def watch(self) -> None:
         async for sample in self.reconciler.samples():
             self.latest, self.samples = sample, self.samples + 1
-            self.called_different |= {table.name for table in sample.tables if table.state is ProofState.DIFFERS}
+            self.called_different |= {table.table for table in sample.tables if table.state is ProofState.DIFFERS}
             if sample.differences and not self.called_different:
                 self.called_different.add("?")
             self._fresh.set()

@@ -71,8 +71,7 @@ async def _latency() -> bool:
             background.reconciler.release(Side.BLUE)
             # All is to be read again: the background must not be idle for having done its work.
             background.reconciler._ledger.stale(asyncio.get_running_loop().time())
-            drains = background.reconciler._watch.drains
-            await background.until(lambda _, past=drains + 4: background.reconciler._watch.drains >= past)
+            await _drained(background, 4)
             beside.append(await _p95(spec))
     alone, disturbed = statistics.median(without), statistics.median(beside)
     figures = [
@@ -123,6 +122,12 @@ async def _loadable() -> AsyncIterator[PairSpec]:
         await pair.fill(spec, *FILL)
         await pair.replicate(spec)
         yield spec
+
+
+async def _drained(background: Proving, times: int) -> None:
+    """The taps were drained so many times more."""
+    past = background.reconciler._watch.drains + times
+    await background.until(lambda _: background.reconciler._watch.drains >= past)
 
 
 async def _p95(spec: PairSpec) -> float:
