@@ -55,14 +55,18 @@ class Following:
         self._lines = {side: Line(side, spec.side(side).control) for side in Side}
         self._passage = Passage(self._lines)
         self._serving = serving
+        self._mark: int | None = None
+        """What it is waited for: another one each time would never be reached where it is always a little behind."""
         self._reached: int | None = None
         self._since_mono = 0.0
 
     async def behind(self) -> str:
-        """Why rows that changed may differ by lag alone; empty where everything that is committed by now is applied."""
+        """Why rows that changed may differ by lag alone; empty where everything is applied that was committed when it first was asked."""
         try:
-            if await self._passage.passed(self._serving, FOLLOW_S) is not False:
-                self._reached = None
+            if self._mark is None:
+                self._mark = await self._passage.mark(self._serving)
+            if await self._passage.beyond(self._serving, self._mark, FOLLOW_S) is not False:
+                self._reached = self._mark = None
                 return ""
             reached = await self._passage.reached(self._serving)
         except CockpitError as err:

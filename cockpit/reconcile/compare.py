@@ -262,7 +262,8 @@ class Comparison:
         """Whether everything in the unequal piece is accounted for: equal, changing and marked dirty, or confirmed different."""
         suspects, complete = await self._suspects(standing.table, piece)
         settled = await self._judged_by_key(standing, suspects, serving)
-        if settled is not None and not complete and not standing.table.ordered and len(settled.clean) > len(settled.confirmed):
+        skewed = bool(piece.bounds) and not standing.table.ordered
+        if settled is not None and not complete and skewed and len(settled.clean) > len(settled.confirmed):
             raise Skewed
         if settled is not None and not complete:
             standing.more = bool(settled.confirmed)

@@ -336,7 +336,7 @@ class Ledger:
 
 def _same(one: Table, other: Table) -> bool:
     def what(table: Table) -> tuple[object, ...]:
-        return table.hash_sql, table.key_names(), table.unprovable, table.missing_on, table.oids
+        return table.hash_sql, table.key, table.unprovable, table.missing_on, table.oids
 
     return what(one) == what(other)
 

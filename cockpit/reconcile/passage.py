@@ -44,8 +44,15 @@ class Passage:
     async def passed(self, origin: Side, deadline_s: float) -> bool | None:
         """True once everything that `origin` has committed by now is applied on the other side; False when the deadline came first;
         None where nothing is replicated from it, so that nothing can be under way."""
+        return await self.beyond(origin, await self.mark(origin), deadline_s)
+
+    async def mark(self, origin: Side) -> int:
+        """Behind everything that `origin` has committed by now."""
         (row,) = await self._lines[origin].run("SELECT pg_current_wal_insert_lsn()::text AS lsn")
-        mark = lsn.parse(row["lsn"])
+        return lsn.parse(row["lsn"])
+
+    async def beyond(self, origin: Side, mark: int, deadline_s: float) -> bool | None:
+        """As `passed`, for what `origin` had committed at that mark."""
         try:
             async with asyncio.timeout(deadline_s):
                 return await self._await(origin, mark)

@@ -32,15 +32,15 @@ FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid
 JOIN pg_class c ON c.oid = pr.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname ~ $1
 """
 _OIDS = "SELECT oid::int8 AS oid FROM pg_publication WHERE pubname ~ $1"
-_YOUNGEST = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8 AS x"
+_NEXT = "SELECT pg_current_xact_id()::text::int8 AS x"
 _OLDEST = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8 AS x"
 
 _HELD = """
-SELECT relation::int8 AS oid FROM pg_locks WHERE locktype = 'relation' AND granted AND relation = ANY ($1::oid[])
+SELECT relation::int8 AS oid FROM pg_locks WHERE locktype = 'relation' AND relation = ANY ($1::oid[])
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 AND mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 """
-_LOCKED = "55P03"
+_LOCKED, _GONE = "55P03", ("42P01", "3F000")
 _NO_MEMBER = Member(0, "", 0, False)
 
 
@@ -147,6 +147,7 @@ class Publications:
         """They carry every one of the tables that can be carried now. `live`: the tap is up, and shows what it carries."""
         self._wanted = {name: t.tapped[self._side] for name, t in tables.items() if t.tapped}
         kept = {n for n, how in self._published.items() if self._wanted.get(n) == how and self._is(n, tables[n])}
+        self.outdated = False
         if gone := self._published.keys() - kept:
             await self._withdraw(kept)
         self._published = {n: how for n, how in self._published.items() if n in kept}
@@ -154,33 +155,43 @@ class Publications:
         if added := await self._add({n: tables[n] for n in self._wanted if n not in kept}):
             self._unsure |= added
             if live:
-                (row,) = await self._line.fetch(_YOUNGEST)
+                # A transaction's number, not a snapshot's end: those that began meanwhile may have higher ones than that.
+                (row,) = await self._line.fetch(_NEXT)
                 self._young.update({name: int(row["x"]) for name in added})
         if gone or self.outdated or self.members.keys() != self._published.keys():
             await self._note(set(gone))
-        self.outdated = False
 
-    async def settle(self) -> None:
-        """A table counts as carried where the transactions have ended that were under way when it was added."""
+    async def oldest(self) -> int:
+        """The oldest transaction that is under way, where a table waits for that; else 0."""
         if not self._young:
-            return
+            return 0
         (row,) = await self._line.fetch(_OLDEST)
-        settled = {name for name, at in self._young.items() if at <= row["x"]}
+        return int(row["x"])
+
+    def settle(self, oldest: int) -> None:
+        """A table counts as carried where the transactions had ended that were under way when it was added; `oldest` is of before the drain that
+        has ended now: what one of them wrote may be in that, and keep the decoder from later changes."""
+        settled = {name for name, at in self._young.items() if at <= oldest}
         self._unsure |= settled
         self._young = {name: at for name, at in self._young.items() if name not in settled}
 
     def _is(self, name: Name, table: Table) -> bool:
         """Whether what is carried by that name is the table that there is."""
         member = self.members.get(name)
-        return member is None or not table.oids or table.oid(self._side) == member.oid
+        return not table.oids or (member is not None and table.oid(self._side) == member.oid)
 
     async def _withdraw(self, kept: Collection[Name]) -> None:
-        """None but these is carried. A table that was dropped is not in a publication any more, one that was renamed is there by its new name."""
+        """None but these is carried. A table that was dropped is not in a publication any more, one that was renamed is there by its new name;
+        one that is held stays in it, and its changes are nobody's."""
         was = {member.oid: self._published[n] for n, member in self.members.items() if n in self._published}
         found = await members_of(self._line, self.name, {})
         left = {n: was[m.oid] for n, m in found.items() if m.oid in was and not (n in kept and self.members[n].oid == m.oid)}
-        for batch in _batches(list(left), left):
-            await self._alter("DROP", batch, left)
+        for name in left:
+            try:
+                await self._alter("DROP", [name], left)
+            except SystemFault as err:
+                if err.code != _LOCKED:
+                    raise
 
     async def _add(self, tables: Mapping[Name, Table]) -> set[Name]:
         """Those that could be added."""
@@ -200,10 +211,11 @@ class Publications:
         try:
             await self._alter("ADD", names, self._wanted)
         except SystemFault as err:
-            if err.code != _LOCKED:
+            if err.code != _LOCKED and err.code not in _GONE:
                 raise
             if len(names) == 1:
-                self.held.add(names[0])
+                self.held |= set(names) if err.code == _LOCKED else set()
+                self.outdated |= err.code in _GONE
                 return set()
             half = len(names) // 2
             return await self._added(names[:half]) | await self._added(names[half:])
@@ -219,6 +231,7 @@ class Publications:
         before = {name: member for name, member in self.members.items() if name not in again}
         found = await members_of(self._line, self.name, {})
         self._count = len(found)
+        self._published = {n: how for n, how in self._published.items() if n in found}
         self.members = {
             n: before.get(n) or Member(m.oid, m.mark, m.node, self._published[n].inserts, self._published[n].columns)
             for n, m in found.items()
@@ -226,12 +239,15 @@ class Publications:
         }
 
     async def seen(self, count: int) -> None:
-        """So many tables are in them now. Where that is not as it was, the tables that were dropped are carried no more, and unsure."""
-        if count == self._count:
-            return
+        """So many tables are in them now; where that is not as it was, they are looked at."""
+        if count != self._count:
+            await self.look()
+
+    async def look(self) -> None:
+        """Tables that were dropped, or have another name, are carried no more, and unsure."""
         found = await members_of(self._line, self.name, {})
         lost = {n for n in self._published if n not in found or (n in self.members and found[n].oid != self.members[n].oid)}
-        self._count, self.outdated = len(found), True
+        self._count, self.outdated = len(found), self.outdated or bool(lost) or len(found) != self._count
         self._published = {n: how for n, how in self._published.items() if n not in lost}
         self.members = {n: member for n, member in self.members.items() if n not in lost}
         self._unsure |= lost

@@ -202,6 +202,8 @@ class PostgresReconciler:
                 if loop.time() - self._read_mono > CATALOG_SOON_S and self._catalog_s < CATALOG_CHEAP_S:
                     await self._carried(self._read_catalog(), cut=True)
                     self._watch.renew()
+                else:
+                    await self._carried(self._watch.look(), cut=False)
                 for _ in range(CATCH_UP_ROUNDS):
                     await self._carried(self._watch.drain(self._tables()), cut=False)
                     await self._carried(self._watch.prove(self._free), cut=True)

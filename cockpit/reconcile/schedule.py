@@ -16,7 +16,7 @@ LATEST_S = 300.0
 def refused(standing: Standing, took_s: float, now: float) -> None:
     """A try to read it failed after so many seconds: twice as long a pause as after the last one."""
     standing.refusals += 1
-    standing.again_mono = now + max(min(AGAIN_S * 2**standing.refusals, LATEST_S), took_s)
+    standing.again_mono = now + max(min(AGAIN_S * 2.0 ** min(standing.refusals, 10), LATEST_S), took_s)
 
 
 def next_table(standings: Iterable[Standing], not_ready: Collection[Name], now: float) -> Standing | None:
@@ -34,6 +34,8 @@ def next_table(standings: Iterable[Standing], not_ready: Collection[Name], now: 
 
 
 def _rank(standing: Standing, now: float) -> tuple[float, ...] | None:
+    if standing.unwatched:
+        return None  # whatever is read of it proves nothing
     if standing.work is not None and standing.work.low is not None:
         return (0,)
     if now - standing.attempted_mono < AGAIN_S or now < standing.again_mono:

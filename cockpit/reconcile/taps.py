@@ -210,6 +210,14 @@ class Tap:
         """The tables of which, since the last call, changes may have happened that did not show."""
         return self._publications.unsure()
 
+    async def look(self) -> None:
+        """It is known which tables it carries now: one that was renamed shows by its new name. Where that cannot be asked the tap is down."""
+        try:
+            if self.up:
+                await self._publications.look()
+        except CockpitError as err:
+            self._broken(err)
+
     def blind(self) -> set[Name]:
         """The tables whose changes do not all show, though they should; for a tap that is up."""
         return self._publications.blind() if self.up else set()
@@ -230,12 +238,13 @@ class Tap:
         A drain that fails half way may have taken changes that nobody saw: the tap is down then and what was proven is stale."""
         started = asyncio.get_running_loop().time()
         try:
+            oldest = await self._publications.oldest()
             if fence is None:
                 await self._pull(little=await self._nudge() <= LITTLE)
             else:
                 await self._pull_to(fence)
             batch = await self._seen(wait=fence is not None)
-            await self._publications.settle()
+            self._publications.settle(oldest)
         except Garbled as err:
             self._broken(err)
             raise LinkError(str(err), where=str(self.side), remedy="the tap is made anew") from err

@@ -92,6 +92,8 @@ class Watch:
         self._take_up = take_up
         self._tried_mono = float("-inf")
         self._budget_mono = float("-inf")
+        self._refused: set[Name] = set()
+        """Tables that a side refused in the last round: asked for last."""
 
     async def ensure(self, tables: Mapping[Name, Table]) -> None:
         """Taps that can be had are up; a new one makes stale what was proven without it."""
@@ -119,6 +121,11 @@ class Watch:
         a side refuses a table: all others were asked before."""
         async with self.turn:
             await self._prove(free, in_turn)
+
+    async def look(self) -> None:
+        """It is known which of the tables each tap carries now, whatever the catalogs said when they were read."""
+        async with self.turn:
+            await asyncio.gather(*(tap.look() for tap in self._taps.values()))
 
     def rest_s(self, share: float) -> float:
         """Seconds to the next round: by the watch's part of the load limit `share`, within its bounds."""
@@ -158,7 +165,9 @@ class Watch:
         """What is old enough to be proven, within the cycle's limit; confirmed differences too, for somebody may have repaired them."""
         asked: dict[Name, list[Key]] = {}
         left = MOST_KEYS
-        for standing in self._ledger.provable():
+        for standing in (
+            sorted(self._ledger.provable(), key=lambda s: s.table.name in self._refused) if self._refused else self._ledger.provable()
+        ):
             if not standing.content or not (standing.old or standing.differing):
                 continue
             keys = [key for key in (standing.old | dict.fromkeys(standing.differing)) if key not in standing.young][:left]
@@ -185,6 +194,7 @@ class Watch:
             if not free.is_set():
                 return
             await self._look(name, keys)
+        self._refused = set(proven.refused)
         if proven.refused:
             raise next(iter(proven.refused.values()))
 

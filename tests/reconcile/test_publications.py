@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -78,6 +79,41 @@ async def test_a_table_that_was_made_anew_is_carried_anew(tap: Tap, database: En
     assert (tap.carries(ACCOUNT), tap.blind()) == (True, set())
     await run(database, "INSERT INTO account VALUES (2, 2)")
     assert set((await tap.drain()).keys[ACCOUNT]) == {("2",)}
+
+
+async def test_a_table_that_was_dropped_is_let_go_before_the_catalogs_say_so(tap: Tap, database: Endpoint, look: Look) -> None:
+    before = await look()
+    await run(database, "DROP TABLE account")
+    await tap.drain()
+    for _ in range(2):
+        assert not await tap.ensure(before), "it is the same tap"
+        assert (tap.up, tap.blind(), tap.held, tap.outdated) == (True, {ACCOUNT}, set(), True)
+    assert not await tap.ensure(await look())
+    assert (tap.blind(), tap.outdated) == (set(), False)
+    await run(database, "INSERT INTO entry VALUES (1)")
+    assert set((await tap.drain()).keys[ENTRY]) == {("1",)}
+
+
+async def test_a_table_that_is_held_is_let_go_too(tap: Tap, database: Endpoint, look: Look, other: asyncpg.Connection) -> None:
+    """Its shapes differ by now, and an index is being built."""
+    tables = dict(await look())
+    tables[ACCOUNT] = replace(tables[ACCOUNT], tapped=None)
+    await other.execute("LOCK TABLE account IN SHARE UPDATE EXCLUSIVE MODE")
+    for _ in range(2):
+        assert not await tap.ensure(tables), "it is the same tap"
+        assert (tap.up, tap.carries(ACCOUNT), tap.carries(ENTRY), tap.blind()) == (True, False, True, set())
+
+
+async def test_a_table_of_another_name_is_noticed_whatever_the_catalogs_said(tap: Tap, database: Endpoint, look: Look) -> None:
+    await run(database, "CREATE TABLE made (id int PRIMARY KEY, n int)")
+    assert not await tap.ensure(await look())
+    await tap.drain()
+    assert tap.unsure() == {("public", "made")}
+    await run(database, "BEGIN; ALTER TABLE account RENAME TO account_old; ALTER TABLE made RENAME TO account; COMMIT")
+    await tap.look()
+    assert tap.unsure() == {ACCOUNT, ("public", "made")}
+    assert not tap.carries(ACCOUNT)
+    assert tap.outdated
 
 
 async def test_tables_that_changed_their_names_are_carried_by_those_they_have(tap: Tap, database: Endpoint, look: Look) -> None:

@@ -22,12 +22,18 @@ def test_a_table_that_cannot_be_read_lets_others_have_their_turn() -> None:
 
 def test_it_is_tried_less_and_less_often() -> None:
     table, now, pauses = standing("small", 10), 0.0, []
-    for _ in range(10):
+    for _ in range(2000):
         refused(table, 0.1, now)
         pauses.append(table.again_mono - now)
         now = table.again_mono
     assert pauses[:3] == [2 * AGAIN_S, 4 * AGAIN_S, 8 * AGAIN_S]
     assert pauses[-1] == LATEST_S
+
+
+def test_what_is_not_watched_is_not_read() -> None:
+    table = standing("small", 10)
+    table.unwatched = True
+    assert next_table([table], (), 100.0) is None
 
 
 def test_a_try_that_took_long_is_followed_by_as_long_a_pause() -> None:

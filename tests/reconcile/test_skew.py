@@ -20,6 +20,7 @@ from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.differing import Found, Looker
 from cockpit.reconcile.ledger import NEVER, Pass, Standing
 from cockpit.reconcile.sessions import Line
+from cockpit.reconcile.tap import Key
 from tests.conftest import MakeDatabase
 from tests.reconcile.pairs import SCHEMA, pair, replicate, run, silently
 from tests.reconcile.test_ranges import around
@@ -151,6 +152,28 @@ async def test_another_order_is_noticed_before_much_is_read_and_the_table_is_wal
     assert len(read.ranges) < ROWS / RANGE / 2
     assert set(limits) == {compare.MOST_TIMES * RANGE}
     assert len(read.standing.differing) == 1
+
+
+async def test_a_walk_in_which_much_is_late_is_no_skew(spec: PairSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no range that rows could be outside of."""
+
+    async def late(*asked: Any) -> tuple[list[Key], bool]:
+        return [("a",), ("b",)], False
+
+    looker = Looker(spec, Side.BLUE)
+    try:
+        await looker.look(lambda name: name == "public.word")
+        (word,) = looker._ledger.standings.values()
+        monkeypatch.setattr(compare.Comparison, "_suspects", late)
+        monkeypatch.setattr(compare.Comparison, "_read", lambda *asked: unequal(asked[2]))
+        await looker._comparison._walked(word, Pass(0), Side.BLUE)
+    finally:
+        await looker.close()
+    assert (word.crowded, word.skewed_mono) == (True, NEVER)
+
+
+async def unequal(line: Line) -> compare.Sum:
+    return (1, str(line.side))
 
 
 async def test_a_walk_that_breaks_on_one_side_holds_no_snapshot_on_the_other(spec: PairSpec, monkeypatch: pytest.MonkeyPatch) -> None:
