@@ -10,9 +10,8 @@ Measured on two cores, 16 and 18 side by side: 2,000 tables of 10 columns with 4
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, TypeVar
 
 from cockpit.model.parity import Difference, Parity
 from cockpit.model.settings import PairSpec
@@ -32,9 +31,8 @@ from cockpit.reconcile.parity import (
     views,
 )
 from cockpit.reconcile.parity.facts import About, Family, Rows, by_key, compare, missing, statement
-from cockpit.reconcile.sessions import Line, Row
+from cockpit.reconcile.sessions import Line, Row, together
 
-T = TypeVar("T")
 DEADLINE_S = 60.0
 FAMILIES: tuple[Family, ...] = (
     *relations.FAMILIES,
@@ -66,7 +64,7 @@ async def parity(lines: Mapping[Side, Line], excluded: Collection[str], *, servi
     """Everything in which the sides differ. `excluded` are `schema.table` names that are not compared; `apps` the roles apps log in as.
     `LinkError` where a side is out of reach, `SystemFault` where it refuses: what was not seen is never taken as equal."""
     matter = await _matter(lines, apps)
-    both = await _at_once([_read(lines[side], excluded, matter) for side in Side])
+    both = await together(*(_read(lines[side], excluded, matter) for side in Side))
     abouts = {side: about for side, (about, _, _) in zip(Side, both, strict=True)}
     families: list[tuple[Family, Rows]] = []
     for n, family in enumerate((*FAMILIES, settings.SERVER)):
@@ -81,20 +79,9 @@ async def parity(lines: Mapping[Side, Line], excluded: Collection[str], *, servi
     return Parity(tuple(_without_echoes(found, families)), _compared(families), uncarried.not_carried(behind))
 
 
-async def _at_once(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results; where one fails, the others have ended when its error is raised."""
-    tasks = [asyncio.ensure_future(each) for each in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def _matter(lines: Mapping[Side, Line], apps: Sequence[str]) -> list[str]:
     """Roles that matter on either side: on the other one they may be without any right yet."""
-    told = await _at_once([lines[side].fetch(roles.THAT_MATTER, list(apps)) for side in Side])
+    told = await together(*(lines[side].fetch(roles.THAT_MATTER, list(apps)) for side in Side))
     return sorted({row["name"] for rows in told for row in rows} | set(apps))
 
 
