@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
+from cockpit.errors import SystemFault
 from cockpit.model.words import Side
 from cockpit.reconcile.catalog import Table
 from cockpit.reconcile.keys import Bundles
@@ -165,9 +166,7 @@ class Watch:
         """What is old enough to be proven, within the cycle's limit; confirmed differences too, for somebody may have repaired them."""
         asked: dict[Name, list[Key]] = {}
         left = MOST_KEYS
-        for standing in (
-            sorted(self._ledger.provable(), key=lambda s: s.table.name in self._refused) if self._refused else self._ledger.provable()
-        ):
+        for standing in sorted(self._ledger.provable(), key=lambda s: s.table.name in self._refused):
             if not standing.content or not (standing.old or standing.differing):
                 continue
             keys = [key for key in (standing.old | dict.fromkeys(standing.differing)) if key not in standing.young][:left]
@@ -184,7 +183,12 @@ class Watch:
             return
         loop = asyncio.get_running_loop()
         started = loop.time()
-        proven = await self._bundles.prove(asked, in_turn=in_turn)
+        try:
+            proven = await self._bundles.prove(asked, in_turn=in_turn)
+        except SystemFault:
+            self._refused = set(asked)
+            raise
+        self._refused = set(proven.refused)
         self.busy_s += loop.time() - started
         self._measured(proven.keys, proven.seconds)
         for name, keys in proven.equal.items():
@@ -194,7 +198,6 @@ class Watch:
             if not free.is_set():
                 return
             await self._look(name, keys)
-        self._refused = set(proven.refused)
         if proven.refused:
             raise next(iter(proven.refused.values()))
 
